@@ -1,0 +1,165 @@
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { BranchMergeError } from './errors.js'
+
+/** One safetensors tensor as the native reader found it; `begin` and `end` are absolute file positions. */
+export interface NativeTensorInfo {
+  name: string
+  dtype: string
+  shape: number[]
+  elements: number
+  begin: number
+  end: number
+}
+
+/** One validated safetensors file. Tensors are in file order. */
+export interface NativeFileInfo {
+  path: string
+  bytes: number
+  dataBegin: number
+  /** XXH64 of the 8 length bytes and the JSON text, 16 hexadecimal digits. */
+  headerHash: string
+  metadata: [key: string, value: string][]
+  tensors: NativeTensorInfo[]
+}
+
+/** `model.safetensors.index.json`, strictly parsed: tensor name → shard file name (a bare name). */
+export interface NativeIndex {
+  weightMap: [tensor: string, file: string][]
+  totalSize: number | undefined
+}
+
+/** Options of the fusion arithmetic, resolved: every field is present. */
+export interface NativeFusionOptions {
+  scope: 'row' | 'tensor'
+  divergence: 'right||left' | 'left||right'
+  score: 'abs' | 'signed'
+  gate: 'ge' | 'gt' | 'soft'
+  lambda: number
+  epsilon: number
+  quantile: 'lower' | 'linear'
+  population: 'all' | 'changed'
+  nonFinite: 'error' | 'left' | 'right'
+}
+
+export interface NativeTensorStats {
+  name: string
+  dtype: string
+  shape: number[]
+  elements: number
+  /** Elements taken from Right by the gate. */
+  kept: number
+  /** Both sides hold the same bits: copied without arithmetic. */
+  identical: boolean
+  /** The threshold is 0 although the tensor changed. */
+  degenerate: boolean
+  /** Which side was kept whole because of NaN or infinity in either. */
+  nonFinite: 'left' | 'right' | undefined
+  threshold: number
+  q1: number
+  median: number
+  q3: number
+  kl: { min: number; median: number; max: number }
+  /** Hash of each input tensor's bytes, see docs/provenance.md; absent for tensors in memory. */
+  leftHash?: string
+  rightHash?: string
+}
+
+export interface NativeFusePlan {
+  /** Every input file of both sides; `bytes` is what the header was validated against. */
+  inputs: { path: string; bytes: number }[]
+  /** Every file to write (temporary names), each with its `__metadata__`. */
+  outputs: { path: string; metadata: [key: string, value: string][] }[]
+  /** In writing order: grouped by output, and contiguous in it in this order. */
+  tensors: {
+    name: string
+    dtype: string
+    outputDtype: string
+    shape: number[]
+    left: { input: number; begin: number; end: number }
+    right: { input: number; begin: number; end: number }
+    output: number
+  }[]
+  options: NativeFusionOptions
+  threads: number
+  /** 'scalar' | 'avx2' | 'avx512'; undefined: the best this CPU runs. */
+  instructionSet: string | undefined
+}
+
+export interface NativeFuseTotals {
+  bytesRead: number
+  bytesWritten: number
+  /** Seconds inside the native call. */
+  seconds: number
+  /** How inputs and outputs were accessed, for the curious: 'direct' (O_DIRECT) or 'buffered'. */
+  inputAccess: string
+  outputAccess: string
+}
+
+export interface NativeProgress {
+  bytesDone: number
+  bytesTotal: number
+  tensorsDone: number
+  tensorsTotal: number
+}
+
+/** A piece of work off the JavaScript thread. After `cancel()` the promise rejects with ERR_CANCELLED. */
+export interface NativeJob<T> {
+  promise: Promise<T>
+  cancel(): void
+}
+
+export interface Native {
+  version(): string
+  /** What this build and CPU can do. */
+  info(): {
+    compiler: string
+    instructionSets: string[]
+    bestInstructionSet: string
+    cuda: { compiled: boolean }
+    ioUring: boolean
+  }
+  /** Reads and validates the header of one safetensors file. */
+  readHeader(path: string): NativeJob<NativeFileInfo>
+  /** Parses and checks an index; the text is that of the file `path`. */
+  parseIndex(path: string, text: Uint8Array): NativeIndex
+  /** Whether two byte ranges hold the same bytes (tied weights). */
+  equalRanges(
+    left: { path: string; begin: number; end: number },
+    right: { path: string; begin: number; end: number },
+  ): NativeJob<boolean>
+  fuseTensor(
+    input: { dtype: string; outputDtype: string; shape: number[]; left: ArrayBufferView; right: ArrayBufferView; out: ArrayBufferView },
+    options: NativeFusionOptions,
+    threads: number,
+    instructionSet: string | undefined,
+    onProgress: ((progress: NativeProgress) => void) | undefined,
+  ): NativeJob<NativeTensorStats>
+  /** Writes and syncs the output files of the plan; publishing them is the caller's. */
+  fuseCheckpoints(
+    plan: NativeFusePlan,
+    onProgress: ((progress: NativeProgress) => void) | undefined,
+    onTensor: ((stats: NativeTensorStats) => void) | undefined,
+  ): NativeJob<NativeFuseTotals>
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+function load(): Native {
+  try {
+    return createRequire(import.meta.url)('node-gyp-build')(root) as Native
+  } catch (cause) {
+    throw new BranchMergeError(
+      'ERR_NATIVE_MISSING',
+      [
+        `No working native build of branchmerge for ${process.platform}-${process.arch}, Node ${process.versions.node}:`,
+        `  ${(cause as Error).message.trim().replaceAll('\n', '\n  ')}`,
+        'To build it here (CMake 3.21 or newer and a C++20 compiler; CUDA is optional):',
+        `  cd ${root} && npx cmake-js build`,
+      ].join('\n'),
+      { cause },
+    )
+  }
+}
+
+export const native: Native = load()
