@@ -17,11 +17,11 @@ export function fineTuned(delta) {
   }
 }
 
-/** All but `fraction` of the elements the same on both sides. @param {Draw} draw @param {number} fraction @returns {Draw} */
-export function sparse(draw, fraction) {
+/** A fraction of the elements is the same on both sides. @param {Draw} draw @param {number} unchanged @returns {Draw} */
+export function sparse(draw, unchanged) {
   return (random, row) => {
     const [left, right] = draw(random, row)
-    return [left, random.uniform() < fraction ? right : left]
+    return [left, random.uniform() < unchanged ? left : right]
   }
 }
 
