@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <numeric>
-#include <optional>
 
 #include "checkpoint/json.h"
+#include "checkpoint/tensor_name.h"
 #include "error.h"
 
 namespace branchmerge {
@@ -16,9 +16,6 @@ constexpr size_t kLengthBytes = 8;
 
 // JavaScript holds sizes and offsets as doubles, which are exact up to here.
 constexpr uint64_t kMaxExactInteger = (uint64_t{1} << 53) - 1;
-// Names are module paths; the longest published ones have about 150 bytes. The bound keeps messages, indexes
-// and reports readable whatever a file says.
-constexpr size_t kMaxNameBytes = 1024;
 // PyTorch and NumPy stop at 64 dimensions. Without a bound one tensor could fill the header with dimensions.
 constexpr size_t kMaxRank = 64;
 // Writers store a handful of entries. A header of 100 MB could hold ten million, at ten times its size in
@@ -36,38 +33,6 @@ std::string shape_text(std::span<const uint64_t> shape) {
     text += std::to_string(shape[i]);
   }
   return text + "]";
-}
-
-bool has_control_character(std::string_view name) {
-  for (size_t i = 0; i < name.size(); ++i) {
-    const auto byte = static_cast<uint8_t>(name[i]);
-    if (byte < 0x20 || byte == 0x7F) return true;
-    // U+0080 to U+009F in UTF-8.
-    if (byte == 0xC2 && i + 1 < name.size() && static_cast<uint8_t>(name[i + 1]) < 0xA0) return true;
-  }
-  return false;
-}
-
-/// Whether software that makes a file or folder of each name would write outside its folder.
-bool leaves_folder(std::string_view name) {
-  const auto is_separator = [](char character) { return character == '/' || character == '\\'; };
-  if (is_separator(name.front())) return true;
-  if (name.size() > 2 && name[1] == ':' && is_separator(name[2])) return true;
-  for (size_t begin = 0; begin <= name.size();) {
-    const size_t end = std::min(name.find_first_of("/\\", begin), name.size());
-    if (name.substr(begin, end - begin) == "..") return true;
-    begin = end + 1;
-  }
-  return false;
-}
-
-/// What is wrong with a tensor's name, or nothing.
-std::optional<std::string> name_problem(std::string_view name) {
-  if (name.empty()) return "a name that is not empty";
-  if (name.size() > kMaxNameBytes) return "a name of at most " + std::to_string(kMaxNameBytes) + " bytes";
-  if (has_control_character(name)) return "a name without control characters";
-  if (leaves_folder(name)) return "a name that is not a path to another folder";
-  return std::nullopt;
 }
 
 /// The first of two equal strings, by sorting: a hash table could be flooded by a crafted file.
@@ -127,11 +92,7 @@ class EntryReader {
            "expected at most " + std::to_string(kMaxTensorsPerFile) +
                " tensors in one file but the header has more");
     }
-    const auto problem = name_problem(reader_.text());
-    if (problem) {
-      fail("ERR_TENSOR_NAME", file_,
-           "expected each tensor to have " + *problem + " but received " + quote_for_message(reader_.text()));
-    }
+    check_tensor_name(file_, reader_.text());
     TensorInfo& tensor = header_.tensors.emplace_back();
     tensor.name = reader_.text();
     if (reader_.next() != JsonToken::kObjectBegin) fail_entry("an object");

@@ -4,13 +4,13 @@
 #include <charconv>
 
 #include "checkpoint/json.h"
+#include "checkpoint/tensor_name.h"
 #include "error.h"
 
 namespace branchmerge {
 namespace {
 
-// The largest published index names about 100 000 tensors in 11 MB.
-constexpr size_t kMaxIndexBytes = 100'000'000;
+// The largest published index names about 100 000 tensors.
 constexpr size_t kMaxIndexTensors = 1 << 20;
 // NAME_MAX of the file systems in use.
 constexpr size_t kMaxShardNameBytes = 255;
@@ -23,10 +23,7 @@ constexpr size_t kMaxShardNameBytes = 255;
 /// shards as links to another folder, so where a name leads says nothing.
 bool is_bare_file_name(std::string_view name) {
   if (name.empty() || name == "." || name == ".." || name.size() > kMaxShardNameBytes) return false;
-  return std::none_of(name.begin(), name.end(), [](char character) {
-    const auto byte = static_cast<uint8_t>(character);
-    return character == '/' || character == '\\' || byte < 0x20 || byte == 0x7F;
-  });
+  return name.find_first_of("/\\") == std::string_view::npos && !has_control_character(name);
 }
 
 /// Reads an index whose text is known to be JSON.
@@ -90,6 +87,7 @@ class IndexReader {
         fail_json(file_,
                   "expected weight_map to name at most " + std::to_string(kMaxIndexTensors) + " tensors");
       }
+      check_tensor_name(file_, reader_.text());
       std::string tensor(reader_.text());
       if (reader_.next() != JsonToken::kString) {
         fail_json(file_, "expected weight_map to give " + quote_for_message(tensor) + " the name of a file");
@@ -122,10 +120,6 @@ class IndexReader {
 
 Index parse_index(std::string_view file, std::span<const std::byte> json) {
   const std::string_view text(reinterpret_cast<const char*>(json.data()), json.size());
-  if (text.size() > kMaxIndexBytes) {
-    fail_json(file, "expected an index of at most " + std::to_string(kMaxIndexBytes) + " bytes but it has " +
-                        std::to_string(text.size()));
-  }
   if (const auto position = find_invalid_utf8(text)) {
     fail_json(file, "the index is not UTF-8 at byte " + std::to_string(*position));
   }

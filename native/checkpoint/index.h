@@ -17,7 +17,8 @@ struct Index {
 };
 
 /// Strict parse: weight_map is an object of strings without duplicate keys (ERR_INDEX_JSON), every file is a
-/// bare name that cannot leave the directory (ERR_INDEX_SHARD_NAME). `file` is used in messages only.
+/// bare name that cannot leave the directory (ERR_INDEX_SHARD_NAME),
+/// and tensor names are ones a header may have (ERR_TENSOR_NAME). `file` is used in messages only.
 Index parse_index(std::string_view file, std::span<const std::byte> json);
 
 }  // namespace branchmerge
