@@ -129,7 +129,14 @@ export interface Native {
     right: { path: string; begin: number; end: number },
   ): NativeJob<boolean>
   fuseTensor(
-    input: { dtype: string; outputDtype: string; shape: number[]; left: ArrayBufferView; right: ArrayBufferView; out: ArrayBufferView },
+    input: {
+      dtype: string
+      outputDtype: string
+      shape: number[]
+      left: ArrayBufferView
+      right: ArrayBufferView
+      out: ArrayBufferView
+    },
     options: NativeFusionOptions,
     threads: number,
     instructionSet: string | undefined,

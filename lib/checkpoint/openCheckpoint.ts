@@ -1,0 +1,241 @@
+import { readdir, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { BranchMergeError, fromNative } from '../errors.js'
+import { type NativeFileInfo, type NativeIndex, native } from '../native.js'
+import { runJob } from '../runJob.js'
+import { checkOptionNames, checkPath, checkSignal } from '../validate.js'
+import { readFailure, readSmallFile } from './readSmallFile.js'
+
+export const singleFileName = 'model.safetensors'
+export const indexFileName = 'model.safetensors.index.json'
+
+/** 262,144 tensors, the most that one header may name, at 200 bytes an entry, rounded up. */
+const maxIndexBytes = 64 * 2 ** 20
+/** The largest published models have a few hundred. */
+const maxShards = 10_000
+
+export interface CheckpointTensor {
+  name: string
+  dtype: string
+  shape: number[]
+  elements: number
+  bytes: number
+  /** Position in {@link Checkpoint.files}. */
+  file: number
+  /** First byte and one past the last, counted from the start of the file. */
+  begin: number
+  end: number
+}
+
+export interface CheckpointFile {
+  name: string
+  path: string
+  bytes: number
+  /** XXH64 of the header (length bytes and JSON text), 16 hexadecimal digits. */
+  headerHash: string
+  /** `__metadata__` in file order. */
+  metadata: [key: string, value: string][]
+}
+
+/** A validated checkpoint: everything but the tensors' data. */
+export interface Checkpoint {
+  /** As it was given. */
+  path: string
+  /** Undefined for a checkpoint that is one file: configuration and tokenizer are then not looked for. */
+  directory: string | undefined
+  layout: 'file' | 'single' | 'sharded'
+  /** By name. */
+  files: CheckpointFile[]
+  /** By file, then in the order of the file. */
+  tensors: CheckpointTensor[]
+  /** Number of elements of all tensors. */
+  parameters: number
+  /** Bytes of all tensors, without headers. */
+  bytes: number
+  /** What is odd but harmless, in words. */
+  problems: string[]
+}
+
+/**
+ * Reads and validates the headers of a checkpoint: a directory that holds `model.safetensors`, or shards with
+ * `model.safetensors.index.json`, or one .safetensors file. Where a directory has both, `model.safetensors` is taken,
+ * as Transformers does.
+ *
+ * @throws BranchMergeError ERR_CHECKPOINT_NOT_FOUND, ERR_FILE_READ, one of ERR_HEADER_*, ERR_TENSOR_* or ERR_INDEX_*.
+ */
+export async function openCheckpoint(
+  path: string,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<Checkpoint> {
+  checkPath(path, 'path')
+  checkOptionNames(options, ['signal'])
+  const signal = checkSignal(options.signal)
+  const kind = await stat(path).catch((cause) => {
+    throw cause.code === 'ENOENT' ? notFound(path) : readFailure(path, cause)
+  })
+  if (kind.isDirectory()) return openDirectory(path, signal)
+  if (!kind.isFile()) throw new BranchMergeError('ERR_FILE_READ', `Expected a directory or a regular file at ${path}`)
+  if (!path.endsWith('.safetensors')) throw notSafetensors(path)
+  return assemble({ path, directory: undefined, layout: 'file' }, [await readFile(path, signal)], [])
+}
+
+async function openDirectory(directory: string, signal: AbortSignal | undefined): Promise<Checkpoint> {
+  const names = await readdir(directory).catch((cause) => {
+    throw readFailure(directory, cause)
+  })
+  if (names.includes(singleFileName)) {
+    const file = await readFile(join(directory, singleFileName), signal)
+    const problems = names.includes(indexFileName) ? [`${indexFileName} is ignored beside ${singleFileName}`] : []
+    return assemble({ path: directory, directory, layout: 'single' }, [file], problems)
+  }
+  if (names.includes(indexFileName)) return openShards(directory, names, signal)
+  throw noWeights(directory, names)
+}
+
+async function openShards(directory: string, names: string[], signal: AbortSignal | undefined): Promise<Checkpoint> {
+  const indexPath = join(directory, indexFileName)
+  const index = await readIndex(indexPath)
+  const shards = [...new Set(index.weightMap.map(([, file]) => file))].sort()
+  checkShardNames(indexPath, shards)
+  await checkShardsExist(directory, shards)
+  const files: NativeFileInfo[] = []
+  for (const shard of shards) files.push(await readFile(join(directory, shard), signal))
+  checkWeightMap(indexPath, index, shards, files)
+  const problems = names
+    .filter((name) => /^model-\d+-of-\d+\.safetensors$/.test(name) && !shards.includes(name))
+    .map((name) => `${name} is not listed in ${indexFileName} and is ignored`)
+  const checkpoint = assemble({ path: directory, directory, layout: 'sharded' }, files, problems)
+  const sizeProblem = totalSizeProblem(index.totalSize, checkpoint.bytes)
+  if (sizeProblem) problems.push(sizeProblem)
+  return checkpoint
+}
+
+async function readIndex(path: string): Promise<NativeIndex> {
+  const text = await readSmallFile(path, maxIndexBytes, 'ERR_INDEX_JSON')
+  if (!text) throw new BranchMergeError('ERR_FILE_READ', `Cannot read ${path}: it is a broken link or has gone`)
+  try {
+    return native.parseIndex(path, text)
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+/** That they are bare names the native parser has checked. */
+function checkShardNames(index: string, shards: string[]): void {
+  if (shards.length > maxShards) {
+    throw new BranchMergeError(
+      'ERR_INDEX_JSON',
+      `Expected at most ${maxShards} shards in ${index}, not ${shards.length}`,
+    )
+  }
+  const odd = shards.find((name) => !name.endsWith('.safetensors'))
+  if (odd === undefined) return
+  throw new BranchMergeError('ERR_INDEX_SHARD_NAME', `Expected names of .safetensors files in ${index}, not "${odd}"`)
+}
+
+async function checkShardsExist(directory: string, shards: string[]): Promise<void> {
+  const missing: string[] = []
+  for (const shard of shards) {
+    await stat(join(directory, shard)).catch((cause) => {
+      if (cause.code !== 'ENOENT') throw readFailure(join(directory, shard), cause)
+      missing.push(shard)
+    })
+  }
+  if (missing.length === 0) return
+  throw new BranchMergeError(
+    'ERR_INDEX_SHARD_MISSING',
+    `${indexFileName} lists ${shards.length} shards but ${missing.length} of them ` +
+      `${missing.length === 1 ? 'is' : 'are'} not in ${directory}: ${listSome(missing)}. Download the rest.`,
+  )
+}
+
+/** Every shard must hold exactly the tensors that the index places in it; so none can be in two. */
+function checkWeightMap(indexPath: string, index: NativeIndex, shards: string[], files: NativeFileInfo[]): void {
+  const places = new Map(index.weightMap)
+  const unseen = new Map(places)
+  const faults: string[] = []
+  for (const [i, file] of files.entries()) {
+    for (const { name } of file.tensors) {
+      const place = places.get(name)
+      if (place === shards[i]) unseen.delete(name)
+      else
+        faults.push(
+          `"${name}" is in ${shards[i]} but the index ${place ? `places it in ${place}` : 'does not list it'}`,
+        )
+    }
+  }
+  for (const [name, shard] of unseen) faults.push(`"${name}" is not in ${shard} as the index says`)
+  if (faults.length === 0) return
+  throw new BranchMergeError(
+    'ERR_INDEX_MISMATCH',
+    `${indexPath} does not describe its shards: ${listSome(faults, '; ')}`,
+  )
+}
+
+function totalSizeProblem(declared: number | undefined, actual: number): string | undefined {
+  if (declared === actual) return undefined
+  if (declared === undefined) return `${indexFileName} does not say total_size (it is ${actual})`
+  return `${indexFileName} says total_size ${declared}, the tensors have ${actual} bytes`
+}
+
+function readFile(path: string, signal: AbortSignal | undefined): Promise<NativeFileInfo> {
+  return runJob(() => native.readHeader(path), signal)
+}
+
+function assemble(
+  head: Pick<Checkpoint, 'path' | 'directory' | 'layout'>,
+  files: NativeFileInfo[],
+  problems: string[],
+): Checkpoint {
+  const tensors = files.flatMap((file, i) =>
+    file.tensors.map((tensor) => ({ ...tensor, bytes: tensor.end - tensor.begin, file: i })),
+  )
+  return {
+    ...head,
+    files: files.map(({ path, bytes, headerHash, metadata }) => ({
+      name: basename(path),
+      path,
+      bytes,
+      headerHash,
+      metadata,
+    })),
+    tensors,
+    parameters: sum(tensors.map((tensor) => tensor.elements)),
+    bytes: sum(tensors.map((tensor) => tensor.bytes)),
+    problems,
+  }
+}
+
+const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)
+
+function listSome(items: string[], separator = ', '): string {
+  const shown = items.slice(0, 10).join(separator)
+  return items.length > 10 ? `${shown}${separator}and ${items.length - 10} more` : shown
+}
+
+function notFound(path: string): BranchMergeError {
+  const hub = /^[\w.-]+\/[\w.-]+$/.test(path) ? ' If it names a model on a hub, download it first.' : ''
+  return new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `There is no checkpoint at ${path}.${hub}`)
+}
+
+function notSafetensors(path: string): BranchMergeError {
+  return new BranchMergeError(
+    'ERR_CHECKPOINT_NOT_FOUND',
+    `Expected a directory or a .safetensors file but received ${path}`,
+  )
+}
+
+function noWeights(directory: string, names: string[]): BranchMergeError {
+  const found = `Expected ${singleFileName} or ${indexFileName} in ${directory}`
+  const message = (advice: string) => new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `${found}; ${advice}`)
+  if (names.includes('adapter_model.safetensors')) return message('it holds an adapter: merge that into its base first')
+  const safetensors = names.filter((name) => name.endsWith('.safetensors')).sort()
+  if (safetensors.length > 0)
+    return message(`it holds ${listSome(safetensors)}: pass such a file, or its index is missing`)
+  if (names.some((name) => /^pytorch_model.*\.bin(\.index\.json)?$/.test(name))) {
+    return message('it holds PyTorch pickles: convert them to safetensors first')
+  }
+  if (names.some((name) => name.endsWith('.gguf')))
+    return message('it holds GGUF files: fuse the safetensors they come from')
+  return message('it holds no weights')
+}

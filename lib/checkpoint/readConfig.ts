@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import { BranchMergeError } from '../errors.js'
+import { readSmallFile } from './readSmallFile.js'
+
+/** Real ones have a few kilobytes; label maps of classifiers reach one megabyte. */
+const maxConfigBytes = 16 * 2 ** 20
+
+export interface ModelConfig {
+  /** The file as it is, for copying. */
+  text: string
+  /** The output head is the embedding matrix and need not be stored. */
+  tiesWordEmbeddings: boolean
+  /** `auto_map` names Python modules that lie beside the weights. */
+  namesCustomCode: boolean
+}
+
+/**
+ * config.json of a model directory, or undefined where there is none.
+ *
+ * @throws ERR_CONFIG_JSON when it is no JSON object.
+ */
+export async function readConfig(directory: string): Promise<ModelConfig | undefined> {
+  const file = await readJsonObject(join(directory, 'config.json'))
+  if (!file) return undefined
+  const { text, json } = file
+  const tied = json.tie_word_embeddings ?? object(json.text_config)?.tie_word_embeddings
+  return { text, tiesWordEmbeddings: tied === true, namesCustomCode: json.auto_map !== undefined }
+}
+
+/** A JSON file that must hold an object; undefined where there is no file. */
+export async function readJsonObject(
+  path: string,
+): Promise<{ text: string; json: Record<string, unknown> } | undefined> {
+  const bytes = await readSmallFile(path, maxConfigBytes, 'ERR_CONFIG_JSON')
+  if (!bytes) return undefined
+  const text = decode(path, bytes)
+  const json = object(parse(path, text))
+  if (!json) throw new BranchMergeError('ERR_CONFIG_JSON', `Expected a JSON object in ${path}`)
+  return { text, json }
+}
+
+function object(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined
+}
+
+function decode(path: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new BranchMergeError('ERR_CONFIG_JSON', `Expected UTF-8 text in ${path}`, { cause })
+  }
+}
+
+function parse(path: string, text: string): unknown {
+  // Python writes infinities and NaN bare, and reads them (time_step_limit of Mamba-2): valid configurations.
+  const standard = text.replace(/([:[,]\s*)(?:-?Infinity|NaN)(?=\s*[,\]}])/g, '$1null')
+  try {
+    return JSON.parse(standard)
+  } catch (cause) {
+    throw new BranchMergeError('ERR_CONFIG_JSON', `Expected JSON in ${path}: ${(cause as Error).message}`, { cause })
+  }
+}

@@ -1,0 +1,108 @@
+import { availableParallelism, freemem, totalmem } from 'node:os'
+import { requestedInstructionSet } from '../merge/instructionSet.js'
+import { freeBytes } from '../merge/outputDirectory.js'
+import type { Native } from '../native.js'
+import { formatBytes, formatTable } from '../report/format.js'
+import { version } from '../version.js'
+import { printJson, printText } from './print.js'
+
+interface Diagnosis {
+  version: string
+  node: string
+  platform: string
+  /** Absent when there is no working native build; `error` then says why. */
+  native?: {
+    path: string | undefined
+    compiler: string
+    instructionSets: string[]
+    instructionSet: string
+    ioUring: boolean
+    cuda: boolean
+  }
+  error?: string
+  cores: number
+  memoryBytes: number
+  freeMemoryBytes: number
+  directory: string
+  freeDiskBytes: number | undefined
+}
+
+/** `branchmerge doctor`: what this build and machine can do. Works, and exits with 1, where the native build is missing. */
+export async function runDoctor(args: Record<string, unknown>): Promise<number> {
+  const diagnosis = await diagnose()
+  if (args.json) printJson(diagnosis)
+  else printText(diagnosisText(diagnosis))
+  return diagnosis.native ? 0 : 1
+}
+
+async function diagnose(): Promise<Diagnosis> {
+  return {
+    version,
+    node: process.versions.node,
+    platform: `${process.platform}-${process.arch} (${libc()})`,
+    ...(await diagnoseNative()),
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    freeMemoryBytes: freemem(),
+    directory: process.cwd(),
+    freeDiskBytes: await freeBytes('.'),
+  }
+}
+
+function libc(): string {
+  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
+  if (header.glibcVersionRuntime) return `glibc ${header.glibcVersionRuntime}`
+  return process.platform === 'linux' ? 'musl' : 'system libc'
+}
+
+async function diagnoseNative(): Promise<Pick<Diagnosis, 'native' | 'error'>> {
+  try {
+    const { native } = await import('../native.js')
+    return { native: describeNative(native) }
+  } catch (error) {
+    return { error: (error as Error).message }
+  }
+}
+
+function describeNative(native: Native): NonNullable<Diagnosis['native']> {
+  const { compiler, instructionSets, bestInstructionSet, ioUring, cuda } = native.info()
+  return {
+    path: loadedAddon(),
+    compiler,
+    instructionSets,
+    instructionSet: requestedInstructionSet(native) ?? bestInstructionSet,
+    ioUring,
+    cuda: cuda.compiled,
+  }
+}
+
+/** The shared object that this process has loaded. */
+function loadedAddon(): string | undefined {
+  const { sharedObjects } = process.report.getReport() as unknown as { sharedObjects: string[] }
+  return sharedObjects.find((path) => /branchmerge[^/\\]*\.node$/.test(path))
+}
+
+function diagnosisText(diagnosis: Diagnosis): string {
+  const { native } = diagnosis
+  const rows = [
+    ['branchmerge', diagnosis.version],
+    ['Node', diagnosis.node],
+    ['platform', diagnosis.platform],
+    ...(native ? nativeRows(native) : [['native build', 'MISSING']]),
+    ['cores', String(diagnosis.cores)],
+    ['memory', `${formatBytes(diagnosis.memoryBytes)}, ${formatBytes(diagnosis.freeMemoryBytes)} free`],
+    ['disk here', diagnosis.freeDiskBytes === undefined ? 'unknown' : `${formatBytes(diagnosis.freeDiskBytes)} free`],
+  ]
+  const explanation = diagnosis.error === undefined ? '' : `\n\n${diagnosis.error}`
+  return `${formatTable(rows, [])}${explanation}\n`
+}
+
+function nativeRows(native: NonNullable<Diagnosis['native']>): string[][] {
+  return [
+    ['native build', native.path ?? 'loaded'],
+    ['compiler', native.compiler],
+    ['CPU kernels', `${native.instructionSet} (of ${native.instructionSets.join(', ')})`],
+    ['io_uring', native.ioUring ? 'yes' : 'no: plain reads and writes'],
+    ['CUDA', native.cuda ? 'compiled in' : 'not compiled in'],
+  ]
+}

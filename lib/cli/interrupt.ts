@@ -1,0 +1,36 @@
+import { constants } from 'node:os'
+
+/** The user (or the system) asked the command to stop. */
+export class Interrupted extends Error {
+  constructor(readonly signal: 'SIGINT' | 'SIGTERM') {
+    super(`Interrupted by ${signal}; unfinished files were removed`)
+  }
+
+  /** As shells report a command that a signal ended: 130 for SIGINT. */
+  get exitCode(): number {
+    return 128 + constants.signals[this.signal]
+  }
+}
+
+/**
+ * Gives `work` an AbortSignal that the first SIGINT or SIGTERM aborts, so that it can clean up. The second one kills, as it
+ * would without this.
+ */
+export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const release = () => {
+    process.off('SIGINT', stop)
+    process.off('SIGTERM', stop)
+  }
+  const stop = (signal: 'SIGINT' | 'SIGTERM') => {
+    release()
+    controller.abort(new Interrupted(signal))
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+  try {
+    return await work(controller.signal)
+  } finally {
+    release()
+  }
+}

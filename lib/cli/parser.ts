@@ -1,0 +1,111 @@
+import yargs, { type Argv, type Options } from 'yargs'
+import { floatDtypes } from '../checkpoint/dtypes.js'
+import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
+import { nearestName } from '../validate.js'
+import { version } from '../version.js'
+
+/** A command's work, given its arguments; resolves to the exit code. Loaded when it runs: only some need the addon. */
+type Run = (args: Record<string, unknown>) => Promise<number>
+
+const method = 'Method, each overrides the preset:'
+const output = 'Output:'
+const running = 'Running:'
+const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
+
+const fuseOptions = {
+  out: { type: 'string', describe: 'Directory to write', demandOption: true, group: output },
+  overwrite: { type: 'boolean', describe: 'Replace the checkpoint in --out', group: output },
+  dtype: { type: 'string', describe: `Convert float tensors: ${floatDtypes.join(', ')}`, group: output },
+  'max-shard-size': { type: 'string', describe: 'Split into files of at most this: 5GB, 2GiB', group: output },
+  stats: { type: 'string', describe: 'Write JSON lines, one for each tensor, to this file', group: output },
+  plan: { type: 'boolean', describe: 'Show what would be done and write nothing', group: output },
+  preset: { choices: presetNames, describe: 'Method', default: 'arcee', group: 'Method:' },
+  'non-finite': {
+    choices: nonFiniteValues,
+    describe: "On NaN or infinity: refuse, or keep this side's tensor",
+    group: 'Method:',
+  },
+  scope: { choices: fusionChoiceValues.scope, describe: 'What one softmax spans', group: method },
+  divergence: { choices: fusionChoiceValues.divergence, describe: 'P‖Q of the divergence', group: method },
+  score: { choices: fusionChoiceValues.score, describe: 'Importance of a difference', group: method },
+  gate: { choices: fusionChoiceValues.gate, describe: 'When Right is taken', group: method },
+  lambda: { type: 'number', describe: 'Threshold = median + lambda · (Q3 − Q1)', group: method },
+  epsilon: { type: 'number', describe: 'Added to every softmax value', group: method },
+  quantile: { choices: fusionChoiceValues.quantile, describe: 'Kind of quartile', group: method },
+  population: { choices: fusionChoiceValues.population, describe: 'Elements the quartiles are of', group: method },
+  threads: { type: 'number', describe: 'Default: all cores', group: running },
+  json,
+} as const satisfies Record<string, Options>
+
+/** The whole command line. It throws what is wrong with it, and calls `finish` with the command's exit code. */
+export function commandLine(args: string[], finish: (exitCode: number) => void): Argv {
+  const handler = (load: () => Promise<Run>) => async (parsed: Record<string, unknown>) => {
+    finish(await (await load())(parsed))
+  }
+  const parser = yargs(args)
+  return parser
+    .scriptName('branchmerge')
+    .locale('en')
+    .usage('$0 <command>\n\nFuses two fine-tuned checkpoints of one model into one.')
+    .command({
+      command: 'fuse <left> <right>',
+      describe: 'Fuse two checkpoints into a new one',
+      builder: fuseArguments,
+      handler: handler(async () => (await import('./fuse.js')).runFuse),
+    })
+    .command({
+      command: 'inspect <path>',
+      describe: 'Validate a checkpoint and list its tensors',
+      builder: inspectArguments,
+      handler: handler(async () => (await import('./inspect.js')).runInspect),
+    })
+    .command({
+      command: 'doctor',
+      describe: 'Show what this build and machine can do',
+      builder: doctorArguments,
+      handler: handler(async () => (await import('./doctor.js')).runDoctor),
+    })
+    .demandCommand(1, 'Name a command: fuse, inspect or doctor')
+    .strict()
+    .recommendCommands()
+    .version(version)
+    .help()
+    .wrap(Math.min(110, parser.terminalWidth()))
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(helpful(message))
+    })
+}
+
+/** The command line is wrong. */
+export class UsageError extends Error {}
+
+/** Messages of yargs, with the nearest option where one is unknown. */
+function helpful(message: string): string {
+  if (message.startsWith('Did you mean')) return `Unknown command. ${message}`
+  const [, unknown] = /^Unknown argument: (\S+)$/.exec(message) ?? []
+  const near = unknown && nearestName(unknown, Object.keys(fuseOptions))
+  return near ? `${message} (did you mean --${near}?)` : message
+}
+
+function fuseArguments(command: Argv): Argv {
+  return command
+    .positional('left', { type: 'string', describe: 'Checkpoint: a directory or a .safetensors file' })
+    .positional('right', { type: 'string', describe: 'Checkpoint of the same shape, fused into Left' })
+    .options(fuseOptions)
+    .example('$0 fuse math/ code/ --out merged/', 'Two fine-tunes into one')
+    .example('$0 fuse math/ code/ --out merged/ --plan', 'What that reads, writes and needs')
+    .example('$0 fuse a.safetensors b.safetensors --out merged/ --lambda 2 --stats merged/stats.jsonl', '')
+}
+
+function inspectArguments(command: Argv): Argv {
+  return command
+    .positional('path', { type: 'string', describe: 'Checkpoint: a directory or a .safetensors file' })
+    .options({ json })
+    .example('$0 inspect merged/', 'Tensors, files, totals and problems')
+    .example('$0 inspect model.safetensors --json', '')
+}
+
+function doctorArguments(command: Argv): Argv {
+  return command.options({ json }).example('$0 doctor', '')
+}

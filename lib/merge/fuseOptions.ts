@@ -1,0 +1,177 @@
+import { availableParallelism } from 'node:os'
+import { type FloatDtype, floatDtypeFromName, floatDtypes } from '../checkpoint/dtypes.js'
+import type { NativeFusionOptions } from '../native.js'
+import {
+  checkBoolean,
+  checkChoice,
+  checkFunction,
+  checkInteger,
+  checkNumber,
+  checkOptionNames,
+  checkPath,
+  checkSignal,
+  invalidArgument,
+} from '../validate.js'
+import { type FusionChoices, type PresetName, presets } from './presets.js'
+import type { TensorStats } from './tensorStats.js'
+
+export interface Progress {
+  bytesDone: number
+  bytesTotal: number
+  tensorsDone: number
+  tensorsTotal: number
+}
+
+type OrUndefined<T> = { [K in keyof T]?: T[K] | undefined }
+
+/** Options of every fusion. Each field of {@link FusionChoices} overrides the preset's. */
+export interface FuseOptions extends OrUndefined<FusionChoices> {
+  /** Default 'arcee'. */
+  preset?: PresetName | undefined
+  /** NaN or infinity in a tensor: refuse (default), or keep that tensor whole from this side. */
+  nonFinite?: 'error' | 'left' | 'right' | undefined
+  /** Dtype of the output's float tensors, also by PyTorch's name ('bfloat16'). Default: the inputs'. */
+  dtype?: FloatDtype | 'bfloat16' | 'float16' | 'float32' | 'float64' | undefined
+  /** 1 to 1024. Default: all cores that this process may use. */
+  threads?: number | undefined
+  signal?: AbortSignal | undefined
+  /** Called now and then on the JavaScript thread, never after the call has settled. */
+  onProgress?: ((progress: Progress) => void) | undefined
+}
+
+/** Options of a fusion of two checkpoints. */
+export interface FuseCheckpointsOptions extends FuseOptions {
+  /** Directory to write: new or empty, unless `overwrite`. */
+  out: string
+  /** Replace the checkpoint that is in `out`. */
+  overwrite?: boolean | undefined
+  /** Most bytes of tensors in one file, a number or a text as '5GB' or '2GiB'. Default: the files of Left. */
+  maxShardSize?: number | string | undefined
+  /** Called once for every tensor, when it is done. */
+  onTensor?: ((stats: TensorStats) => void) | undefined
+}
+
+export interface ResolvedFuseOptions {
+  preset: PresetName
+  fusion: NativeFusionOptions
+  /** Fields of the preset that were overridden, with the values in force. */
+  overrides: Partial<FusionChoices>
+  dtype: FloatDtype | undefined
+  threads: number
+  signal: AbortSignal | undefined
+  onProgress: ((progress: Progress) => void) | undefined
+}
+
+export interface ResolvedFuseCheckpointsOptions extends ResolvedFuseOptions {
+  out: string
+  overwrite: boolean
+  maxShardBytes: number | undefined
+  onTensor: ((stats: TensorStats) => void) | undefined
+}
+
+const choices = {
+  scope: ['row', 'tensor'],
+  divergence: ['right||left', 'left||right'],
+  score: ['abs', 'signed'],
+  gate: ['ge', 'gt', 'soft'],
+  quantile: ['lower', 'linear'],
+  population: ['all', 'changed'],
+} as const
+
+export const presetNames = Object.keys(presets) as PresetName[]
+export const fusionChoiceValues: Record<keyof typeof choices, readonly string[]> = choices
+export const nonFiniteValues = ['error', 'left', 'right'] as const
+
+const fusionNames = [...Object.keys(choices), 'lambda', 'epsilon']
+const optionNames = ['preset', ...fusionNames, 'nonFinite', 'dtype', 'threads', 'signal', 'onProgress']
+const checkpointOptionNames = [...optionNames, 'out', 'overwrite', 'maxShardSize', 'onTensor']
+
+/** @throws ERR_INVALID_ARGUMENT naming the option, what it expects and what it received. */
+export function resolveFuseOptions(options: FuseOptions): ResolvedFuseOptions {
+  checkOptionNames(options, optionNames)
+  return resolveCommon(options)
+}
+
+/** @throws ERR_INVALID_ARGUMENT naming the option, what it expects and what it received. */
+export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): ResolvedFuseCheckpointsOptions {
+  checkOptionNames(options, checkpointOptionNames)
+  return {
+    ...resolveCommon(options),
+    out: checkPath(options.out, 'out'),
+    overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
+    maxShardBytes: options.maxShardSize === undefined ? undefined : shardBytes(options.maxShardSize),
+    onTensor: checkFunction(options.onTensor, 'onTensor'),
+  }
+}
+
+function resolveCommon(options: FuseOptions): ResolvedFuseOptions {
+  const preset = checkChoice(options.preset ?? 'arcee', 'preset', presetNames)
+  const overrides = resolveOverrides(options)
+  return {
+    preset,
+    fusion: {
+      ...presets[preset],
+      ...overrides,
+      nonFinite: checkChoice(options.nonFinite ?? 'error', 'nonFinite', nonFiniteValues),
+    },
+    overrides,
+    dtype: options.dtype === undefined ? undefined : floatDtype(options.dtype),
+    threads: checkInteger(options.threads ?? Math.min(availableParallelism(), 1024), 'threads', 1, 1024),
+    signal: checkSignal(options.signal),
+    onProgress: checkFunction(options.onProgress, 'onProgress'),
+  }
+}
+
+function resolveOverrides(options: FuseOptions): Partial<FusionChoices> {
+  const given = <K extends keyof FusionChoices>(name: K, check: (value: unknown) => FusionChoices[K]) =>
+    options[name] === undefined ? {} : { [name]: check(options[name]) }
+  const choice = <K extends keyof typeof choices>(name: K) =>
+    given(name, (value) => checkChoice<string>(value, name, choices[name]) as FusionChoices[K])
+  return {
+    ...choice('scope'),
+    ...choice('divergence'),
+    ...choice('score'),
+    ...choice('gate'),
+    ...given('lambda', (value) => checkNumber(value, 'lambda', 0, 1e6)),
+    ...given('epsilon', epsilon),
+    ...choice('quantile'),
+    ...choice('population'),
+  }
+}
+
+function epsilon(value: unknown): number {
+  if (value === 0) return 0
+  if (typeof value === 'number' && value >= 1e-30 && value <= 1) return value
+  throw invalidArgument('0 or a number from 1e-30 to 1', 'epsilon', value)
+}
+
+function floatDtype(value: unknown): FloatDtype {
+  const dtype = typeof value === 'string' ? floatDtypeFromName(value) : undefined
+  if (dtype) return dtype
+  throw invalidArgument(`one of ${floatDtypes.join(', ')}`, 'dtype', value)
+}
+
+const unitBytes: Record<string, number> = {
+  '': 1,
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+  TIB: 2 ** 40,
+}
+
+function shardBytes(value: unknown): number {
+  const bytes = typeof value === 'string' ? bytesFromText(value) : value
+  if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number
+  throw invalidArgument("a number of bytes or a size as '5GB', '500MB' or '2GiB'", 'maxShardSize', value)
+}
+
+function bytesFromText(text: string): number | undefined {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? []
+  const factor = unitBytes[unit?.toUpperCase() ?? '?']
+  return digits !== undefined && factor ? Math.floor(Number(digits) * factor) : undefined
+}

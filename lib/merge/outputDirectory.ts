@@ -1,0 +1,117 @@
+import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
+import { BranchMergeError } from '../errors.js'
+
+/** Ends the name of every file that is not finished: <name>.<process>-<random>.branchmerge-partial */
+export const partialSuffix = '.branchmerge-partial'
+
+/**
+ * That writing to `path` cannot touch an input: it is not an input directory, in one or above one, and neither is nor is
+ * above an input file's directory. Symbolic links are followed. `path` may also name a file to write.
+ *
+ * @throws ERR_OUTPUT_IS_INPUT
+ */
+export async function refuseInputs(path: string, checkpoints: Checkpoint[]): Promise<void> {
+  const out = await realOrFuturePath(path)
+  for (const { directory, files } of checkpoints) {
+    const input = directory && (await realpath(directory))
+    const weights = await Promise.all(files.map((file) => realpath(file.path)))
+    const taken = [input, ...weights].find((file) => file && isWithin(file, out))
+    if (taken || (input && isWithin(out, input))) {
+      throw new BranchMergeError(
+        'ERR_OUTPUT_IS_INPUT',
+        `Expected an output apart from the inputs but ${path} is, holds or lies in ${taken ?? input}. Choose another.`,
+      )
+    }
+  }
+}
+
+/** Whether `path` is `ancestor` or below it. */
+function isWithin(path: string, ancestor: string): boolean {
+  return path === ancestor || path.startsWith(ancestor.endsWith(sep) ? ancestor : ancestor + sep)
+}
+
+/** The real path that `path` has or would have once it is created. */
+async function realOrFuturePath(path: string): Promise<string> {
+  const absolute = resolve(path)
+  const existing = await realpath(absolute).catch(() => undefined)
+  if (existing) return existing
+  const parent = dirname(absolute)
+  return parent === absolute ? absolute : join(await realOrFuturePath(parent), basename(absolute))
+}
+
+/** What is in the output directory already: unfinished files of ours apart from everything else. */
+export interface ExistingOutput {
+  exists: boolean
+  leftovers: string[]
+  content: string[]
+}
+
+/**
+ * Looks at the output directory and changes nothing.
+ *
+ * @throws ERR_OUTPUT_EXISTS when it is no directory, or has content that `overwrite` does not release, or another
+ *   process is writing there; ERR_OUTPUT_WRITE when it cannot be looked at.
+ */
+export async function examineOutput(out: string, overwrite: boolean): Promise<ExistingOutput> {
+  const names = await listIfPresent(out)
+  if (!names) return { exists: false, leftovers: [], content: [] }
+  const leftovers = names.filter((name) => name.endsWith(partialSuffix))
+  const content = names.filter((name) => !name.endsWith(partialSuffix))
+  for (const name of leftovers) await refuseRunningOwner(out, name)
+  if (content.length === 0 || overwrite) return { exists: true, leftovers, content }
+  throw new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    `Expected a new or empty directory for out but ${out} holds ${content.length} files (${content[0]}…). ` +
+      'Choose another, or replace the checkpoint in it with overwrite (--overwrite).',
+  )
+}
+
+async function listIfPresent(out: string): Promise<string[] | undefined> {
+  try {
+    if ((await stat(out)).isDirectory()) return await readdir(out)
+  } catch (error) {
+    const cause = error as NodeJS.ErrnoException
+    if (cause.code === 'ENOENT') return undefined
+    throw outputFailure(out, cause)
+  }
+  throw new BranchMergeError('ERR_OUTPUT_EXISTS', `Expected a directory for out but ${out} is a file`)
+}
+
+/** Unfinished files of a process that is still at work are no leftovers. */
+async function refuseRunningOwner(out: string, name: string): Promise<void> {
+  const owner = Number(/\.(\d+)-[0-9a-f]+\.branchmerge-partial$/.exec(name)?.[1] ?? 0)
+  if (owner === 0 || owner === process.pid || !(await isRunning(owner))) return
+  throw new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    `Process ${owner} is writing to ${out}. Wait for it; if it is another program, remove the *${partialSuffix} files.`,
+  )
+}
+
+async function isRunning(process_: number): Promise<boolean> {
+  try {
+    process.kill(process_, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
+  }
+  // A zombie still takes signals; on Linux its state says so.
+  const status = await readFile(`/proc/${process_}/stat`, 'latin1').catch(() => '')
+  return !/\) [ZX] /.test(status)
+}
+
+/** Bytes that the file system of `path`, which need not exist yet, has free for this user; undefined if it does not tell. */
+export async function freeBytes(path: string): Promise<number | undefined> {
+  const absolute = resolve(path)
+  const stats = await statfs(absolute).catch(() => undefined)
+  if (stats) return stats.blocks > 0 ? stats.bavail * stats.bsize : undefined
+  const parent = dirname(absolute)
+  return parent === absolute ? undefined : freeBytes(parent)
+}
+
+/** A failed write as the error that users see. */
+export function outputFailure(path: string, cause: NodeJS.ErrnoException): BranchMergeError {
+  const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT'
+  const code = full ? 'ERR_DISK_FULL' : 'ERR_OUTPUT_WRITE'
+  return new BranchMergeError(code, `Cannot write to ${path}: ${cause.message}`, { cause })
+}

@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { copyFile, mkdir, open, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
+import { isSideFile } from '../checkpoint/sideFiles.js'
+import { BranchMergeError } from '../errors.js'
+import { native } from '../native.js'
+import { examineOutput, freeBytes, outputFailure, partialSuffix } from './outputDirectory.js'
+import { provenanceFileName } from './provenance.js'
+
+/** The names by which a directory looks like a complete checkpoint. */
+const completeNames = [indexFileName, singleFileName]
+
+/** Output directories of fusions that run in this process. */
+const busy = new Set<string>()
+
+/**
+ * The files of a fusion on their way to the output directory. They are written under temporary names; publish() makes them
+ * a checkpoint, discard() leaves nothing. docs/output-safety.md tells what a crash at each point leaves.
+ */
+export class OutputTransaction {
+  private readonly token = `${process.pid}-${randomBytes(4).toString('hex')}`
+  private readonly written = new Set<string>()
+  private readonly published = new Set<string>()
+
+  private constructor(
+    private readonly directory: string,
+    /** The topmost directory that had to be created, if any. */
+    private readonly created: string | undefined,
+    /** Names in the directory before. */
+    private readonly content: string[],
+  ) {}
+
+  /**
+   * Creates the output directory where it is missing and clears leftovers of killed runs.
+   *
+   * @throws ERR_OUTPUT_EXISTS, ERR_DISK_FULL when fewer than `bytes` are free, ERR_OUTPUT_WRITE
+   */
+  static async open(out: string, options: { overwrite: boolean; bytes: number }): Promise<OutputTransaction> {
+    const directory = resolve(out)
+    if (busy.has(directory)) {
+      throw new BranchMergeError('ERR_OUTPUT_EXISTS', `Another fusion of this process is writing to ${out}`)
+    }
+    busy.add(directory)
+    try {
+      const existing = await examineOutput(directory, options.overwrite)
+      await checkFreeSpace(directory, options.bytes)
+      const created = existing.exists ? undefined : await write(directory, () => mkdir(directory, { recursive: true }))
+      for (const name of existing.leftovers) await removeIfPresent(join(directory, name))
+      return new OutputTransaction(directory, created, existing.content)
+    } catch (error) {
+      busy.delete(directory)
+      throw error
+    }
+  }
+
+  /** Where to write the file that will be called `name`. */
+  temporaryPath(name: string): string {
+    this.written.add(name)
+    return this.partialPath(name)
+  }
+
+  private partialPath(name: string): string {
+    return join(this.directory, `${name}.${this.token}${partialSuffix}`)
+  }
+
+  async writeFile(name: string, text: string): Promise<void> {
+    await this.writeSynced(name, (path) => writeNew(path, text))
+  }
+
+  async copyFile(name: string, source: string): Promise<void> {
+    await this.writeSynced(name, (path) => copyFile(source, path, constants.COPYFILE_EXCL))
+  }
+
+  private async writeSynced(name: string, fill: (path: string) => Promise<void>): Promise<void> {
+    const path = this.temporaryPath(name)
+    await write(path, () => fill(path))
+    await sync(path)
+  }
+
+  /** Gives every written file its name: weights, side files, provenance, and last the file that makes it complete. */
+  async publish(files: { weights: string[]; sideFiles: string[] }): Promise<void> {
+    const last = files.weights.includes(singleFileName) ? singleFileName : indexFileName
+    const shards = files.weights.filter((name) => name !== last)
+    const stale = await this.staleFiles([...files.weights, ...files.sideFiles])
+    for (const name of completeNames) await removeIfPresent(join(this.directory, name))
+    await sync(this.directory)
+    for (const name of shards) await this.publishFile(name)
+    for (const name of stale) await removeIfPresent(join(this.directory, name))
+    for (const name of files.sideFiles) await this.publishFile(name)
+    await this.publishFile(provenanceFileName)
+    await sync(this.directory)
+    await this.publishFile(last)
+    await this.syncDirectories()
+    busy.delete(this.directory)
+  }
+
+  private async publishFile(name: string): Promise<void> {
+    const path = join(this.directory, name)
+    await write(path, () => rename(this.partialPath(name), path))
+    this.written.delete(name)
+    this.published.add(name)
+  }
+
+  private async syncDirectories(): Promise<void> {
+    await sync(this.directory)
+    if (!this.created) return
+    const top = dirname(this.created)
+    for (let path = this.directory; path !== top; path = dirname(path)) await sync(dirname(path))
+  }
+
+  /** Files of the replaced checkpoint that the new one does not have: its shards, and side files that we once wrote. */
+  private async staleFiles(kept: string[]): Promise<string[]> {
+    const old = [
+      ...this.content.filter((name) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(name)),
+      ...(await indexedShards(join(this.directory, indexFileName))),
+      ...(await recordedSideFiles(join(this.directory, provenanceFileName))),
+    ]
+    return [...new Set(old)].filter((name) => this.content.includes(name) && !kept.includes(name))
+  }
+
+  /** Removes whatever was written, and the directory if it was created for it. Never throws: it follows an error. */
+  async discard(): Promise<void> {
+    for (const name of this.written) await rm(this.partialPath(name), { force: true }).catch(ignore)
+    for (const name of this.published) await rm(join(this.directory, name), { force: true }).catch(ignore)
+    if (this.created) await removeEmpty(this.directory, dirname(this.created))
+    busy.delete(this.directory)
+  }
+}
+
+const ignore = () => {}
+
+async function checkFreeSpace(directory: string, needed: number): Promise<void> {
+  const free = await freeBytes(directory)
+  if (free === undefined || free >= needed) return
+  throw new BranchMergeError(
+    'ERR_DISK_FULL',
+    `Expected ${needed} free bytes for ${directory} but its file system has ${free}. Free some or choose another directory.`,
+  )
+}
+
+/** Runs a step that writes at `path`; its failure is an output error. */
+async function write<T>(path: string, step: () => Promise<T>): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    throw outputFailure(path, error as NodeJS.ErrnoException)
+  }
+}
+
+async function writeNew(path: string, text: string): Promise<void> {
+  const handle = await open(path, 'wx')
+  try {
+    await handle.writeFile(text)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Makes a file or the names in a directory durable. */
+async function sync(path: string): Promise<void> {
+  await write(path, async () => {
+    const handle = await open(path, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  })
+}
+
+async function removeIfPresent(path: string): Promise<void> {
+  await unlink(path).catch((cause) => {
+    if (cause.code !== 'ENOENT') throw outputFailure(path, cause)
+  })
+}
+
+async function removeEmpty(directory: string, end: string): Promise<void> {
+  for (let path = directory; path !== end; path = dirname(path)) {
+    const removed = await rmdir(path).then(
+      () => true,
+      () => false,
+    )
+    if (!removed) return
+  }
+}
+
+async function indexedShards(index: string): Promise<string[]> {
+  const text = await readFile(index).catch(() => undefined)
+  if (!text) return []
+  try {
+    return native
+      .parseIndex(index, text)
+      .weightMap.map(([, file]) => file)
+      .filter((name) => name.endsWith('.safetensors'))
+  } catch {
+    return [] // not an index: there is no list of shards to clear
+  }
+}
+
+async function recordedSideFiles(provenance: string): Promise<string[]> {
+  const text = await readFile(provenance, 'utf8').catch(() => undefined)
+  if (!text) return []
+  try {
+    const names: unknown = JSON.parse(text)?.output?.sideFiles
+    return Array.isArray(names) ? names.filter((name) => typeof name === 'string' && isOurs(name)) : []
+  } catch {
+    return [] // not ours: nothing of it was written by a fusion
+  }
+}
+
+const isOurs = (name: string): boolean => isSideFile(name) || /^[\w-]+\.py$/.test(name)

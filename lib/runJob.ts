@@ -1,0 +1,42 @@
+import { fromNative } from './errors.js'
+import type { NativeJob } from './native.js'
+
+type Callback<A extends unknown[]> = (...values: A) => void
+
+/** Wraps a callback of the user: when it throws, the job is cancelled and {@link runJob} rejects with what it threw. */
+export type Guard = <A extends unknown[]>(callback: Callback<A> | undefined) => Callback<A> | undefined
+
+/**
+ * Runs a native job to its end.
+ *
+ * @throws the signal's reason after an abort, what a guarded callback threw, or a BranchMergeError.
+ */
+export async function runJob<T>(start: (guard: Guard) => NativeJob<T>, signal: AbortSignal | undefined): Promise<T> {
+  signal?.throwIfAborted()
+  const state: { job?: NativeJob<T>; thrown?: { error: unknown } } = {}
+  const cancel = () => state.job?.cancel()
+  const guard: Guard = (callback) =>
+    callback &&
+    ((...values) => {
+      if (state.thrown) return
+      try {
+        callback(...values)
+      } catch (error) {
+        state.thrown = { error }
+        cancel()
+      }
+    })
+  try {
+    state.job = start(guard)
+    signal?.addEventListener('abort', cancel, { once: true })
+    const result = await state.job.promise
+    if (state.thrown) throw state.thrown.error
+    return result
+  } catch (error) {
+    if (state.thrown) throw state.thrown.error
+    signal?.throwIfAborted()
+    throw fromNative(error)
+  } finally {
+    signal?.removeEventListener('abort', cancel)
+  }
+}
