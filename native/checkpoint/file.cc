@@ -34,7 +34,7 @@ auto without_interruption(Call call) {
 }
 
 struct stat status_of(int descriptor, const std::string& path) {
-  struct stat status;
+  struct stat status = {};
   if (::fstat(descriptor, &status) != 0) fail_reading(path, reason(errno));
   return status;
 }

@@ -52,20 +52,20 @@ uint64_t avalanche(uint64_t hash) {
 
 }  // namespace
 
-uint64_t xxh64(std::span<const std::byte> input) {
-  const std::byte* bytes = input.data();
-  const std::byte* const end = bytes + input.size();
-  uint64_t hash = input.size() >= kStripeBytes ? hash_stripes(bytes, end) : kPrime5;
-  hash += input.size();
-  for (; end - bytes >= 8; bytes += 8) {
-    hash = std::rotl(hash ^ mix_lane(0, load<uint64_t>(bytes)), 27) * kPrime1 + kPrime4;
+uint64_t xxh64(std::span<const std::byte> bytes) {
+  const std::byte* next = bytes.data();
+  const std::byte* const end = next + bytes.size();
+  uint64_t hash = bytes.size() >= kStripeBytes ? hash_stripes(next, end) : kPrime5;
+  hash += bytes.size();
+  for (; end - next >= 8; next += 8) {
+    hash = std::rotl(hash ^ mix_lane(0, load<uint64_t>(next)), 27) * kPrime1 + kPrime4;
   }
-  if (end - bytes >= 4) {
-    hash = std::rotl(hash ^ (load<uint32_t>(bytes) * kPrime1), 23) * kPrime2 + kPrime3;
-    bytes += 4;
+  if (end - next >= 4) {
+    hash = std::rotl(hash ^ (load<uint32_t>(next) * kPrime1), 23) * kPrime2 + kPrime3;
+    next += 4;
   }
-  for (; bytes != end; ++bytes) {
-    hash = std::rotl(hash ^ (std::to_integer<uint64_t>(*bytes) * kPrime5), 11) * kPrime1;
+  for (; next != end; ++next) {
+    hash = std::rotl(hash ^ (std::to_integer<uint64_t>(*next) * kPrime5), 11) * kPrime1;
   }
   return avalanche(hash);
 }

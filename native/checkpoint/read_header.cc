@@ -12,7 +12,7 @@ namespace branchmerge {
 HeaderFile read_header(const std::string& path) {
   const File file = File::open_for_reading(path);
   const uint64_t size = file.size();
-  std::array<std::byte, 8> length_bytes;
+  std::array<std::byte, 8> length_bytes{};
   const std::span<std::byte> first(length_bytes.data(), std::min<size_t>(size, length_bytes.size()));
   file.read_exactly(first, 0);
   const uint64_t length = parse_header_length(path, first, size);

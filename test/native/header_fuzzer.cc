@@ -55,6 +55,8 @@ void check_round_trip(const Header& header) {
 }  // namespace
 }  // namespace branchmerge
 
+// NOLINTBEGIN(readability-identifier-naming): libFuzzer gives these names
+
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 /// Mutates a file and, three times in four, makes its length field end the header at the last '}': otherwise
@@ -81,3 +83,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   branchmerge::check_round_trip(header);
   return 0;
 }
+
+// NOLINTEND(readability-identifier-naming)

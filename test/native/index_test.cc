@@ -46,7 +46,11 @@ TEST_CASE("__proto__ and constructor are ordinary names") {
 }
 
 TEST_CASE("bad indexes and their codes") {
-  const std::vector<std::pair<std::string, const char*>> cases = {
+  struct Case {
+    std::string text;
+    const char* code;
+  };
+  const std::vector<Case> cases = {
       {"", "ERR_INDEX_JSON"},
       {"{", "ERR_INDEX_JSON"},
       {"[]", "ERR_INDEX_JSON"},
@@ -84,9 +88,9 @@ TEST_CASE("bad indexes and their codes") {
       {mapping_to("\"\xC2\x9B.safetensors\""), "ERR_INDEX_SHARD_NAME"},
       {mapping_to("\"" + std::string(256, 'x') + "\""), "ERR_INDEX_SHARD_NAME"},
   };
-  for (const auto& [text, code] : cases) {
-    CAPTURE(text);
-    CHECK(error_code([&] { parse(text); }) == code);
+  for (const Case& item : cases) {
+    CAPTURE(item.text);
+    CHECK(error_code([&] { parse(item.text); }) == item.code);
   }
 }
 
