@@ -1,0 +1,222 @@
+// The addon: what lib/native.ts declares, and nothing of it knows how to fuse.
+#include <algorithm>
+#include <cstring>
+
+#include "addon/job.h"
+#include "addon/values.h"
+#include "checkpoint/hash.h"
+#include "checkpoint/index.h"
+#include "checkpoint/io_queue.h"
+
+namespace branchmerge {
+namespace {
+
+Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), BRANCHMERGE_VERSION); }
+
+Napi::Value describe_build(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Array sets = Napi::Array::New(env);
+  for (const char* name : {"scalar", "avx2", "avx512"})
+    if (cpu::instruction_set(name)) sets.Set(sets.Length(), name);
+  Napi::Object cuda = Napi::Object::New(env);
+  cuda.Set("compiled", false);
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("compiler", __VERSION__);
+  o.Set("instructionSets", sets);
+  o.Set("bestInstructionSet", cpu::best_instruction_set().name);
+  o.Set("cuda", cuda);
+  o.Set("ioUring", io_uring_available());
+  return o;
+}
+
+Napi::Value read_header_of(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&] {
+    const std::string path = read_string(info[0], "path");
+    return Job::start(info.Env(), {}, [path](Job&) -> Job::Result {
+      auto file = std::make_shared<HeaderFile>(read_header(path));
+      return [path, file](Napi::Env env) { return write_header_file(env, path, *file); };
+    });
+  });
+}
+
+Napi::Value parse_index_text(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&]() -> Napi::Value {
+    Napi::Env env = info.Env();
+    const std::string path = read_string(info[0], "path");
+    if (!info[1].IsTypedArray()) throw Error("ERR_INVALID_ARGUMENT", "Expected a Uint8Array for text");
+    const auto text = info[1].As<Napi::Uint8Array>();
+    const Index index = parse_index(path, std::as_bytes(std::span(text.Data(), text.ElementLength())));
+    Napi::Array map = Napi::Array::New(env, index.weight_map.size());
+    for (size_t i = 0; i < index.weight_map.size(); i++) {
+      Napi::HandleScope scope(env);
+      Napi::Array entry = Napi::Array::New(env, 2);
+      entry.Set(uint32_t(0), index.weight_map[i].first);
+      entry.Set(uint32_t(1), index.weight_map[i].second);
+      map.Set(uint32_t(i), entry);
+    }
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("weightMap", map);
+    o.Set("totalSize", index.total_size ? Napi::Number::New(env, double(*index.total_size)) : env.Undefined());
+    return o;
+  });
+}
+
+struct PathRange {
+  std::string path;
+  uint64_t begin, end;
+};
+
+PathRange read_path_range(const Napi::Value& value) {
+  if (!value.IsObject()) throw Error("ERR_INVALID_ARGUMENT", "Expected an object for a byte range");
+  const Napi::Object o = value.As<Napi::Object>();
+  return {read_string(o.Get("path"), "path"), read_count(o.Get("begin"), "begin"), read_count(o.Get("end"), "end")};
+}
+
+bool equal_ranges(const PathRange& left, const PathRange& right, const std::atomic<bool>& cancelled) {
+  if (left.end - left.begin != right.end - right.begin) return false;
+  const File left_file = File::open_for_reading(left.path), right_file = File::open_for_reading(right.path);
+  constexpr uint64_t kChunk = 4 << 20;
+  std::vector<std::byte> a(kChunk), b(kChunk);
+  for (uint64_t at = 0, size = left.end - left.begin; at < size; at += kChunk) {
+    if (cancelled) throw Error("ERR_CANCELLED", "The operation was cancelled");
+    const size_t n = std::min(kChunk, size - at);
+    left_file.read_exactly(std::span(a).first(n), left.begin + at);
+    right_file.read_exactly(std::span(b).first(n), right.begin + at);
+    if (std::memcmp(a.data(), b.data(), n) != 0) return false;
+  }
+  return true;
+}
+
+Napi::Value compare_ranges(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&] {
+    const PathRange left = read_path_range(info[0]), right = read_path_range(info[1]);
+    return Job::start(info.Env(), {}, [left, right](Job& job) -> Job::Result {
+      const bool equal = equal_ranges(left, right, job.cancelled());
+      return [equal](Napi::Env env) { return Napi::Boolean::New(env, equal); };
+    });
+  });
+}
+
+/// Tensors in memory: everything is there already.
+class MemorySource final : public TensorSource {
+ public:
+  explicit MemorySource(const std::atomic<bool>& cancelled) : cancelled_(cancelled) {}
+  void wait_for(uint64_t, uint64_t) override {
+    if (cancelled_) throw Error("ERR_CANCELLED", "The operation was cancelled");
+  }
+
+ private:
+  const std::atomic<bool>& cancelled_;
+};
+
+class MemorySink final : public TensorSink {
+ public:
+  MemorySink(std::byte* out, std::function<void(uint64_t)> on_bytes) : out_(out), on_bytes_(std::move(on_bytes)) {}
+  std::byte* open(uint64_t begin, uint64_t) override { return out_ + begin; }
+  void close(uint64_t begin, uint64_t end) override { on_bytes_(end - begin); }
+
+ private:
+  std::byte* out_;
+  std::function<void(uint64_t)> on_bytes_;
+};
+
+std::span<std::byte> bytes_of(const Napi::Value& value, const char* name) {
+  if (value.IsTypedArray()) {
+    const auto array = value.As<Napi::TypedArray>();
+    return {static_cast<std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset(), array.ByteLength()};
+  }
+  if (value.IsDataView()) {
+    const auto view = value.As<Napi::DataView>();
+    return {static_cast<std::byte*>(view.ArrayBuffer().Data()) + view.ByteOffset(), view.ByteLength()};
+  }
+  throw Error("ERR_INVALID_ARGUMENT", std::string("Expected a typed array for ") + name);
+}
+
+// fuseTensor(input, options, threads, instructionSet, onProgress)
+Napi::Value fuse_in_memory(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&] {
+    const Napi::Object input = info[0].As<Napi::Object>();
+    const DType dtype = read_dtype(input.Get("dtype")), output_dtype = read_dtype(input.Get("outputDtype"));
+    const std::vector<uint64_t> shape = read_shape(input.Get("shape"));
+    const std::span<std::byte> left = bytes_of(input.Get("left"), "left"), right = bytes_of(input.Get("right"), "right"),
+                               out = bytes_of(input.Get("out"), "out");
+    uint64_t elements = 1;
+    for (const uint64_t size : shape)
+      if (__builtin_mul_overflow(elements, size, &elements)) throw Error("ERR_TENSOR_OVERFLOW", "The shape is too large");
+    const uint64_t size = dtype_bits(dtype) / 8, output_size = dtype_bits(output_dtype) / 8;
+    if (left.size() / size != elements || right.size() / size != elements || out.size() / output_size != elements ||
+        left.size() % size != 0 || right.size() % size != 0 || out.size() % output_size != 0)
+      throw Error("ERR_TENSOR_SIZE", "The data do not fit the shape");
+    const FusionOptions options = read_options(info[1]);
+    const uint64_t threads = read_count(info[2], "threads");
+    if (threads < 1 || threads > 1024) throw Error("ERR_INVALID_ARGUMENT", "Expected 1 to 1024 threads");
+    const cpu::InstructionSet* instruction_set = &read_instruction_set(info[3]);
+    const Callback on_progress(info[4]);
+
+    const auto work = [=](Job& job) -> Job::Result {
+      WorkerPool pool(threads);
+      TensorFuser fuser(options, *instruction_set, pool);
+      MemorySource source(job.cancelled());
+      std::atomic<uint64_t> done{0};
+      MemorySink sink(out.data(), [&](uint64_t bytes) {
+        const FuseProgress progress{done += bytes, out.size(), 0, 1};
+        if (on_progress) on_progress(job, [progress](Napi::Env env) { return write_progress(env, progress); });
+      });
+      const TensorPair pair{"tensor", dtype, shape, elements, left.data(), right.data()};
+      const TensorStats stats = fuser.fuse(pair, output_dtype, source, sink);
+      return [=](Napi::Env env) { return write_stats(env, pair.name, dtype, shape, elements, stats); };
+    };
+    return Job::start(info.Env(), {input.Get("left"), input.Get("right"), input.Get("out")}, work);
+  });
+}
+
+// fuseCheckpoints(plan, onProgress, onTensor)
+Napi::Value fuse_checkpoint_files(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&] {
+    auto plan = std::make_shared<const FusePlan>(read_plan(info[0]));
+    const Callback on_progress(info[1]), on_tensor(info[2]);
+    return Job::start(info.Env(), {}, [=](Job& job) -> Job::Result {
+      FuseCallbacks callbacks;
+      if (on_progress)
+        callbacks.on_progress = [&](const FuseProgress& progress) {
+          on_progress(job, [progress](Napi::Env env) { return write_progress(env, progress); });
+        };
+      if (on_tensor)
+        callbacks.on_tensor = [&](const FusePlan::Tensor& tensor, const FusedTensor& fused) {
+          on_tensor(job, [plan, &tensor, fused](Napi::Env env) {
+            Napi::Object o = write_stats(env, tensor.name, tensor.dtype, tensor.shape, fused.elements, fused.stats);
+            o.Set("leftHash", fused.left_hash);
+            o.Set("rightHash", fused.right_hash);
+            return o;
+          });
+        };
+      const FuseTotals totals = fuse_checkpoints(*plan, callbacks, job.cancelled());
+      return [totals](Napi::Env env) {
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("bytesRead", double(totals.bytes_read));
+        o.Set("bytesWritten", double(totals.bytes_written));
+        o.Set("seconds", totals.seconds);
+        o.Set("inputAccess", totals.direct_input ? "direct" : "buffered");
+        o.Set("outputAccess", totals.direct_output ? "direct" : "buffered");
+        return o;
+      };
+    });
+  });
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  exports.Set("version", Napi::Function::New<version>(env, "version"));
+  exports.Set("info", Napi::Function::New<describe_build>(env, "info"));
+  exports.Set("readHeader", Napi::Function::New<read_header_of>(env, "readHeader"));
+  exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
+  exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
+  exports.Set("fuseTensor", Napi::Function::New<fuse_in_memory>(env, "fuseTensor"));
+  exports.Set("fuseCheckpoints", Napi::Function::New<fuse_checkpoint_files>(env, "fuseCheckpoints"));
+  return exports;
+}
+
+}  // namespace
+}  // namespace branchmerge
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) { return branchmerge::initialise(env, exports); }
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)

@@ -1,0 +1,228 @@
+#include "addon/values.h"
+
+#include <cmath>
+
+#include "checkpoint/hash.h"
+#include "error.h"
+
+namespace branchmerge {
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) { throw Error("ERR_INVALID_ARGUMENT", what); }
+
+Napi::Object read_object(const Napi::Value& value, const char* name) {
+  if (!value.IsObject()) refuse(std::string("Expected an object for ") + name);
+  return value.As<Napi::Object>();
+}
+
+Napi::Array read_array(const Napi::Value& value, const char* name) {
+  if (!value.IsArray()) refuse(std::string("Expected an array for ") + name);
+  return value.As<Napi::Array>();
+}
+
+double read_number(const Napi::Value& value, const char* name) {
+  if (!value.IsNumber()) refuse(std::string("Expected a number for ") + name);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+template <class Choice>
+struct Named {
+  const char* name;
+  Choice choice;
+};
+template <class Choice, size_t kCount>
+Choice read_choice(const Napi::Value& value, const char* field, const Named<Choice> (&choices)[kCount]) {
+  const std::string text = read_string(value, field);
+  for (const Named<Choice>& named : choices)
+    if (text == named.name) return named.choice;
+  refuse("Unknown " + std::string(field) + " '" + text + "'");
+}
+
+Napi::Array write_shape(Napi::Env env, const std::vector<uint64_t>& shape) {
+  Napi::Array array = Napi::Array::New(env, shape.size());
+  for (size_t i = 0; i < shape.size(); i++) array.Set(uint32_t(i), double(shape[i]));
+  return array;
+}
+
+Napi::String write_text(Napi::Env env, std::string_view text) { return Napi::String::New(env, text.data(), text.size()); }
+
+Napi::Array write_metadata(Napi::Env env, const Metadata& metadata) {
+  Napi::Array array = Napi::Array::New(env, metadata.size());
+  for (size_t i = 0; i < metadata.size(); i++) {
+    Napi::Array entry = Napi::Array::New(env, 2);
+    entry.Set(uint32_t(0), metadata[i].first);
+    entry.Set(uint32_t(1), metadata[i].second);
+    array.Set(uint32_t(i), entry);
+  }
+  return array;
+}
+
+Metadata read_metadata(const Napi::Value& value) {
+  const Napi::Array array = read_array(value, "metadata");
+  Metadata metadata;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const Napi::Array entry = read_array(array.Get(i), "a metadata entry");
+    metadata.emplace_back(read_string(entry.Get(uint32_t(0)), "a metadata key"),
+                          read_string(entry.Get(uint32_t(1)), "a metadata value"));
+  }
+  return metadata;
+}
+
+ByteRange read_range(const Napi::Value& value) {
+  const Napi::Object range = read_object(value, "a byte range");
+  return {size_t(read_count(range.Get("input"), "input")), read_count(range.Get("begin"), "begin"),
+          read_count(range.Get("end"), "end")};
+}
+
+FusePlan::Tensor read_plan_tensor(const Napi::Value& value) {
+  const Napi::Object tensor = read_object(value, "a tensor of the plan");
+  return {read_string(tensor.Get("name"), "name"),
+          read_dtype(tensor.Get("dtype")),
+          read_dtype(tensor.Get("outputDtype")),
+          read_shape(tensor.Get("shape")),
+          read_range(tensor.Get("left")),
+          read_range(tensor.Get("right")),
+          size_t(read_count(tensor.Get("output"), "output"))};
+}
+
+}  // namespace
+
+std::string read_string(const Napi::Value& value, const char* name) {
+  if (!value.IsString()) refuse(std::string("Expected a string for ") + name);
+  return value.As<Napi::String>().Utf8Value();
+}
+
+uint64_t read_count(const Napi::Value& value, const char* name) {
+  const double number = read_number(value, name);
+  if (!(number >= 0 && number <= 9007199254740991.0) || number != std::floor(number))
+    refuse(std::string("Expected a whole number for ") + name);
+  return uint64_t(number);
+}
+
+DType read_dtype(const Napi::Value& value) {
+  const std::string name = read_string(value, "dtype");
+  const std::optional<DType> dtype = dtype_from_name(name);
+  if (!dtype || !(dtype_is_float(*dtype) || dtype_is_integer(*dtype)))
+    throw Error("ERR_DTYPE_UNSUPPORTED", "dtype " + name + " cannot be fused");
+  return *dtype;
+}
+
+std::vector<uint64_t> read_shape(const Napi::Value& value) {
+  const Napi::Array array = read_array(value, "shape");
+  std::vector<uint64_t> shape;
+  for (uint32_t i = 0; i < array.Length(); i++) shape.push_back(read_count(array.Get(i), "a dimension"));
+  return shape;
+}
+
+const cpu::InstructionSet& read_instruction_set(const Napi::Value& value) {
+  if (value.IsUndefined()) return cpu::best_instruction_set();
+  const std::string name = read_string(value, "instructionSet");
+  if (const cpu::InstructionSet* found = cpu::instruction_set(name.c_str())) return *found;
+  throw Error("ERR_UNAVAILABLE", "This CPU or build does not run the instruction set '" + name + "'");
+}
+
+FusionOptions read_options(const Napi::Value& value) {
+  const Napi::Object o = read_object(value, "options");
+  FusionOptions options;
+  options.scope = read_choice<Scope>(o.Get("scope"), "scope", {{"row", Scope::kRow}, {"tensor", Scope::kTensor}});
+  options.divergence = read_choice<Divergence>(
+      o.Get("divergence"), "divergence",
+      {{"right||left", Divergence::kRightLeft}, {"left||right", Divergence::kLeftRight}});
+  options.score = read_choice<Score>(o.Get("score"), "score", {{"abs", Score::kAbsolute}, {"signed", Score::kSigned}});
+  options.gate = read_choice<Gate>(o.Get("gate"), "gate",
+                                   {{"ge", Gate::kGreaterEqual}, {"gt", Gate::kGreater}, {"soft", Gate::kSoft}});
+  options.quantile = read_choice<Quantile>(o.Get("quantile"), "quantile",
+                                           {{"lower", Quantile::kLower}, {"linear", Quantile::kLinear}});
+  options.population = read_choice<Population>(o.Get("population"), "population",
+                                               {{"all", Population::kAll}, {"changed", Population::kChanged}});
+  options.non_finite =
+      read_choice<NonFinite>(o.Get("nonFinite"), "nonFinite",
+                             {{"error", NonFinite::kError}, {"left", NonFinite::kLeft}, {"right", NonFinite::kRight}});
+  options.lambda = read_number(o.Get("lambda"), "lambda");
+  options.epsilon = read_number(o.Get("epsilon"), "epsilon");
+  if (!std::isfinite(options.lambda) || options.lambda < 0) refuse("Expected a finite lambda, 0 or more");
+  if (!(options.epsilon == 0 || (options.epsilon >= 1e-30 && options.epsilon <= 1)))
+    refuse("Expected an epsilon of 0, or between 1e-30 and 1");
+  return options;
+}
+
+FusePlan read_plan(const Napi::Value& value) {
+  const Napi::Object o = read_object(value, "plan");
+  FusePlan plan;
+  const Napi::Array inputs = read_array(o.Get("inputs"), "inputs");
+  for (uint32_t i = 0; i < inputs.Length(); i++) {
+    const Napi::Object input = read_object(inputs.Get(i), "an input");
+    plan.inputs.push_back({read_string(input.Get("path"), "path"), read_count(input.Get("bytes"), "bytes")});
+  }
+  const Napi::Array outputs = read_array(o.Get("outputs"), "outputs");
+  for (uint32_t i = 0; i < outputs.Length(); i++) {
+    const Napi::Object output = read_object(outputs.Get(i), "an output");
+    plan.outputs.push_back({read_string(output.Get("path"), "path"), read_metadata(output.Get("metadata"))});
+  }
+  const Napi::Array tensors = read_array(o.Get("tensors"), "tensors");
+  for (uint32_t i = 0; i < tensors.Length(); i++) plan.tensors.push_back(read_plan_tensor(tensors.Get(i)));
+  plan.options = read_options(o.Get("options"));
+  plan.threads = size_t(read_count(o.Get("threads"), "threads"));
+  if (plan.threads < 1 || plan.threads > 1024) refuse("Expected 1 to 1024 threads");
+  plan.instruction_set = &read_instruction_set(o.Get("instructionSet"));
+  return plan;
+}
+
+Napi::Value write_header_file(Napi::Env env, const std::string& path, const HeaderFile& file) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("path", path);
+  o.Set("bytes", double(file.bytes));
+  o.Set("dataBegin", double(file.header.data_begin));
+  o.Set("headerHash", hash_text(file.header_hash));
+  o.Set("metadata", write_metadata(env, file.header.metadata));
+  Napi::Array tensors = Napi::Array::New(env, file.header.tensors.size());
+  for (size_t i = 0; i < file.header.tensors.size(); i++) {
+    Napi::HandleScope scope(env);
+    const TensorInfo& info = file.header.tensors[i];
+    Napi::Object tensor = Napi::Object::New(env);
+    tensor.Set("name", info.name);
+    tensor.Set("dtype", write_text(env, dtype_name(info.dtype)));
+    tensor.Set("shape", write_shape(env, info.shape));
+    tensor.Set("elements", double(info.elements));
+    tensor.Set("begin", double(info.begin));
+    tensor.Set("end", double(info.end));
+    tensors.Set(uint32_t(i), tensor);
+  }
+  o.Set("tensors", tensors);
+  return o;
+}
+
+Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype, const std::vector<uint64_t>& shape,
+                         uint64_t elements, const TensorStats& stats) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("name", name);
+  o.Set("dtype", write_text(env, dtype_name(dtype)));
+  o.Set("shape", write_shape(env, shape));
+  o.Set("elements", double(elements));
+  o.Set("kept", double(stats.kept));
+  o.Set("identical", stats.identical);
+  o.Set("degenerate", stats.degenerate);
+  o.Set("nonFinite", !stats.non_finite ? env.Undefined()
+                                       : write_text(env, *stats.non_finite == NonFinite::kLeft ? "left" : "right"));
+  o.Set("threshold", stats.threshold);
+  o.Set("q1", stats.q1);
+  o.Set("median", stats.median);
+  o.Set("q3", stats.q3);
+  Napi::Object kl = Napi::Object::New(env);
+  kl.Set("min", stats.kl_min);
+  kl.Set("median", stats.kl_median);
+  kl.Set("max", stats.kl_max);
+  o.Set("kl", kl);
+  return o;
+}
+
+Napi::Value write_progress(Napi::Env env, const FuseProgress& progress) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("bytesDone", double(progress.bytes_done));
+  o.Set("bytesTotal", double(progress.bytes_total));
+  o.Set("tensorsDone", double(progress.tensors_done));
+  o.Set("tensorsTotal", double(progress.tensors_total));
+  return o;
+}
+
+}  // namespace branchmerge

@@ -1,0 +1,23 @@
+#pragma once
+#include <cstddef>
+
+namespace branchmerge {
+
+/// Anonymous memory that begins on a page, in 2 MiB pages where the system has them. Zeroed, and not resident before
+/// it is touched. Throws ERR_OUT_OF_MEMORY.
+class PageBuffer {
+ public:
+  explicit PageBuffer(size_t bytes);
+  ~PageBuffer();
+  PageBuffer(const PageBuffer&) = delete;
+  PageBuffer& operator=(const PageBuffer&) = delete;
+
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  std::byte* data_;
+  size_t size_;
+};
+
+}  // namespace branchmerge

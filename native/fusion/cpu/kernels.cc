@@ -1,0 +1,413 @@
+// Compiled once for each instruction set (BRANCHMERGE_ISA). Plain loops over independent lanes: the compiler vectorises
+// them as they stand, without leave to reorder anything.
+#include "fusion/cpu/kernels.h"
+
+#include "fusion/arithmetic.h"
+
+namespace branchmerge::cpu {
+namespace {
+
+using namespace branchmerge::arithmetic;
+using Bytes = const unsigned char*;
+
+// Tensors start where their file puts them: loads must do without alignment.
+typedef uint16_t Unaligned16 __attribute__((aligned(1), may_alias));
+typedef uint32_t Unaligned32 __attribute__((aligned(1), may_alias));
+typedef uint64_t Unaligned64 __attribute__((aligned(1), may_alias));
+
+struct BF16 {
+  using Raw = Unaligned16;
+  using Bits = uint32_t;  // narrow integers are widened at once: one lane width throughout a loop
+  static constexpr Bits kMagnitude = 0x7fff, kInfinity = 0x7f80;
+  BRANCHMERGE_INLINE float widen(Bits bits) { return bit_cast<float>(bits << 16); }
+};
+struct F16 {
+  using Raw = Unaligned16;
+  using Bits = uint32_t;
+  static constexpr Bits kMagnitude = 0x7fff, kInfinity = 0x7c00;
+  // Exponent and mantissa moved into place, then the exponent's bias made up for by an exact product; that gives
+  // subnormals their value too.
+  BRANCHMERGE_INLINE float widen(Bits bits) {
+    const float magnitude = bit_cast<float>((bits & 0x7fff) << 13) * 0x1p112f;
+    return bit_cast<float>(bit_cast<uint32_t>(magnitude) | (bits & 0x8000) << 16);
+  }
+};
+struct F32 {
+  using Raw = Unaligned32;
+  using Bits = uint32_t;
+  static constexpr Bits kMagnitude = 0x7fffffff, kInfinity = 0x7f800000;
+  BRANCHMERGE_INLINE float widen(Bits bits) { return bit_cast<float>(bits); }
+};
+struct F64 {
+  using Raw = Unaligned64;
+  using Bits = uint64_t;
+  static constexpr Bits kMagnitude = 0x7fffffffffffffff, kInfinity = 0x7ff0000000000000;
+  BRANCHMERGE_INLINE double widen(Bits bits) { return bit_cast<double>(bits); }
+};
+
+// kLanes raw elements of both sides; the last block of a run is padded with zeros, whose results are not used.
+template <class Format>
+struct Block {
+  Bytes a;
+  Bytes b;
+  alignas(64) unsigned char padded[2][kLanes * sizeof(typename Format::Raw)];
+
+  BRANCHMERGE_INLINE void pad(Block& block, Bytes from_a, Bytes from_b, size_t n) {
+    for (size_t i = 0; i < sizeof block.padded[0]; i++) {
+      const bool inside = i < n * sizeof(typename Format::Raw);
+      block.padded[0][i] = inside ? from_a[i] : 0;
+      block.padded[1][i] = inside ? from_b[i] : 0;
+    }
+    block.a = block.padded[0];
+    block.b = block.padded[1];
+  }
+};
+
+template <class Format>
+BRANCHMERGE_INLINE typename Format::Bits bits_at(Bytes bytes, size_t i) {
+  return reinterpret_cast<const typename Format::Raw*>(bytes)[i];
+}
+
+/// body(a, b, n): n is kLanes but in the last block.
+template <class Format, class Body>
+BRANCHMERGE_INLINE void for_blocks(Bytes a, Bytes b, size_t n, Body body) {
+  constexpr size_t kBytes = kLanes * sizeof(typename Format::Raw);
+  const size_t whole = n / kLanes;
+  for (size_t i = 0; i < whole; i++) body(a + i * kBytes, b + i * kBytes, i * kLanes, kLanes);
+  if (n % kLanes == 0) return;
+  Block<Format> last;
+  Block<Format>::pad(last, a + whole * kBytes, b + whole * kBytes, n % kLanes);
+  body(last.a, last.b, whole * kLanes, n % kLanes);
+}
+
+#define BRANCHMERGE_BODY [&](Bytes a, Bytes b, size_t at, size_t count) __attribute__((always_inline))
+
+template <class Real>
+BRANCHMERGE_INLINE Real fold(Real (&lanes)[kLanes]) {
+  for (size_t width = kLanes / 2; width > 0; width /= 2)
+    for (size_t l = 0; l < width; l++) lanes[l] += lanes[l + width];
+  return lanes[0];
+}
+
+template <class Real>
+BRANCHMERGE_INLINE Real larger(Real a, Real b) {
+  return a > b ? a : b;
+}
+
+template <class Real>
+BRANCHMERGE_INLINE Real largest(const Real (&lanes)[kLanes]) {
+  Real m = lanes[0];
+  for (size_t l = 1; l < kLanes; l++) m = larger(m, lanes[l]);
+  return m;
+}
+
+/// Adds term(x, y, first, second) of every element of a segment into two sums of fixed shape.
+template <class Format, class Real, class Term>
+BRANCHMERGE_INLINE void sum_pairs(Bytes p, Bytes q, size_t n, double* sums, Term term) {
+  constexpr size_t kBytes = kSegment * sizeof(typename Format::Raw);
+  for (size_t s = 0; s * kSegment < n; s++) {
+    const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
+    alignas(64) Real first[kLanes] = {}, second[kLanes] = {};
+    for_blocks<Format>(p + s * kBytes, q + s * kBytes, size, [&](Bytes a, Bytes b, size_t, size_t count)
+                                                                 __attribute__((always_inline)) {
+      alignas(64) Real one[kLanes], two[kLanes];
+      for (size_t l = 0; l < kLanes; l++)
+        term(Real(Format::widen(bits_at<Format>(a, l))), Real(Format::widen(bits_at<Format>(b, l))), one[l], two[l]);
+      if (count == kLanes) {
+        for (size_t l = 0; l < kLanes; l++) first[l] += one[l];
+        for (size_t l = 0; l < kLanes; l++) second[l] += two[l];
+        return;
+      }
+      for (size_t l = 0; l < count; l++) first[l] += one[l];
+      for (size_t l = 0; l < count; l++) second[l] += two[l];
+    });
+    sums[2 * s] = double(fold(first));
+    sums[2 * s + 1] = double(fold(second));
+  }
+}
+
+/// The same for one sum.
+template <class Format, class Real, class Term>
+BRANCHMERGE_INLINE void sum_single(Bytes p, Bytes q, size_t n, double* sums, Term term) {
+  constexpr size_t kBytes = kSegment * sizeof(typename Format::Raw);
+  for (size_t s = 0; s * kSegment < n; s++) {
+    const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
+    alignas(64) Real sum[kLanes] = {};
+    for_blocks<Format>(p + s * kBytes, q + s * kBytes, size, [&](Bytes a, Bytes b, size_t, size_t count)
+                                                                 __attribute__((always_inline)) {
+      alignas(64) Real one[kLanes];
+      for (size_t l = 0; l < kLanes; l++)
+        one[l] = term(Real(Format::widen(bits_at<Format>(a, l))), Real(Format::widen(bits_at<Format>(b, l))));
+      if (count == kLanes) {
+        for (size_t l = 0; l < kLanes; l++) sum[l] += one[l];
+        return;
+      }
+      for (size_t l = 0; l < count; l++) sum[l] += one[l];
+    });
+    sums[s] = double(fold(sum));
+  }
+}
+
+template <class Format, class Real>
+struct Implementation {
+  using Bits = typename Format::Bits;
+
+  static Extent<Real> extent(Bytes left, Bytes right, size_t n) {
+    const Real lowest = -__builtin_huge_val();
+    alignas(64) Real max_left[kLanes], max_right[kLanes], max_difference[kLanes] = {};
+    alignas(64) Bits magnitude[kLanes] = {}, difference[kLanes] = {}, changed[kLanes] = {};
+    for (size_t l = 0; l < kLanes; l++) max_left[l] = max_right[l] = lowest;
+    const auto look = [&](Bytes a, Bytes b, size_t count) __attribute__((always_inline)) {
+      for (size_t l = 0; l < count; l++) {
+        const Bits left_bits = bits_at<Format>(a, l), right_bits = bits_at<Format>(b, l);
+        const Real x = Format::widen(left_bits), y = Format::widen(right_bits);
+        const Bits left_magnitude = left_bits & Format::kMagnitude;
+        const Bits right_magnitude = right_bits & Format::kMagnitude;
+        max_left[l] = larger(max_left[l], x);
+        max_right[l] = larger(max_right[l], y);
+        max_difference[l] = larger(max_difference[l], absolute(x - y));
+        const Bits m = left_magnitude > right_magnitude ? left_magnitude : right_magnitude;
+        magnitude[l] = magnitude[l] > m ? magnitude[l] : m;
+        difference[l] |= left_bits ^ right_bits;
+        changed[l] += x != y;
+      }
+    };
+    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
+      (void)at;
+      if (count == kLanes)
+        look(a, b, kLanes);
+      else
+        look(a, b, count);
+    });
+    Extent<Real> e{largest(max_left), largest(max_right), 0, largest(max_difference), 0, false, false};
+    const Bits largest_magnitude = largest(magnitude);
+    e.max_magnitude = Format::widen(largest_magnitude);
+    e.non_finite = largest_magnitude >= Format::kInfinity;
+    Bits any = 0;
+    for (size_t l = 0; l < kLanes; l++) {
+      any |= difference[l];
+      e.changed += changed[l];
+    }
+    e.bits_differ = any != 0;
+    return e;
+  }
+
+  static void near_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+    const Real m = row.max_p;
+    sum_pairs<Format, Real>(p, q, n, sums, [=](Real x, Real y, Real& u, Real& d) __attribute__((always_inline)) {
+      u = exp_nonpositive(y - m);
+      d = u * expm1_near(x - y);
+    });
+  }
+
+  static void mixed_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+    const Real m = row.max_p;
+    sum_pairs<Format, Real>(p, q, n, sums, [=](Real x, Real y, Real& u, Real& d) __attribute__((always_inline)) {
+      u = exp_nonpositive(y - m);
+      d = mixed_difference(x, y, m, u);
+    });
+  }
+
+  static void far_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+    const Real max_p = row.max_p, max_q = row.max_q;
+    sum_pairs<Format, Real>(p, q, n, sums, [=](Real x, Real y, Real& p1, Real& q1) __attribute__((always_inline)) {
+      p1 = exp_nonpositive(x - max_p);
+      q1 = exp_nonpositive(y - max_q);
+    });
+  }
+
+  // d = e^{x−m} − e^{y−m}: by expm1 where the difference is small, directly where nothing cancels.
+  BRANCHMERGE_INLINE Real mixed_difference(Real x, Real y, Real m, Real u) {
+    const Real difference = x - y;
+    const Real direct = exp_nonpositive(x - m) - u;
+    const bool small = absolute(difference) <= Real(0.25);
+    return small ? u * expm1_small(small ? difference : Real(0)) : direct;
+  }
+
+  static void near_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+    const RowConstants<Real> c = row;
+    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+      const Real u = exp_nonpositive(y - c.max_p);
+      const Real d = u * expm1_near(x - y);
+      const Real w = fma(u, c.inverse_q, c.epsilon);
+      return w * phi_near((fma(u, -c.e1, d) * c.inverse_p) / w);
+    });
+  }
+
+  static void mixed_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+    const RowConstants<Real> c = row;
+    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+      const Real u = exp_nonpositive(y - c.max_p);
+      const Real d = mixed_difference(x, y, c.max_p, u);
+      const Real w = fma(u, c.inverse_q, c.epsilon);
+      return w * phi((fma(u, -c.e1, d) * c.inverse_p) / w);
+    });
+  }
+
+  // Closed form: (p + ε)·ln((p + ε)/(q + ε)) − (p − q), and the series where the two are close.
+  static void far_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+    const RowConstants<Real> c = row;
+    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+      const Real p1 = exp_nonpositive(x - c.max_p) * c.inverse_p;
+      const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
+      const Real difference = p1 - q1;
+      const Real w = q1 + c.epsilon;
+      const Real t = difference / w;
+      const bool close = absolute(t) <= Real(0.25);
+      const Real near = w * phi(close ? t : Real(0));
+      const Real v = p1 + c.epsilon;
+      const Real closed = fma(v, log_positive(v / w), -difference);
+      return close ? near : closed;
+    });
+  }
+
+  // Without ε a q may vanish in exp where its logarithm is still finite: ln p/q = (x − y) − log_ratio.
+  static void far_divergence_without_epsilon(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+    const RowConstants<Real> c = row;
+    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+      const Real p1 = exp_nonpositive(x - c.max_p) * c.inverse_p;
+      const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
+      return fma(p1, (x - y) - c.log_ratio, q1 - p1);
+    });
+  }
+
+  // Adding +0 turns a −0 into +0, so that equal scores have equal keys.
+  template <bool kSigned>
+  BRANCHMERGE_INLINE Real score(Real left, Real right, Real kl) {
+    const Real difference = left - right;
+    return kSigned ? kl * difference + Real(0) : kl * absolute(difference) + Real(0);
+  }
+
+  template <bool kSigned>
+  static uint64_t histogram_of(Bytes left, Bytes right, size_t n, Real kl, uint32_t* counts) {
+    using Key = decltype(order_key(Real(0)));
+    constexpr int kShift = sizeof(Key) * 8 - 16;
+    uint64_t below_zero = 0;
+    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
+      (void)at;
+      alignas(64) uint32_t bins[kLanes];
+      for (size_t l = 0; l < kLanes; l++) {
+        const Real x = Format::widen(bits_at<Format>(a, l)), y = Format::widen(bits_at<Format>(b, l));
+        bins[l] = uint32_t(order_key(score<kSigned>(x, y, kl)) >> kShift);
+      }
+      if (kSigned)
+        for (size_t l = 0; l < count; l++) below_zero += bins[l] < 0x8000;
+      if (count == kLanes) {
+        // Two tables, so that runs of equal scores do not wait for the same counter.
+#pragma GCC unroll 16
+        for (size_t l = 0; l < kLanes; l += 2) {
+          counts[2 * bins[l]]++;
+          counts[2 * bins[l + 1] + 1]++;
+        }
+        return;
+      }
+      for (size_t l = 0; l < count; l++) counts[2 * bins[l]]++;
+    });
+    return below_zero;
+  }
+
+  static uint64_t histogram(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, uint32_t* counts) {
+    return is_signed ? histogram_of<true>(left, right, n, kl, counts) : histogram_of<false>(left, right, n, kl, counts);
+  }
+
+  template <bool kSigned>
+  static void refine_of(Bytes left, Bytes right, size_t n, Real kl, const Refinement& refinement) {
+    using Key = decltype(order_key(Real(0)));
+    const int shift = refinement.shift;
+    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
+      (void)at;
+      alignas(64) Key keys[kLanes];
+      for (size_t l = 0; l < kLanes; l++) {
+        const Real x = Format::widen(bits_at<Format>(a, l)), y = Format::widen(bits_at<Format>(b, l));
+        keys[l] = order_key(score<kSigned>(x, y, kl));
+      }
+      for (int t = 0; t < refinement.targets; t++) {
+        const Key prefix = Key(refinement.prefix[t]);
+        Key hits = 0;
+        for (size_t l = 0; l < kLanes; l++) hits |= Key(((keys[l] >> shift) >> 16) == prefix);
+        if (hits == 0) continue;
+        uint32_t* counts = refinement.counts[t];
+        for (size_t l = 0; l < count; l++)
+          if (((keys[l] >> shift) >> 16) == prefix) counts[(keys[l] >> shift) & 0xffff]++;
+      }
+    });
+  }
+
+  static void refine(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, const Refinement& refinement) {
+    is_signed ? refine_of<true>(left, right, n, kl, refinement) : refine_of<false>(left, right, n, kl, refinement);
+  }
+
+  template <bool kSigned, bool kChangedOnly>
+  static uint64_t hard_gate_of(Bytes left, Bytes right, size_t n, Real kl, Real threshold, unsigned char* out) {
+    using Raw = typename Format::Raw;
+    uint64_t taken = 0;
+    const auto choose = [&](Bytes a, Bytes b, Raw* to, size_t count) __attribute__((always_inline)) {
+      Bits right_count = 0;
+      for (size_t l = 0; l < count; l++) {
+        const Bits left_bits = bits_at<Format>(a, l), right_bits = bits_at<Format>(b, l);
+        const Real x = Format::widen(left_bits), y = Format::widen(right_bits);
+        const Real s = score<kSigned>(x, y, kl);
+        // & and not &&: a lane has no branches
+        const bool take = kChangedOnly ? (s >= threshold) & (x != y) : s >= threshold;
+        to[l] = static_cast<Raw>(take ? right_bits : left_bits);
+        right_count += take;
+      }
+      taken += right_count;
+    };
+    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
+      Raw* to = reinterpret_cast<Raw*>(out) + at;
+      if (count == kLanes)
+        choose(a, b, to, kLanes);
+      else
+        choose(a, b, to, count);
+    });
+    return taken;
+  }
+
+  static uint64_t hard_gate(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, Real threshold,
+                            unsigned char* out) {
+    if (options.is_signed)
+      return options.changed_only ? hard_gate_of<true, true>(left, right, n, kl, threshold, out)
+                                  : hard_gate_of<true, false>(left, right, n, kl, threshold, out);
+    return options.changed_only ? hard_gate_of<false, true>(left, right, n, kl, threshold, out)
+                                : hard_gate_of<false, false>(left, right, n, kl, threshold, out);
+  }
+
+  static uint64_t soft_gate(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, double threshold,
+                            double* out) {
+    uint64_t taken = 0;
+    for (size_t i = 0; i < n; i++) {
+      const Real x = Format::widen(bits_at<Format>(left, i)), y = Format::widen(bits_at<Format>(right, i));
+      const Real s = options.is_signed ? score<true>(x, y, kl) : score<false>(x, y, kl);
+      const double weight = double(s) - threshold;
+      const bool take = (weight > 0) & !(options.changed_only & (x == y));
+      out[i] = take ? arithmetic::fma(double(y) - double(x), weight, double(x)) : double(x);
+      taken += take;
+    }
+    return taken;
+  }
+
+  static constexpr Kernels<Real> table() {
+    return {extent,           near_sums,        mixed_sums,     far_sums,
+            near_divergence,  mixed_divergence, far_divergence, far_divergence_without_epsilon,
+            histogram,        refine,           hard_gate,      soft_gate};
+  }
+};
+
+}  // namespace
+
+#define BRANCHMERGE_STRING2(name) #name
+#define BRANCHMERGE_STRING(name) BRANCHMERGE_STRING2(name)
+
+namespace BRANCHMERGE_ISA {
+extern const InstructionSet kInstructionSet;
+const InstructionSet kInstructionSet = {
+    BRANCHMERGE_STRING(BRANCHMERGE_ISA),
+    {Implementation<BF16, float>::table(), Implementation<F16, float>::table(), Implementation<F32, float>::table(),
+     Kernels<float>{}},
+    {Implementation<BF16, double>::table(), Implementation<F16, double>::table(), Implementation<F32, double>::table(),
+     Implementation<F64, double>::table()},
+};
+}  // namespace BRANCHMERGE_ISA
+
+}  // namespace branchmerge::cpu

@@ -1,0 +1,101 @@
+#pragma once
+// The CPU kernels of Arcee Fusion, one table for each instruction set, storage type and working precision. Each
+// works on a run of consecutive elements of one row of Left and one of Right; docs/reproducibility.md tells why every
+// table gives the same bits.
+#include <cstddef>
+#include <cstdint>
+
+namespace branchmerge::cpu {
+
+/// Sums have one shape: a row is cut into segments of kSegment elements; in a segment, lane l of kLanes adds elements
+/// l, l + kLanes, … in order; the lanes fold by halves; segment sums are float64 and are added in order. 1024 keeps
+/// the float32 part at 32 terms a lane and lets a GPU give a segment to a warp.
+inline constexpr size_t kSegment = 1024;
+inline constexpr size_t kLanes = 32;
+
+/// What one look at a run tells.
+template <class Real>
+struct Extent {
+  Real max_left, max_right;  // largest value
+  Real max_magnitude;        // largest |value| of both
+  Real max_difference;       // largest |L − R|
+  uint64_t changed;          // elements whose values differ
+  bool bits_differ;          // some element has other bits (−0 and +0 included)
+  bool non_finite;           // NaN or infinity somewhere; the other fields are then meaningless
+};
+
+/// Constants of the second pass over a row; docs/fusion.md, "KL without cancellation".
+template <class Real>
+struct RowConstants {
+  Real max_p, max_q;          // subtracted before exp; equal in the near and mixed forms
+  Real inverse_p, inverse_q;  // 1/S_x, 1/S_y
+  Real e1;                    // D/S_y
+  Real log_ratio;             // ln p/q = (x − y) − log_ratio, used when epsilon is 0
+  Real epsilon;
+};
+
+/// How an element's score comes from the pair, and where the gate stands.
+template <class Real>
+struct ScoreOptions {
+  bool is_signed;
+  bool changed_only;  // unchanged elements are never taken
+};
+
+/// One pass of refinement: for each target, counts elements whose key begins with `prefix`.
+inline constexpr int kMaxTargets = 6;
+struct Refinement {
+  int targets;
+  int shift;  // key bits below the 16 that are counted now
+  uint64_t prefix[kMaxTargets];
+  uint32_t* counts[kMaxTargets];  // 65536 each
+};
+
+inline constexpr size_t kHistogramBins = 65536;
+
+template <class Real>
+struct Kernels {
+  using Bytes = const unsigned char*;
+
+  Extent<Real> (*extent)(Bytes left, Bytes right, size_t n);
+
+  // The first pass over a row writes S_y and D of each segment: sums[2s] = Σu, sums[2s + 1] = Σd.
+  void (*near_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+  void (*mixed_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+  // Σe^{x − max_p} and Σe^{y − max_q}
+  void (*far_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+
+  // The second writes Σ(q + ε)·φ(t) of each segment.
+  void (*near_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+  void (*mixed_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+  void (*far_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+  void (*far_divergence_without_epsilon)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+
+  // counts: 2 interleaved tables of kHistogramBins (even and odd lanes), indexed 2·(key >> top) + lane mod 2.
+  // Returns how many scores are below zero.
+  uint64_t (*histogram)(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, uint32_t* counts);
+  void (*refine)(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, const Refinement& refinement);
+
+  // Right where score >= threshold, Left elsewhere, bit for bit; returns how many are Right's.
+  uint64_t (*hard_gate)(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, Real threshold,
+                        unsigned char* out);
+  // L + (R − L)·max(0, S − threshold); returns how many scores are above the threshold. Float64 only.
+  uint64_t (*soft_gate)(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, double threshold,
+                        double* out);
+};
+
+enum class Storage : uint8_t { kBF16, kF16, kF32, kF64 };
+inline constexpr int kStorages = 4;
+
+/// All tables of one instruction set. singles[kF64] is empty: F64 is computed in float64.
+struct InstructionSet {
+  const char* name;
+  Kernels<float> singles[kStorages];
+  Kernels<double> doubles[kStorages];
+};
+
+/// The best that this CPU runs; a name ("scalar", "avx2", "avx512") gives that one, or nullptr when this CPU or
+/// build lacks it.
+const InstructionSet& best_instruction_set();
+const InstructionSet* instruction_set(const char* name);
+
+}  // namespace branchmerge::cpu

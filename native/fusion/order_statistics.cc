@@ -1,0 +1,32 @@
+#include "fusion/order_statistics.h"
+
+#include <algorithm>
+
+namespace branchmerge {
+
+OrderStatistics::OrderStatistics(std::vector<uint64_t> ranks, int key_bits)
+    : prefixes_{0}, shift_(key_bits - 16) {
+  for (const uint64_t rank : ranks) targets_.push_back({rank, 0});
+}
+
+void OrderStatistics::narrow(const std::vector<std::vector<uint64_t>>& counts) {
+  for (Target& target : targets_) {
+    const size_t which = std::find(prefixes_.begin(), prefixes_.end(), target.prefix) - prefixes_.begin();
+    uint64_t bin = 0;
+    while (target.remaining >= counts[which][bin]) target.remaining -= counts[which][bin++];
+    target.prefix = target.prefix << 16 | bin;
+  }
+  shift_ -= 16;
+  prefixes_.clear();
+  for (const Target& target : targets_)
+    if (std::find(prefixes_.begin(), prefixes_.end(), target.prefix) == prefixes_.end())
+      prefixes_.push_back(target.prefix);
+}
+
+std::vector<uint64_t> OrderStatistics::keys() const {
+  std::vector<uint64_t> keys;
+  for (const Target& target : targets_) keys.push_back(target.prefix);
+  return keys;
+}
+
+}  // namespace branchmerge
