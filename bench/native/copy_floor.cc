@@ -130,6 +130,7 @@ using Descriptors = std::vector<std::unique_ptr<Descriptor>>;
 
 Descriptors open_inputs(const std::vector<Input>& inputs, int flags) {
   Descriptors descriptors;
+  descriptors.reserve(inputs.size());
   for (const Input& input : inputs)
     descriptors.push_back(std::make_unique<Descriptor>(input.path, O_RDONLY | flags));
   return descriptors;
@@ -219,6 +220,7 @@ void for_each_step(size_t steps, int threads, const std::function<void(size_t, i
   std::exception_ptr error;
   std::atomic_flag failed = ATOMIC_FLAG_INIT;
   std::vector<std::thread> pool;
+  pool.reserve(static_cast<size_t>(threads));
   for (int thread = 0; thread < threads; thread++) {
     pool.emplace_back([&, thread] {
       try {
@@ -299,6 +301,7 @@ class MappedCopy {
   static std::vector<std::unique_ptr<Mapping>> map(const std::vector<Input>& inputs,
                                                    const Descriptors& descriptors) {
     std::vector<std::unique_ptr<Mapping>> mappings;
+    mappings.reserve(inputs.size());
     for (size_t i = 0; i < inputs.size(); i++) {
       // To the end of the last page, of which an aligned write of the last block sends the rest, zeros,
       // along.
