@@ -74,7 +74,7 @@ export function totalsByKind(tensors: TensorStats[]): KindTotals[] {
 
 function remarks({ summary, tensors }: FuseReport): string[] {
   const lines: string[] = []
-  if (summary.identical > 0) lines.push(`Identical on both sides: ${tensorCount(summary.identical)}`)
+  if (summary.identical > 0) lines.push(identicalText(tensors))
   if (summary.degenerate.length > 0) {
     lines.push(
       `Degenerate (threshold 0 although they changed; population "changed" avoids it): ${listNames(summary.degenerate)}`,
@@ -85,6 +85,14 @@ function remarks({ summary, tensors }: FuseReport): string[] {
     if (names.length > 0) lines.push(`Kept whole from ${label} because of NaN or infinity: ${listNames(names)}`)
   }
   return lines
+}
+
+/** The gate decides about equal elements too, and 'ge' takes them all: a share of 100 % that means nothing. */
+function identicalText(tensors: TensorStats[]): string {
+  const same = tensors.filter(({ identical }) => identical)
+  const parameters = same.reduce((total, { elements }) => total + elements, 0)
+  const counted = same.some(({ kept }) => kept > 0) ? ", counted as Right's" : ''
+  return `Identical on both sides: ${tensorCount(same.length)} (${formatCount(parameters)} parameters${counted})`
 }
 
 const tensorCount = (count: number): string => (count === 1 ? '1 tensor' : `${count} tensors`)
