@@ -182,35 +182,61 @@ export function fuseReference(pair, options, outputDtype = pair.dtype) {
   const scores = scoresOf(left, right, columns, kl, options)
   const { q1, median, q3, threshold } = thresholdOf(scores, left, right, options)
 
-  const mask = new Uint8Array(n)
-  const undecided = new Uint8Array(n)
-  let kept = 0
-  let undecidedCount = 0
-  let changed = false
   // Under one KL for all, the gate compares deltas: the common factor must not blur a tie.
   const hardTensor = options.scope === 'tensor' && options.gate !== 'soft'
   const compared = hardTensor ? deltasOf(left, right, options) : scores
   const limit = hardTensor ? thresholdOf(compared, left, right, options).threshold : threshold
-  for (let i = 0; i < n; i++) {
-    const different = left[i] !== right[i]
-    changed ||= different
-    const value = /** @type {number} */ (compared[i])
-    const passes = options.gate === 'ge' ? value >= limit : value > limit
-    if (passes && (different || options.population === 'all')) {
-      mask[i] = 1
-      kept++
-    }
-    if (threshold !== 0 && Math.abs(value - limit) <= undecidedRelative * Math.abs(limit)) {
-      undecided[i] = options.gate === 'soft' ? 0 : 1
-      undecidedCount++
-    }
-  }
+  const mask = maskOf(compared, limit, left, right, options)
+  const marks = new Uint8Array(n)
+  if (threshold !== 0)
+    compared.forEach((value, i) => {
+      marks[i] = isNear(value, limit) ? 1 : 0
+    })
   const fused =
     options.gate === 'soft'
       ? softGate(left, right, scores, threshold, mask, outputDtype)
       : hardGate(pair, left, right, mask, outputDtype)
-  const degenerate = threshold === 0 && changed
-  return { fused, mask, undecided, kl, q1, median, q3, threshold, kept, undecidedCount, degenerate }
+  // A limit that is not 0 makes a threshold that is not 0, be it too small for float64.
+  const zero = limit === 0 || kl.every((value) => value === 0)
+  return {
+    fused,
+    mask,
+    undecided: options.gate === 'soft' ? new Uint8Array(n) : marks,
+    kl,
+    q1,
+    median,
+    q3,
+    threshold,
+    kept: countOnes(mask),
+    undecidedCount: countOnes(marks),
+    degenerate: zero && left.some((value, i) => value !== right[i]),
+  }
+}
+
+/** @param {number} value @param {number} limit */
+function isNear(value, limit) {
+  return Math.abs(value - limit) <= undecidedRelative * Math.abs(limit)
+}
+
+/** @param {Uint8Array} mask */
+function countOnes(mask) {
+  let count = 0
+  for (const value of mask) count += value
+  return count
+}
+
+/**
+ * @param {Float64Array} compared @param {number} limit @param {Values} left @param {Values} right
+ * @param {ReferenceOptions} options
+ */
+function maskOf(compared, limit, left, right, options) {
+  const mask = new Uint8Array(compared.length)
+  for (let i = 0; i < mask.length; i++) {
+    const value = /** @type {number} */ (compared[i])
+    const passes = options.gate === 'ge' ? value >= limit : value > limit
+    if (passes && (options.population === 'all' || left[i] !== right[i])) mask[i] = 1
+  }
+  return mask
 }
 
 /** @param {Values} left @param {Values} right @param {number} columns @param {ReferenceOptions} options */
