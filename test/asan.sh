@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The native tests and the corpus of bad files, under AddressSanitizer and UndefinedBehaviorSanitizer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! echo '#include <doctest/doctest.h>' | c++ -x c++ -E - > /dev/null 2>&1; then
+  echo 'Expected doctest: install the Debian package doctest-dev, or run test/setup.sh' >&2
+  exit 1
+fi
+
+mkdir -p build
+cmake -S . -B build/asan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBRANCHMERGE_TESTS=ON \
+  -DBRANCHMERGE_SANITIZE=address,undefined > build/asan.log || { cat build/asan.log >&2; exit 1; }
+cmake --build build/asan --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" \
+  --target branchmerge_native_test branchmerge_check_files
+build/asan/branchmerge_native_test
+
+corpus=$(mktemp -d)
+trap 'rm -rf "$corpus"' EXIT
+node test/corpus/writeCorpus.js "$corpus"
+build/asan/branchmerge_check_files "$corpus/manifest.tsv"
