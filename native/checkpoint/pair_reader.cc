@@ -167,6 +167,7 @@ void PairReader::read_ahead() {
       if (stopping_) return;
     }
     if (cursor_.pair == nullptr && (next_pair_ == pairs_.size() || !begin_pair())) return;
+    if (cursor_.pair == nullptr) continue;  // a pair without bytes
     ArrivingPair& pair = *cursor_.pair;
     const int side = cursor_.at[0] <= cursor_.at[1] && cursor_.at[0] < pair.sides_[0].read_bytes ? 0 : 1;
     const int chosen = cursor_.at[side] < pair.sides_[side].read_bytes ? side : 1 - side;

@@ -72,6 +72,10 @@ void store(double value, DType to, std::byte* element) {
 
 void convert_elements(DType from, const std::byte* in, DType to, std::byte* out, size_t n) {
   const size_t from_size = dtype_bits(from) / 8, to_size = dtype_bits(to) / 8;
+  if (from == to) {
+    std::memcpy(out, in, n * from_size);  // NaN keeps its payload
+    return;
+  }
   for (size_t i = 0; i < n; i++) store(widen(from, in + i * from_size), to, out + i * to_size);
 }
 

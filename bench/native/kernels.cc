@@ -1,0 +1,138 @@
+// What one core gets through in each kernel: bytes of both inputs a second, in memory of 2 MiB pages, on tensors far
+// larger than the caches. JSON on standard output.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/page_buffer.h"
+#include "fusion/cpu/kernels.h"
+#include "fusion/row_divergence.h"
+
+using namespace branchmerge;
+
+namespace {
+
+constexpr size_t kColumns = 5120, kRows = 8192;  // 84 MB a side in bf16
+constexpr int kRepeats = 5;
+
+/// Small pseudo-random integers; the kernels' speed does not depend on how good they are.
+uint32_t next_random(uint64_t& state) {
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return uint32_t(state >> 33);
+}
+
+uint16_t to_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/// Weights of standard deviation 0.02, and a fine-tune of them.
+void make_pair(uint16_t* left, uint16_t* right) {
+  uint64_t state = 1;
+  const auto bell = [&] {
+    float sum = 0;
+    for (int i = 0; i < 4; i++) sum += float(next_random(state)) * 0x1p-31f - 0.5f;
+    return sum * 1.732f;
+  };
+  for (size_t i = 0; i < kColumns * kRows; i++) {
+    const float weight = 0.02f * bell();
+    left[i] = to_bf16(weight);
+    right[i] = to_bf16(weight + 5e-4f * bell());
+  }
+}
+
+double best_seconds(const std::function<void()>& work) {
+  double best = 1e9;
+  for (int i = 0; i < kRepeats; i++) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+class Bench {
+ public:
+  Bench() : left_(2 * kColumns * kRows), right_(2 * kColumns * kRows), out_(2 * kColumns * kRows) {
+    make_pair(reinterpret_cast<uint16_t*>(left_.data()), reinterpret_cast<uint16_t*>(right_.data()));
+  }
+
+  void run(const cpu::InstructionSet& set) {
+    const cpu::Kernels<float>& k = set.singles[size_t(cpu::Storage::kBF16)];
+    // The scalar kernels call the C library for every fma: a sample of the rows is enough.
+    const size_t rows = std::string(set.name) == "scalar" ? kRows / 64 : kRows;
+    const RowDivergence<float> divergence(k, 1e-8);
+    std::vector<double> sums(2 * segments_of(kColumns));
+    std::vector<uint32_t> counts(2 * cpu::kHistogramBins), refined(3 * cpu::kHistogramBins);
+    std::vector<float> kl(rows);
+
+    const auto analyse = [&](size_t row) {
+      const auto extent = k.extent(left(row), right(row), kColumns);
+      kl[row] = divergence(extent.max_right, extent.max_left, extent, [&](auto kernel, const auto& constants, size_t width) {
+        kernel(right(row), left(row), kColumns, constants, sums.data());
+        return std::span<const double>(sums).first(width * segments_of(kColumns));
+      });
+    };
+    print("divergence", set, rows, [&] { for (size_t r = 0; r < rows; r++) analyse(r); });
+    print("divergence and histogram", set, rows, [&] {
+      for (size_t r = 0; r < rows; r++) {
+        analyse(r);
+        k.histogram(left(r), right(r), kColumns, kl[r], false, counts.data());
+      }
+    });
+    const cpu::Refinement refinement = busiest_bins(counts, refined);
+    print("refinement", set, rows,
+          [&] { for (size_t r = 0; r < rows; r++) k.refine(left(r), right(r), kColumns, kl[r], false, refinement); });
+    const float threshold = kl[0] * 1.5e-3f;
+    print("gate", set, rows, [&] {
+      for (size_t r = 0; r < rows; r++)
+        k.hard_gate(left(r), right(r), kColumns, kl[r], {false, false}, threshold,
+                    reinterpret_cast<unsigned char*>(out_.data()) + 2 * r * kColumns);
+    });
+  }
+
+ private:
+  const unsigned char* left(size_t row) const { return reinterpret_cast<unsigned char*>(left_.data()) + 2 * row * kColumns; }
+  const unsigned char* right(size_t row) const {
+    return reinterpret_cast<unsigned char*>(right_.data()) + 2 * row * kColumns;
+  }
+
+  /// Three neighbouring bins around the fullest, as three quartiles would ask for.
+  static cpu::Refinement busiest_bins(const std::vector<uint32_t>& counts, std::vector<uint32_t>& refined) {
+    const size_t fullest = size_t(std::max_element(counts.begin(), counts.end()) - counts.begin()) / 2;
+    cpu::Refinement refinement{3, 0, {}, {}};
+    for (int t = 0; t < 3; t++) {
+      refinement.prefix[t] = fullest + size_t(t);
+      refinement.counts[t] = &refined[size_t(t) * cpu::kHistogramBins];
+    }
+    return refinement;
+  }
+
+  void print(const char* name, const cpu::InstructionSet& set, size_t rows, const std::function<void()>& work) {
+    const double seconds = best_seconds(work);
+    const double bytes = 4.0 * double(kColumns) * double(rows);
+    std::printf("%s{\"name\":\"%s\",\"instructionSet\":\"%s\",\"gigabytesPerSecond\":%.3f}", first_ ? "" : ",", name,
+                set.name, bytes / seconds / 1e9);
+    first_ = false;
+  }
+
+  PageBuffer left_, right_, out_;
+  bool first_ = true;
+};
+
+}  // namespace
+
+int main() {
+  Bench bench;
+  std::printf("{\"kernels\":[");
+  for (const char* name : {"avx512", "avx2", "scalar"})
+    if (const cpu::InstructionSet* set = cpu::instruction_set(name)) bench.run(*set);
+  std::printf("]}\n");
+}

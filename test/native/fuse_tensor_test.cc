@@ -1,0 +1,181 @@
+// The engine over random tensors: every instruction set and number of workers gives the same bytes and figures. What
+// they should be is checked from JavaScript (test/fusion); here the sanitizers watch, on buffers without a byte to
+// spare.
+#include "fusion/fuse_tensor.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+
+#include "error_code.h"
+#include "tensor/convert.h"
+
+namespace branchmerge {
+namespace {
+
+/// Exactly so many bytes, at an odd address: one step outside is a sanitizer's report.
+class TightBuffer {
+ public:
+  explicit TightBuffer(size_t size) : memory_(new std::byte[size + 1]), size_(size) {}
+  std::byte* data() const { return memory_.get() + 1; }
+  size_t size() const { return size_; }
+
+ private:
+  std::unique_ptr<std::byte[]> memory_;
+  size_t size_;
+};
+
+class Everything final : public TensorSource {
+  void wait_for(uint64_t, uint64_t) override {}
+};
+
+class Memory final : public TensorSink {
+ public:
+  Memory(std::byte* out, uint64_t phase) : out_(out), phase_(phase) {}
+  uint64_t phase() const override { return phase_; }
+  std::byte* open(uint64_t begin, uint64_t) override { return out_ + begin; }
+  void close(uint64_t begin, uint64_t end) override { written_ += end - begin; }
+  uint64_t written() const { return written_; }
+
+ private:
+  std::byte* out_;
+  uint64_t phase_;
+  std::atomic<uint64_t> written_{0};
+};
+
+struct Case {
+  DType dtype;
+  std::vector<uint64_t> shape;
+  double scale, difference;
+  FusionOptions options;
+};
+
+uint64_t elements_of(const Case& c) {
+  uint64_t n = 1;
+  for (const uint64_t size : c.shape) n *= size;
+  return n;
+}
+
+void make_pair(const Case& c, uint64_t seed, TightBuffer& left, TightBuffer& right) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  const size_t size = dtype_bits(c.dtype) / 8;
+  for (size_t i = 0; i < elements_of(c); i++) {
+    const double x = c.scale * normal(random), y = random() % 4 ? x + c.difference * normal(random) : x;
+    round_to_dtype(&x, c.dtype, left.data() + i * size, 1);
+    round_to_dtype(&y, c.dtype, right.data() + i * size, 1);
+  }
+}
+
+struct Outcome {
+  std::vector<std::byte> bytes;
+  TensorStats stats;
+  bool operator==(const Outcome& other) const {
+    const auto figures = [](const TensorStats& s) {
+      return std::vector<double>{double(s.kept), s.threshold, s.q1, s.median, s.q3, s.kl_min, s.kl_median, s.kl_max};
+    };
+    return bytes == other.bytes && figures(stats) == figures(other.stats) &&
+           stats.degenerate == other.stats.degenerate && stats.identical == other.stats.identical;
+  }
+};
+
+Outcome fuse(const Case& c, const TightBuffer& left, const TightBuffer& right, const char* set, size_t workers,
+             uint64_t phase) {
+  WorkerPool pool(workers);
+  TensorFuser fuser(c.options, *cpu::instruction_set(set), pool);
+  Everything source;
+  const TightBuffer out(left.size());
+  Memory sink(out.data(), phase);
+  const TensorPair pair{"w", c.dtype, c.shape, elements_of(c), left.data(), right.data()};
+  Outcome outcome{{}, fuser.fuse(pair, c.dtype, source, sink)};
+  CHECK(sink.written() == out.size());
+  outcome.bytes.assign(out.data(), out.data() + out.size());
+  return outcome;
+}
+
+void check_same_everywhere(const Case& c, uint64_t seed) {
+  const size_t size = elements_of(c) * dtype_bits(c.dtype) / 8;
+  TightBuffer left(size), right(size);
+  make_pair(c, seed, left, right);
+  const Outcome expected = fuse(c, left, right, "scalar", 1, 0);
+  for (const char* set : {"scalar", "avx2", "avx512"}) {
+    if (cpu::instruction_set(set) == nullptr) continue;
+    for (const size_t workers : {1, 2, 7})
+      CHECK(fuse(c, left, right, set, workers, workers * dtype_bits(c.dtype) / 8) == expected);
+  }
+}
+
+TEST_CASE("the bits do not depend on instruction set, workers or where the output's pieces end") {
+  uint64_t seed = 1;
+  for (const DType dtype : {DType::BF16, DType::F16, DType::F32, DType::F64})
+    for (const std::vector<uint64_t>& shape :
+         std::vector<std::vector<uint64_t>>{{}, {1}, {31}, {33, 1}, {7, 33}, {3, 5, 64}, {5, 1025}, {1, 4097}, {2, 0}})
+      for (const double difference : {1e-5, 1e-3, 0.3, 30.0}) check_same_everywhere({dtype, shape, 0.02, difference, {}}, seed++);
+}
+
+TEST_CASE("the same under every option") {
+  uint64_t seed = 1000;
+  for (const Scope scope : {Scope::kRow, Scope::kTensor})
+    for (const Score score : {Score::kAbsolute, Score::kSigned})
+      for (const Gate gate : {Gate::kGreaterEqual, Gate::kGreater, Gate::kSoft})
+        for (const Population population : {Population::kAll, Population::kChanged})
+          for (const double epsilon : {0.0, 1e-8}) {
+            FusionOptions options{scope, Divergence::kLeftRight, score, gate, Quantile::kLinear, population};
+            options.epsilon = epsilon;
+            check_same_everywhere({DType::BF16, {9, 100}, 0.5, 0.01, options}, seed++);
+          }
+}
+
+TEST_CASE("rows long enough to be shared by workers, and more than one output piece") {
+  FusionOptions tensor_scope;
+  tensor_scope.scope = Scope::kTensor;
+  const Case c{DType::BF16, {2, 700'001}, 0.02, 5e-4, {}};
+  const Case whole{DType::F32, {1'400'001}, 0.02, 5e-4, tensor_scope};
+  for (const Case& each : {c, whole}) {
+    const size_t size = elements_of(each) * dtype_bits(each.dtype) / 8;
+    TightBuffer left(size), right(size);
+    make_pair(each, 5, left, right);
+    const char* best = cpu::best_instruction_set().name;
+    const Outcome expected = fuse(each, left, right, best, 1, 0);
+    for (const size_t workers : {2, 7}) CHECK(fuse(each, left, right, best, workers, 4096) == expected);
+  }
+}
+
+TEST_CASE("values near the ends of the range neither crash nor give infinite thresholds") {
+  for (const double scale : {1e-38, 1e30, 3e38}) {
+    const Case c{DType::F32, {8, 100}, 1, 1, {}};
+    TightBuffer left(3200), right(3200);
+    make_pair(c, 3, left, right);
+    for (const TightBuffer* side : {&left, &right})
+      for (size_t i = 0; i < 800; i++) {
+        float value;
+        std::memcpy(&value, side->data() + 4 * i, 4);
+        value = float(std::max(-1.0, std::min(1.0, double(value))) * scale);
+        std::memcpy(side->data() + 4 * i, &value, 4);
+      }
+    const Outcome expected = fuse(c, left, right, "scalar", 1, 0);
+    CHECK(std::isfinite(expected.stats.threshold));
+    CHECK(fuse(c, left, right, cpu::best_instruction_set().name, 2, 0) == expected);
+  }
+}
+
+TEST_CASE("NaN and infinity are found and named, or one side is kept") {
+  Case c{DType::BF16, {4, 40}, 0.02, 1e-3, {}};
+  TightBuffer left(320), right(320);
+  make_pair(c, 4, left, right);
+  const uint16_t nan = 0x7fc1;
+  std::memcpy(right.data() + 2 * 77, &nan, 2);
+  CHECK(error_code([&] { fuse(c, left, right, "scalar", 2, 0); }) == "ERR_NON_FINITE");
+  CHECK(error_message([&] { fuse(c, left, right, "scalar", 2, 0); }).find("Right holds NaN at element 77") !=
+        std::string::npos);
+  c.options.non_finite = NonFinite::kRight;
+  CHECK(std::memcmp(fuse(c, left, right, "scalar", 2, 0).bytes.data(), right.data(), 320) == 0);
+  c.options.non_finite = NonFinite::kLeft;
+  CHECK(std::memcmp(fuse(c, left, right, "scalar", 2, 0).bytes.data(), left.data(), 320) == 0);
+}
+
+}  // namespace
+}  // namespace branchmerge

@@ -1,0 +1,57 @@
+#include "checkpoint/io_queue.h"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <vector>
+
+namespace branchmerge {
+namespace {
+
+/// Writes and reads back through a queue, many requests in flight, and looks at how errors come back.
+void exercise(IoQueue& queue) {
+  std::FILE* file = std::tmpfile();
+  REQUIRE(file != nullptr);
+  const int descriptor = fileno(file);
+  constexpr size_t kRequests = 100, kBytes = 1000;
+  std::vector<std::vector<std::byte>> buffers(kRequests, std::vector<std::byte>(kBytes));
+
+  for (const bool write : {true, false}) {
+    std::map<uint64_t, int64_t> results;
+    size_t submitted = 0;
+    while (results.size() < kRequests) {
+      while (submitted < kRequests && queue.pending() < queue.depth()) {
+        std::memset(buffers[submitted].data(), write ? int(submitted) : 0xff, kBytes);
+        queue.submit({descriptor, write, buffers[submitted].data(), kBytes, submitted * kBytes, submitted});
+        submitted++;
+      }
+      const IoQueue::Completion completion = queue.wait();
+      results[completion.tag] = completion.result;
+    }
+    CHECK(queue.pending() == 0);
+    for (const auto& [tag, result] : results) CHECK(result == int64_t(kBytes));
+  }
+  for (size_t i = 0; i < kRequests; i++) CHECK(buffers[i] == std::vector<std::byte>(kBytes, std::byte(i)));
+
+  queue.submit({descriptor, false, buffers[0].data(), kBytes, kRequests * kBytes, 1});
+  CHECK(queue.wait().result == 0);  // past the end
+  queue.submit({-1, false, buffers[0].data(), kBytes, 0, 2});
+  const IoQueue::Completion bad = queue.wait();
+  CHECK(bad.tag == 2);
+  CHECK(bad.result == -EBADF);
+  std::fclose(file);
+}
+
+TEST_CASE("a queue of threads transfers everything and reports errors") { exercise(*make_thread_queue(8)); }
+
+TEST_CASE("io_uring, where the kernel has it, does the same as threads") {
+  const std::unique_ptr<IoQueue> queue = make_io_uring_queue(8);
+  CHECK((queue != nullptr) == io_uring_available());
+  if (queue) exercise(*queue);
+}
+
+}  // namespace
+}  // namespace branchmerge

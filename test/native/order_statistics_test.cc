@@ -1,0 +1,42 @@
+#include "fusion/order_statistics.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace branchmerge {
+namespace {
+
+std::vector<uint64_t> select(const std::vector<uint64_t>& keys, std::vector<uint64_t> ranks, int key_bits) {
+  OrderStatistics statistics(std::move(ranks), key_bits);
+  while (!statistics.finished()) {
+    std::vector<std::vector<uint64_t>> counts(statistics.prefixes().size(), std::vector<uint64_t>(65536));
+    for (const uint64_t key : keys)
+      for (size_t i = 0; i < counts.size(); i++)
+        if (((key >> statistics.shift()) >> 16) == statistics.prefixes()[i])
+          counts[i][key >> statistics.shift() & 0xffff]++;
+    statistics.narrow(counts);
+  }
+  return statistics.keys();
+}
+
+TEST_CASE("the order statistics are those of the sorted keys") {
+  std::mt19937_64 random(7);
+  for (const int key_bits : {32, 64}) {
+    for (const uint64_t spread : {uint64_t(1), uint64_t(3), uint64_t(1000), uint64_t(1) << 31, ~uint64_t(0)}) {
+      const size_t n = 1 + random() % 500;
+      std::vector<uint64_t> keys(n), ranks(6);
+      for (uint64_t& key : keys) key = random() % spread >> (64 - key_bits);
+      for (uint64_t& rank : ranks) rank = random() % n;
+      std::sort(ranks.begin(), ranks.end());
+      std::vector<uint64_t> sorted = keys;
+      std::sort(sorted.begin(), sorted.end());
+      const std::vector<uint64_t> found = select(keys, ranks, key_bits);
+      for (size_t i = 0; i < ranks.size(); i++) CHECK(found[i] == sorted[ranks[i]]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace branchmerge
