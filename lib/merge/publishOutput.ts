@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, mkdir, open, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { access, copyFile, mkdir, open, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
 import { isSideFile } from '../checkpoint/sideFiles.js'
@@ -46,7 +46,7 @@ export class OutputTransaction {
     try {
       const existing = await examineOutput(directory, options.overwrite)
       await checkFreeSpace(directory, options.bytes)
-      const created = existing.exists ? undefined : await write(directory, () => mkdir(directory, { recursive: true }))
+      const created = existing.exists ? undefined : await makeDirectory(directory)
       for (const name of existing.leftovers) await removeIfPresent(join(directory, name))
       return new OutputTransaction(directory, created, existing.content)
     } catch (error) {
@@ -137,6 +137,24 @@ async function checkFreeSpace(directory: string, needed: number): Promise<void> 
   throw new BranchMergeError(
     'ERR_DISK_FULL',
     `Expected ${needed} free bytes for ${directory} but its file system has ${free}. Free some or choose another directory.`,
+  )
+}
+
+/**
+ * Creates a directory and those above it that are missing, and returns the topmost that it made. (mkdir's own `recursive`
+ * never returns on a file system that answers ENOENT to every creation, as /proc does.)
+ */
+async function makeDirectory(path: string): Promise<string> {
+  const parent = dirname(path)
+  const above = parent === path || (await isPresent(parent)) ? undefined : await makeDirectory(parent)
+  await write(path, () => mkdir(path))
+  return above ?? path
+}
+
+function isPresent(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
   )
 }
 

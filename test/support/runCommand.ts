@@ -3,6 +3,9 @@ import { fileURLToPath } from 'node:url'
 
 const script = fileURLToPath(new URL('../../bin/branchmerge.js', import.meta.url))
 
+/** NODE_OPTIONS that load a script of test/support before the command. */
+export const preload = (name: string): string => `--import=${new URL(name, import.meta.url).href}`
+
 export interface CommandResult {
   code: number | null
   signal: NodeJS.Signals | null

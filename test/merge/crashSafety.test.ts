@@ -1,0 +1,94 @@
+import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { fuse } from '../../lib/index.js'
+import { fileNames, hashFiles, isPartial, looksComplete, stampFiles } from '../support/directoryContents.js'
+import { preload, runCommand } from '../support/runCommand.js'
+import { temporaryDirectory } from '../support/temporary.js'
+import { writePair } from '../support/writeCheckpoint.js'
+
+// docs/output-safety.md makes the promises, this file keeps some of them.
+
+const withoutPartials = (hashes: Record<string, string>) =>
+  Object.fromEntries(Object.entries(hashes).filter(([name]) => !isPartial(name)))
+
+describe('a crash right before each change to the file system', () => {
+  async function crashEverywhere(options: {
+    args: string[]
+    inputs: string[]
+    out: string
+    prepare: () => void
+    check: (step: number) => void | Promise<void>
+  }): Promise<number> {
+    const stamps = options.inputs.map(stampFiles)
+    for (let step = 1; step < 200; step++) {
+      rmSync(options.out, { recursive: true, force: true })
+      options.prepare()
+      const env = { NODE_OPTIONS: preload('killAtStep.js'), BRANCHMERGE_TEST_KILL_AT: String(step) }
+      const { code, signal, stderr } = await runCommand(options.args, { env })
+      expect(options.inputs.map(stampFiles)).toEqual(stamps)
+      if (code === 0) return step
+      expect([step, signal, stderr]).toEqual([step, 'SIGKILL', ''])
+      await options.check(step)
+    }
+    throw new Error('Expected the command to end')
+  }
+
+  test('a new directory never looks complete before it is, and can be written again', async () => {
+    const directory = temporaryDirectory()
+    const { left, right } = writePair(directory, { leftShards: 2 })
+    await fuse(left.path, right.path, { out: join(directory, 'expected') })
+    const expected = hashFiles(join(directory, 'expected'))
+    const out = join(directory, 'out')
+    const args = ['fuse', left.path, right.path, '--out', out]
+    let completed = 0
+    const steps = await crashEverywhere({
+      args,
+      inputs: [left.path, right.path],
+      out,
+      prepare: () => {},
+      check: async () => {
+        if (looksComplete(out)) {
+          completed++
+          expect(hashFiles(out)).toEqual(expected)
+          return
+        }
+        // Leftovers alone do not stand in the way; published files need a word from the user.
+        await fuse(left.path, right.path, { out, overwrite: fileNames(out).some((name) => !isPartial(name)) })
+        expect(hashFiles(out)).toEqual(expected)
+      },
+    })
+    // Every write of a sharded checkpoint was tried: at least a creation, a sync and a rename of each small file.
+    expect(steps).toBeGreaterThan(30)
+    expect(completed).toBeGreaterThan(0)
+  }, 180_000)
+
+  test('a replaced checkpoint is the old one whole, or the new one whole, or does not look complete', async () => {
+    const directory = temporaryDirectory()
+    const { left, right } = writePair(directory)
+    const out = join(directory, 'out')
+    const old = join(directory, 'old')
+    const oldShards = { maxShardSize: '6KB' }
+    await fuse(left.path, right.path, { out: old, preset: 'paper', ...oldShards })
+    writeFileSync(join(old, 'notes.txt'), 'mine')
+    await fuse(left.path, right.path, { out: join(directory, 'expected') })
+    const before = hashFiles(old)
+    const after = { ...hashFiles(join(directory, 'expected')), 'notes.txt': before['notes.txt'] }
+    const states = new Set<string>()
+    await crashEverywhere({
+      args: ['fuse', left.path, right.path, '--out', out, '--overwrite'],
+      inputs: [left.path, right.path],
+      out,
+      prepare: () => cpSync(old, out, { recursive: true }),
+      check: () => {
+        const found = withoutPartials(hashFiles(out))
+        const state = !looksComplete(out) ? 'incomplete' : existsSync(join(out, 'model.safetensors')) ? 'new' : 'old'
+        states.add(state)
+        if (state === 'old') expect(found).toEqual(before)
+        if (state === 'new') expect(found).toEqual(after)
+      },
+    })
+    expect(states).toEqual(new Set(['old', 'incomplete', 'new']))
+    expect(hashFiles(out)).toEqual(after)
+  }, 180_000)
+})
