@@ -28,8 +28,8 @@ class File {
   /// Writes all bytes at `offset` or throws ERR_DISK_FULL or ERR_OUTPUT_WRITE.
   void write_all(std::span<const std::byte> bytes, uint64_t offset) const;
   uint64_t size() const;
-  void sync() const;          // fdatasync; ERR_OUTPUT_WRITE / ERR_DISK_FULL
-  bool use_direct_io() const; // turns O_DIRECT on for this descriptor; false where the file system refuses
+  void sync() const;           // fdatasync; ERR_OUTPUT_WRITE / ERR_DISK_FULL
+  bool use_direct_io() const;  // turns O_DIRECT on for this descriptor; false where the file system refuses
 
   int descriptor() const { return descriptor_; }
   const std::string& path() const { return path_; }

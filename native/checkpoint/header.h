@@ -39,7 +39,8 @@ inline constexpr size_t kMaxTensorsPerFile = 262'144;     // a crafted header of
 Header parse_header(std::string_view file, std::span<const std::byte> json, uint64_t file_size);
 
 /// The first 8 bytes: length of the JSON text, checked against the format's limit and the file's size.
-uint64_t parse_header_length(std::string_view file, std::span<const std::byte> first_bytes, uint64_t file_size);
+uint64_t parse_header_length(std::string_view file, std::span<const std::byte> first_bytes,
+                             uint64_t file_size);
 
 struct TensorLayout {
   std::string name;
@@ -49,7 +50,10 @@ struct TensorLayout {
 };
 
 /// The first bytes of a file that holds these tensors one after the other: 8 bytes of length and the
-/// JSON text, padded with spaces so that the data begins at a multiple of `alignment`.
-std::string serialize_header(std::span<const TensorLayout> tensors, const Metadata& metadata, uint64_t alignment);
+/// JSON text, padded with spaces so that the data begins at a multiple of `alignment` (bytes, at least 1).
+/// Metadata is sorted by key. Throws ERR_HEADER_TENSOR_COUNT or ERR_HEADER_TOO_LARGE for what parse_header
+/// would refuse.
+std::string serialize_header(std::span<const TensorLayout> tensors, const Metadata& metadata,
+                             uint64_t alignment);
 
 }  // namespace branchmerge
