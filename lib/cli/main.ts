@@ -1,4 +1,5 @@
 import { BranchMergeError } from '../errors.js'
+import { printable } from '../report/format.js'
 import { Interrupted } from './interrupt.js'
 import { commandLine, UsageError } from './parser.js'
 import { printJson } from './print.js'
@@ -32,7 +33,8 @@ interface Failure {
 
 function reportFailure(error: unknown, json: boolean): number {
   const { code, message, exitCode } = describe(error)
-  process.stderr.write(`branchmerge: ${message}\n`)
+  const lines = message.split('\n').map(printable)
+  process.stderr.write(`branchmerge: ${lines.join('\n')}\n`)
   if (json) printJson({ error: { code, message } })
   return exitCode
 }

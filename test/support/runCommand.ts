@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const script = fileURLToPath(new URL('../../bin/branchmerge.js', import.meta.url))
+const ownScript = fileURLToPath(new URL('../../bin/branchmerge.js', import.meta.url))
 
 /** NODE_OPTIONS that load a script of test/support before the command. */
 export const preload = (name: string): string => `--import=${new URL(name, import.meta.url).href}`
@@ -18,13 +18,15 @@ export interface CommandOptions {
   env?: Record<string, string>
   /** Called when the process runs, for tests that send it signals. */
   onStart?: (child: ChildProcess) => void
+  /** Default: bin/branchmerge.js of this package. */
+  script?: string
   /** A shell that sets something up and then runs "$@". */
   shell?: string
 }
 
 /** Runs `branchmerge` as a user would, in a process of its own. */
 export function runCommand(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const { cwd, env = {}, onStart, shell } = options
+  const { cwd, env = {}, onStart, script = ownScript, shell } = options
   const command = [process.execPath, script, ...args]
   const [file, ...rest] = shell ? ['/bin/sh', '-c', shell, 'sh', ...command] : command
   const child = spawn(file as string, rest, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
