@@ -26,14 +26,14 @@ export interface FusionPlan {
   bytesToRead: number
   /** Of tensors, without headers and side files. */
   bytesToWrite: number
-  /** Bound of the engine: two tensors in flight, one being read ahead, and fixed buffers. */
+  /** What the engine may take: both sides of the largest tensor, and the fixed part. */
   memoryBytes: number
   /** What users should know, in words. */
   notes: string[]
 }
 
-/** I/O buffers, kernels' scratch and Node itself. */
-const fixedMemoryBytes = 256 * 2 ** 20
+/** 256 MiB of read-ahead (docs/design.md); output blocks, the kernels' scratch and Node take less than the rest. */
+const fixedMemoryBytes = 384 * 2 ** 20
 
 /**
  * Reads headers, configurations and side files of both checkpoints and decides what to write where. Writes nothing.
@@ -68,7 +68,7 @@ export async function planFusion(
     parameters: sum(pairs.map(({ elements }) => elements)),
     bytesToRead: sum(pairs.map((pair) => pair.left.bytes + pair.right.bytes)),
     bytesToWrite: sum(files.map(({ bytes }) => bytes)),
-    memoryBytes: 3 * pairs.reduce((most, pair) => Math.max(most, pair.left.bytes), 0) + fixedMemoryBytes,
+    memoryBytes: 2 * pairs.reduce((most, pair) => Math.max(most, pair.left.bytes), 0) + fixedMemoryBytes,
     notes: notes(left, right, tiedHeads),
   }
 }
