@@ -101,8 +101,9 @@ async function openShards(directory: string, names: string[], signal: AbortSigna
   const files: NativeFileInfo[] = []
   for (const shard of shards) files.push(await readFile(join(directory, shard), signal))
   checkWeightMap(indexPath, index, shards, files)
+  const listed = new Set(shards)
   const problems = names
-    .filter((name) => /^model-\d+-of-\d+\.safetensors$/.test(name) && !shards.includes(name))
+    .filter((name) => /^model-\d+-of-\d+\.safetensors$/.test(name) && !listed.has(name))
     .map((name) => `${name} is not listed in ${indexFileName} and is ignored`)
   const checkpoint = assemble({ path: directory, directory, layout: 'sharded' }, files, problems)
   const sizeProblem = totalSizeProblem(index.totalSize, checkpoint.bytes)

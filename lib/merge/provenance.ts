@@ -47,16 +47,13 @@ export function provenanceText(input: ProvenanceInput): string {
 /** Files in the checkpoint's order without their names, which depend on where a checkpoint lies. */
 function inputRecord({ files, stats, ...sides }: ProvenanceInput, side: 'left' | 'right'): unknown {
   const checkpoint = sides[side]
-  const tensors = files.flatMap((file) => file.tensors)
+  const tensorsOf: PlannedTensor[][] = checkpoint.files.map(() => [])
+  for (const tensor of files.flatMap((file) => file.tensors)) tensorsOf[tensor[side].file]?.push(tensor)
   return {
     files: checkpoint.files.map(({ headerHash, bytes }, i) => ({
       headerHash,
       bytes,
-      tensors: hashes(
-        tensors.filter((tensor) => tensor[side].file === i),
-        stats,
-        side,
-      ),
+      tensors: hashes(tensorsOf[i] as PlannedTensor[], stats, side),
     })),
   }
 }

@@ -3,6 +3,8 @@ import { formatBytes, formatCount, formatShape, formatTable, printable } from '.
 
 /** What `inspect --json` prints. */
 export function checkpointRecord({ layout, files, tensors, parameters, bytes, problems }: Checkpoint) {
+  const tensorCounts = files.map(() => 0)
+  for (const { file } of tensors) tensorCounts[file] = (tensorCounts[file] ?? 0) + 1
   return {
     layout,
     parameters,
@@ -11,7 +13,7 @@ export function checkpointRecord({ layout, files, tensors, parameters, bytes, pr
     files: files.map((file, i) => ({
       name: file.name,
       bytes: file.bytes,
-      tensors: tensors.filter((tensor) => tensor.file === i).length,
+      tensors: tensorCounts[i] as number,
       headerHash: file.headerHash,
       metadata: Object.fromEntries(file.metadata),
     })),
