@@ -58,12 +58,13 @@ build_with_warnings_as_errors() {
     cmake --build build/check --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 }
 
-# For a file outside the configuration, a fuzzer, clang-tidy takes the flags of its nearest neighbour. Flags are GCC's.
+# For a file outside the configuration, a fuzzer, clang-tidy takes the flags of its nearest neighbour. They are GCC's.
 check_cpp_lint() {
+  local chatter='^[0-9]+ warnings?( and [0-9]+ errors?)? (generated|treated)|^Suppressed|^Error while|^Use -header|^$'
   printf '%s\n' "${sources[@]}" | grep '\.cc$' |
     xargs -P "$(nproc)" -n 1 "$clang_tidy" -p build/check --quiet --warnings-as-errors='*' \
       --extra-arg=-Wno-unknown-warning-option 2>&1 |
-    { grep -vE '^[0-9]+ warnings? (and [0-9]+ errors? )?(generated|treated)|^Suppressed|^Error while processing|^Use -header-filter|^$' || true; }
+    { grep -vE "$chatter" || true; }
 }
 
 step 'types' check_types
