@@ -155,7 +155,7 @@ async function ask(name) {
  */
 function table(header, rows) {
   const line = (/** @type {string[]} */ cells) => `| ${cells.join(' | ')} |`
-  console.log([line(header), line(header.map(() => '---')), ...rows.map(line)].join('\n'), '\n')
+  console.log([line(header), line(header.map(() => '---')), ...rows.map(line), ''].join('\n'))
 }
 
 /**
