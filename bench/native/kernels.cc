@@ -1,5 +1,7 @@
-// What one core gets through in each kernel: bytes of both inputs a second, in memory of 2 MiB pages, on tensors far
-// larger than the caches. JSON on standard output.
+// What one core gets through in each kernel: bytes of both inputs a second, in memory of 2 MiB pages, on
+// tensors far larger than the caches. JSON on standard output.
+#include "fusion/cpu/kernels.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -11,7 +13,6 @@
 #include <vector>
 
 #include "checkpoint/page_buffer.h"
-#include "fusion/cpu/kernels.h"
 #include "fusion/row_divergence.h"
 
 using namespace branchmerge;
@@ -69,39 +70,64 @@ class Bench {
     // The scalar kernels call the C library for every fma: a sample of the rows is enough.
     const size_t rows = std::string(set.name) == "scalar" ? kRows / 64 : kRows;
     const RowDivergence<float> divergence(k, 1e-8);
-    std::vector<double> sums(2 * segments_of(kColumns));
+    std::vector<double> sums(cpu::kSlightSums * segments_of(kColumns));
     std::vector<uint32_t> counts(2 * cpu::kHistogramBins), refined(3 * cpu::kHistogramBins);
     std::vector<float> kl(rows);
 
     const auto analyse = [&](size_t row) {
-      const auto extent = k.extent(left(row), right(row), kColumns);
-      kl[row] = divergence(extent.max_right, extent.max_left, extent, [&](auto kernel, const auto& constants, size_t width) {
-        kernel(right(row), left(row), kColumns, constants, sums.data());
-        return std::span<const double>(sums).first(width * segments_of(kColumns));
-      });
+      const auto extent = k.slight_sums(right(row), left(row), kColumns, sums.data());
+      kl[row] = divergence.slight(extent, kColumns, sums).value();
     };
-    print("divergence", set, rows, [&] { for (size_t r = 0; r < rows; r++) analyse(r); });
-    print("divergence and histogram", set, rows, [&] {
-      for (size_t r = 0; r < rows; r++) {
-        analyse(r);
-        k.histogram(left(r), right(r), kColumns, kl[r], false, counts.data());
-      }
-    });
+    const auto analyse_in_general = [&](size_t row) {
+      const auto extent = k.extent(left(row), right(row), kColumns);
+      kl[row] = divergence(extent.max_right, extent.max_left, extent,
+                           [&](auto kernel, const auto& constants, size_t width) {
+                             kernel(right(row), left(row), kColumns, constants, sums.data());
+                             return std::span<const double>(sums).first(width * segments_of(kColumns));
+                           });
+    };
+    const auto for_rows = [&](const auto& visit) {
+      return [=] {
+        for (size_t row = 0; row < rows; row++) visit(row);
+      };
+    };
+    print("divergence, general form", set, rows, for_rows(analyse_in_general));
+    print("divergence", set, rows, for_rows(analyse));
+    cpu::Brackets<float> brackets{3, {}, {}, {}, {}, {}, inside_.size() / 3};
+    print("brackets", set, rows, for_rows([&](size_t r) {
+            if (r == 0) place_brackets(brackets, kl[0]);
+            k.bracket(left(r), right(r), kColumns, kl[r], brackets);
+          }));
+    print("histogram", set, rows,
+          for_rows([&](size_t r) { k.histogram(left(r), right(r), kColumns, kl[r], false, counts.data()); }));
     const cpu::Refinement refinement = busiest_bins(counts, refined);
     print("refinement", set, rows,
-          [&] { for (size_t r = 0; r < rows; r++) k.refine(left(r), right(r), kColumns, kl[r], false, refinement); });
+          for_rows([&](size_t r) { k.refine(left(r), right(r), kColumns, kl[r], false, refinement); }));
     const float threshold = kl[0] * 1.5e-3f;
-    print("gate", set, rows, [&] {
-      for (size_t r = 0; r < rows; r++)
-        k.hard_gate(left(r), right(r), kColumns, kl[r], {false, false}, threshold,
-                    reinterpret_cast<unsigned char*>(out_.data()) + 2 * r * kColumns);
-    });
+    print("gate", set, rows, for_rows([&](size_t r) {
+            k.hard_gate(left(r), right(r), kColumns, kl[r], {false, false}, threshold,
+                        reinterpret_cast<unsigned char*>(out_.data()) + 2 * r * kColumns);
+          }));
   }
 
  private:
-  const unsigned char* left(size_t row) const { return reinterpret_cast<unsigned char*>(left_.data()) + 2 * row * kColumns; }
+  const unsigned char* left(size_t row) const {
+    return reinterpret_cast<unsigned char*>(left_.data()) + 2 * row * kColumns;
+  }
   const unsigned char* right(size_t row) const {
     return reinterpret_cast<unsigned char*>(right_.data()) + 2 * row * kColumns;
+  }
+
+  /// One score in eighty in each, as a tensor of tens of millions of elements has them: the differences are
+  /// half-normal.
+  void place_brackets(cpu::Brackets<float>& brackets, float kl) {
+    const float quartiles[] = {0.3186f, 0.6745f, 1.1503f};
+    for (int j = 0; j < 3; j++) {
+      brackets.low[j] = kl * 5e-4f * (quartiles[j] - 0.009f);
+      brackets.high[j] = kl * 5e-4f * (quartiles[j] + 0.009f);
+      brackets.inside[j] = &inside_[size_t(j) * brackets.capacity];
+      brackets.inside_size[j] = 0;
+    }
   }
 
   /// Three neighbouring bins around the fullest, as three quartiles would ask for.
@@ -115,15 +141,17 @@ class Bench {
     return refinement;
   }
 
-  void print(const char* name, const cpu::InstructionSet& set, size_t rows, const std::function<void()>& work) {
+  void print(const char* name, const cpu::InstructionSet& set, size_t rows,
+             const std::function<void()>& work) {
     const double seconds = best_seconds(work);
     const double bytes = 4.0 * double(kColumns) * double(rows);
-    std::printf("%s{\"name\":\"%s\",\"instructionSet\":\"%s\",\"gigabytesPerSecond\":%.3f}", first_ ? "" : ",", name,
-                set.name, bytes / seconds / 1e9);
+    std::printf("%s{\"name\":\"%s\",\"instructionSet\":\"%s\",\"gigabytesPerSecond\":%.3f}",
+                first_ ? "" : ",", name, set.name, bytes / seconds / 1e9);
     first_ = false;
   }
 
   PageBuffer left_, right_, out_;
+  std::vector<float> inside_ = std::vector<float>(3 * kColumns * kRows / 4);
   bool first_ = true;
 };
 

@@ -1,6 +1,7 @@
 // The addon: what lib/native.ts declares, and nothing of it knows how to fuse.
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "addon/job.h"
 #include "addon/values.h"
@@ -11,7 +12,15 @@
 namespace branchmerge {
 namespace {
 
-Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), BRANCHMERGE_VERSION); }
+#if defined(__clang__)
+constexpr char kCompiler[] = __VERSION__;  // "Clang 14.0.6"
+#else
+constexpr char kCompiler[] = "GCC " __VERSION__;
+#endif
+
+Napi::Value version(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), BRANCHMERGE_VERSION);
+}
 
 Napi::Value describe_build(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -21,7 +30,7 @@ Napi::Value describe_build(const Napi::CallbackInfo& info) {
   Napi::Object cuda = Napi::Object::New(env);
   cuda.Set("compiled", false);
   Napi::Object o = Napi::Object::New(env);
-  o.Set("compiler", __VERSION__);
+  o.Set("compiler", kCompiler);
   o.Set("instructionSets", sets);
   o.Set("bestInstructionSet", cpu::best_instruction_set().name);
   o.Set("cuda", cuda);
@@ -56,7 +65,8 @@ Napi::Value parse_index_text(const Napi::CallbackInfo& info) {
     }
     Napi::Object o = Napi::Object::New(env);
     o.Set("weightMap", map);
-    o.Set("totalSize", index.total_size ? Napi::Number::New(env, double(*index.total_size)) : env.Undefined());
+    o.Set("totalSize",
+          index.total_size ? Napi::Number::New(env, double(*index.total_size)) : env.Undefined());
     return o;
   });
 }
@@ -69,7 +79,8 @@ struct PathRange {
 PathRange read_path_range(const Napi::Value& value) {
   if (!value.IsObject()) throw Error("ERR_INVALID_ARGUMENT", "Expected an object for a byte range");
   const Napi::Object o = value.As<Napi::Object>();
-  return {read_string(o.Get("path"), "path"), read_count(o.Get("begin"), "begin"), read_count(o.Get("end"), "end")};
+  return {read_string(o.Get("path"), "path"), read_count(o.Get("begin"), "begin"),
+          read_count(o.Get("end"), "end")};
 }
 
 bool equal_ranges(const PathRange& left, const PathRange& right, const std::atomic<bool>& cancelled) {
@@ -100,18 +111,21 @@ Napi::Value compare_ranges(const Napi::CallbackInfo& info) {
 /// Tensors in memory: everything is there already.
 class MemorySource final : public TensorSource {
  public:
-  explicit MemorySource(const std::atomic<bool>& cancelled) : cancelled_(cancelled) {}
-  void wait_for(uint64_t, uint64_t) override {
+  MemorySource(PairBytes pair, const std::atomic<bool>& cancelled) : pair_(pair), cancelled_(cancelled) {}
+  PairBytes fetch(size_t, uint64_t begin, uint64_t) override {
     if (cancelled_) throw Error("ERR_CANCELLED", "The operation was cancelled");
+    return {pair_.left + begin, pair_.right + begin};
   }
 
  private:
+  const PairBytes pair_;
   const std::atomic<bool>& cancelled_;
 };
 
 class MemorySink final : public TensorSink {
  public:
-  MemorySink(std::byte* out, std::function<void(uint64_t)> on_bytes) : out_(out), on_bytes_(std::move(on_bytes)) {}
+  MemorySink(std::byte* out, std::function<void(uint64_t)> on_bytes)
+      : out_(out), on_bytes_(std::move(on_bytes)) {}
   std::byte* open(uint64_t begin, uint64_t) override { return out_ + begin; }
   void close(uint64_t begin, uint64_t end) override { on_bytes_(end - begin); }
 
@@ -138,14 +152,17 @@ Napi::Value fuse_in_memory(const Napi::CallbackInfo& info) {
     const Napi::Object input = info[0].As<Napi::Object>();
     const DType dtype = read_dtype(input.Get("dtype")), output_dtype = read_dtype(input.Get("outputDtype"));
     const std::vector<uint64_t> shape = read_shape(input.Get("shape"));
-    const std::span<std::byte> left = bytes_of(input.Get("left"), "left"), right = bytes_of(input.Get("right"), "right"),
+    const std::span<std::byte> left = bytes_of(input.Get("left"), "left"),
+                               right = bytes_of(input.Get("right"), "right"),
                                out = bytes_of(input.Get("out"), "out");
     uint64_t elements = 1;
     for (const uint64_t size : shape)
-      if (__builtin_mul_overflow(elements, size, &elements)) throw Error("ERR_TENSOR_OVERFLOW", "The shape is too large");
+      if (__builtin_mul_overflow(elements, size, &elements))
+        throw Error("ERR_TENSOR_OVERFLOW", "The shape is too large");
     const uint64_t size = dtype_bits(dtype) / 8, output_size = dtype_bits(output_dtype) / 8;
-    if (left.size() / size != elements || right.size() / size != elements || out.size() / output_size != elements ||
-        left.size() % size != 0 || right.size() % size != 0 || out.size() % output_size != 0)
+    if (left.size() / size != elements || right.size() / size != elements ||
+        out.size() / output_size != elements || left.size() % size != 0 || right.size() % size != 0 ||
+        out.size() % output_size != 0)
       throw Error("ERR_TENSOR_SIZE", "The data do not fit the shape");
     const FusionOptions options = read_options(info[1]);
     const uint64_t threads = read_count(info[2], "threads");
@@ -156,13 +173,16 @@ Napi::Value fuse_in_memory(const Napi::CallbackInfo& info) {
     const auto work = [=](Job& job) -> Job::Result {
       WorkerPool pool(threads);
       TensorFuser fuser(options, *instruction_set, pool);
-      MemorySource source(job.cancelled());
-      std::atomic<uint64_t> done{0};
+      MemorySource source({left.data(), right.data()}, job.cancelled());
+      std::mutex progress_mutex;
+      uint64_t done = 0;
       MemorySink sink(out.data(), [&](uint64_t bytes) {
+        std::lock_guard lock(progress_mutex);  // counted and sent in one order
         const FuseProgress progress{done += bytes, out.size(), 0, 1};
-        if (on_progress) on_progress(job, [progress](Napi::Env env) { return write_progress(env, progress); });
+        if (on_progress)
+          on_progress(job, [progress](Napi::Env env) { return write_progress(env, progress); });
       });
-      const TensorPair pair{"tensor", dtype, shape, elements, left.data(), right.data()};
+      const TensorPair pair{"tensor", dtype, shape, elements};
       const TensorStats stats = fuser.fuse(pair, output_dtype, source, sink);
       return [=](Napi::Env env) { return write_stats(env, pair.name, dtype, shape, elements, stats); };
     };
@@ -184,7 +204,8 @@ Napi::Value fuse_checkpoint_files(const Napi::CallbackInfo& info) {
       if (on_tensor)
         callbacks.on_tensor = [&](const FusePlan::Tensor& tensor, const FusedTensor& fused) {
           on_tensor(job, [plan, &tensor, fused](Napi::Env env) {
-            Napi::Object o = write_stats(env, tensor.name, tensor.dtype, tensor.shape, fused.elements, fused.stats);
+            Napi::Object o =
+                write_stats(env, tensor.name, tensor.dtype, tensor.shape, fused.elements, fused.stats);
             o.Set("leftHash", fused.left_hash);
             o.Set("rightHash", fused.right_hash);
             return o;
@@ -218,5 +239,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 }  // namespace
 }  // namespace branchmerge
 
-static Napi::Object Init(Napi::Env env, Napi::Object exports) { return branchmerge::initialise(env, exports); }
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  return branchmerge::initialise(env, exports);
+}
 NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)

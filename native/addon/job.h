@@ -31,8 +31,8 @@ Napi::Value with_js_errors(Napi::Env env, const Body& body) {
   }
 }
 
-/// One piece of work off the JavaScript thread, seen there as { promise, cancel() }. Events reach JavaScript in the
-/// order in which they were sent, and the promise settles after the last of them.
+/// One piece of work off the JavaScript thread, seen there as { promise, cancel() }. Events reach JavaScript
+/// in the order in which they were sent, and the promise settles after the last of them.
 class Job : public Napi::AsyncProgressQueueWorker<std::function<void(Napi::Env)>> {
  public:
   using Event = std::function<void(Napi::Env)>;
@@ -45,8 +45,9 @@ class Job : public Napi::AsyncProgressQueueWorker<std::function<void(Napi::Env)>
     Job* job = new Job(env, keep, std::move(work));
     Napi::Object handle = Napi::Object::New(env);
     handle.Set("promise", job->deferred_.Promise());
-    handle.Set("cancel", Napi::Function::New(
-                             env, [flag = job->cancelled_](const Napi::CallbackInfo&) { *flag = true; }, "cancel"));
+    handle.Set("cancel",
+               Napi::Function::New(
+                   env, [flag = job->cancelled_](const Napi::CallbackInfo&) { *flag = true; }, "cancel"));
     job->Queue();
     return handle;
   }
@@ -113,7 +114,9 @@ class Callback {
   }
   explicit operator bool() const { return reference_ != nullptr; }
   void operator()(Job& job, std::function<Napi::Value(Napi::Env)> argument) const {
-    job.send([reference = reference_, argument = std::move(argument)](Napi::Env env) { reference->Call({argument(env)}); });
+    job.send([reference = reference_, argument = std::move(argument)](Napi::Env env) {
+      reference->Call({argument(env)});
+    });
   }
 
  private:

@@ -44,7 +44,9 @@ Napi::Array write_shape(Napi::Env env, const std::vector<uint64_t>& shape) {
   return array;
 }
 
-Napi::String write_text(Napi::Env env, std::string_view text) { return Napi::String::New(env, text.data(), text.size()); }
+Napi::String write_text(Napi::Env env, std::string_view text) {
+  return Napi::String::New(env, text.data(), text.size());
+}
 
 Napi::Array write_metadata(Napi::Env env, const Metadata& metadata) {
   Napi::Array array = Napi::Array::New(env, metadata.size());
@@ -124,20 +126,22 @@ const cpu::InstructionSet& read_instruction_set(const Napi::Value& value) {
 FusionOptions read_options(const Napi::Value& value) {
   const Napi::Object o = read_object(value, "options");
   FusionOptions options;
-  options.scope = read_choice<Scope>(o.Get("scope"), "scope", {{"row", Scope::kRow}, {"tensor", Scope::kTensor}});
+  options.scope =
+      read_choice<Scope>(o.Get("scope"), "scope", {{"row", Scope::kRow}, {"tensor", Scope::kTensor}});
   options.divergence = read_choice<Divergence>(
       o.Get("divergence"), "divergence",
       {{"right||left", Divergence::kRightLeft}, {"left||right", Divergence::kLeftRight}});
-  options.score = read_choice<Score>(o.Get("score"), "score", {{"abs", Score::kAbsolute}, {"signed", Score::kSigned}});
-  options.gate = read_choice<Gate>(o.Get("gate"), "gate",
-                                   {{"ge", Gate::kGreaterEqual}, {"gt", Gate::kGreater}, {"soft", Gate::kSoft}});
+  options.score =
+      read_choice<Score>(o.Get("score"), "score", {{"abs", Score::kAbsolute}, {"signed", Score::kSigned}});
+  options.gate = read_choice<Gate>(
+      o.Get("gate"), "gate", {{"ge", Gate::kGreaterEqual}, {"gt", Gate::kGreater}, {"soft", Gate::kSoft}});
   options.quantile = read_choice<Quantile>(o.Get("quantile"), "quantile",
                                            {{"lower", Quantile::kLower}, {"linear", Quantile::kLinear}});
-  options.population = read_choice<Population>(o.Get("population"), "population",
-                                               {{"all", Population::kAll}, {"changed", Population::kChanged}});
-  options.non_finite =
-      read_choice<NonFinite>(o.Get("nonFinite"), "nonFinite",
-                             {{"error", NonFinite::kError}, {"left", NonFinite::kLeft}, {"right", NonFinite::kRight}});
+  options.population = read_choice<Population>(
+      o.Get("population"), "population", {{"all", Population::kAll}, {"changed", Population::kChanged}});
+  options.non_finite = read_choice<NonFinite>(
+      o.Get("nonFinite"), "nonFinite",
+      {{"error", NonFinite::kError}, {"left", NonFinite::kLeft}, {"right", NonFinite::kRight}});
   options.lambda = read_number(o.Get("lambda"), "lambda");
   options.epsilon = read_number(o.Get("epsilon"), "epsilon");
   if (!std::isfinite(options.lambda) || options.lambda < 0) refuse("Expected a finite lambda, 0 or more");
@@ -192,8 +196,8 @@ Napi::Value write_header_file(Napi::Env env, const std::string& path, const Head
   return o;
 }
 
-Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype, const std::vector<uint64_t>& shape,
-                         uint64_t elements, const TensorStats& stats) {
+Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,
+                         const std::vector<uint64_t>& shape, uint64_t elements, const TensorStats& stats) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("name", name);
   o.Set("dtype", write_text(env, dtype_name(dtype)));
@@ -202,8 +206,9 @@ Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype, co
   o.Set("kept", double(stats.kept));
   o.Set("identical", stats.identical);
   o.Set("degenerate", stats.degenerate);
-  o.Set("nonFinite", !stats.non_finite ? env.Undefined()
-                                       : write_text(env, *stats.non_finite == NonFinite::kLeft ? "left" : "right"));
+  o.Set("nonFinite", !stats.non_finite
+                         ? env.Undefined()
+                         : write_text(env, *stats.non_finite == NonFinite::kLeft ? "left" : "right"));
   o.Set("threshold", stats.threshold);
   o.Set("q1", stats.q1);
   o.Set("median", stats.median);

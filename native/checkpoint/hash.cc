@@ -27,22 +27,20 @@ uint64_t mix_lane(uint64_t lane, uint64_t word) { return std::rotl(lane + word *
 
 uint64_t merge_lane(uint64_t hash, uint64_t lane) { return (hash ^ mix_lane(0, lane)) * kPrime1 + kPrime4; }
 
-/// Steps 1 to 3 of the specification; moves `bytes` to what is left after the last whole stripe.
-uint64_t hash_stripes(const std::byte*& bytes, const std::byte* end) {
-  uint64_t lane1 = kPrime1 + kPrime2;
-  uint64_t lane2 = kPrime2;
-  uint64_t lane3 = 0;
-  uint64_t lane4 = 0 - kPrime1;
-  for (; static_cast<size_t>(end - bytes) >= kStripeBytes; bytes += kStripeBytes) {
-    lane1 = mix_lane(lane1, load<uint64_t>(bytes));
-    lane2 = mix_lane(lane2, load<uint64_t>(bytes + 8));
-    lane3 = mix_lane(lane3, load<uint64_t>(bytes + 16));
-    lane4 = mix_lane(lane4, load<uint64_t>(bytes + 24));
+/// The four lanes of step 1 of the specification.
+struct Lanes {
+  uint64_t lanes[4] = {kPrime1 + kPrime2, kPrime2, 0, 0 - kPrime1};
+
+  void take_stripe(const std::byte* bytes) {
+    for (size_t i = 0; i < 4; ++i) lanes[i] = mix_lane(lanes[i], load<uint64_t>(bytes + 8 * i));
   }
-  uint64_t hash = std::rotl(lane1, 1) + std::rotl(lane2, 7) + std::rotl(lane3, 12) + std::rotl(lane4, 18);
-  for (const uint64_t lane : {lane1, lane2, lane3, lane4}) hash = merge_lane(hash, lane);
-  return hash;
-}
+  uint64_t converge() const {
+    uint64_t hash =
+        std::rotl(lanes[0], 1) + std::rotl(lanes[1], 7) + std::rotl(lanes[2], 12) + std::rotl(lanes[3], 18);
+    for (const uint64_t lane : lanes) hash = merge_lane(hash, lane);
+    return hash;
+  }
+};
 
 uint64_t avalanche(uint64_t hash) {
   hash = (hash ^ (hash >> 33)) * kPrime2;
@@ -50,13 +48,11 @@ uint64_t avalanche(uint64_t hash) {
   return hash ^ (hash >> 32);
 }
 
-}  // namespace
-
-uint64_t xxh64(std::span<const std::byte> bytes) {
-  const std::byte* next = bytes.data();
-  const std::byte* const end = next + bytes.size();
-  uint64_t hash = bytes.size() >= kStripeBytes ? hash_stripes(next, end) : kPrime5;
-  hash += bytes.size();
+/// Steps 4 to 6: the size, what is left after the last whole stripe, and the final mix.
+uint64_t finish(uint64_t hash, const std::byte* bytes, size_t size) {
+  const std::byte* next = bytes + size / kStripeBytes * kStripeBytes;
+  const std::byte* const end = bytes + size;
+  hash += size;
   for (; end - next >= 8; next += 8) {
     hash = std::rotl(hash ^ mix_lane(0, load<uint64_t>(next)), 27) * kPrime1 + kPrime4;
   }
@@ -68,6 +64,26 @@ uint64_t xxh64(std::span<const std::byte> bytes) {
     hash = std::rotl(hash ^ (std::to_integer<uint64_t>(*next) * kPrime5), 11) * kPrime1;
   }
   return avalanche(hash);
+}
+
+}  // namespace
+
+uint64_t xxh64(std::span<const std::byte> bytes) {
+  if (bytes.size() < kStripeBytes) return finish(kPrime5, bytes.data(), bytes.size());
+  Lanes lanes;
+  for (size_t at = 0; at + kStripeBytes <= bytes.size(); at += kStripeBytes)
+    lanes.take_stripe(bytes.data() + at);
+  return finish(lanes.converge(), bytes.data(), bytes.size());
+}
+
+std::pair<uint64_t, uint64_t> xxh64_pair(const std::byte* left, const std::byte* right, size_t size) {
+  if (size < kStripeBytes) return {finish(kPrime5, left, size), finish(kPrime5, right, size)};
+  Lanes left_lanes, right_lanes;
+  for (size_t at = 0; at + kStripeBytes <= size; at += kStripeBytes) {
+    left_lanes.take_stripe(left + at);
+    right_lanes.take_stripe(right + at);
+  }
+  return {finish(left_lanes.converge(), left, size), finish(right_lanes.converge(), right, size)};
 }
 
 std::string hash_text(uint64_t hash) {

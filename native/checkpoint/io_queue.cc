@@ -1,5 +1,8 @@
 #include "checkpoint/io_queue.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -7,9 +10,6 @@
 #include <mutex>
 #include <thread>
 #include <vector>
-
-#include <sys/mman.h>
-#include <unistd.h>
 
 #if defined(__linux__) && __has_include(<linux/io_uring.h>)
 #include <linux/io_uring.h>
@@ -93,8 +93,8 @@ class ThreadQueue final : public IoQueue {
 
 #if BRANCHMERGE_IO_URING
 
-// The kernel's interface by hand (two system calls and three shared rings): a library would be one more thing that a
-// machine must have to build this.
+// The kernel's interface by hand (two system calls and three shared rings): a library would be one more thing
+// that a machine must have to build this.
 class IoUringQueue final : public IoQueue {
  public:
   static std::unique_ptr<IoQueue> create(size_t depth) {
@@ -103,7 +103,8 @@ class IoUringQueue final : public IoQueue {
     if (descriptor < 0) return nullptr;
     auto queue = std::unique_ptr<IoUringQueue>(new IoUringQueue(depth, descriptor));
     // IORING_OP_READ and one mapping for both rings came with 5.6 and 5.4.
-    const bool usable = (params.features & IORING_FEAT_SINGLE_MMAP) && (params.features & IORING_FEAT_RW_CUR_POS);
+    const bool usable =
+        (params.features & IORING_FEAT_SINGLE_MMAP) && (params.features & IORING_FEAT_RW_CUR_POS);
     if (!usable || !queue->map(params)) return nullptr;
     return queue;
   }
@@ -153,9 +154,11 @@ class IoUringQueue final : public IoQueue {
     const size_t submissions = params.sq_off.array + params.sq_entries * sizeof(unsigned);
     const size_t completions = params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe);
     rings_size_ = submissions > completions ? submissions : completions;
-    rings_ = mmap(nullptr, rings_size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor_, IORING_OFF_SQ_RING);
+    rings_ = mmap(nullptr, rings_size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor_,
+                  IORING_OFF_SQ_RING);
     entries_size_ = params.sq_entries * sizeof(io_uring_sqe);
-    entries_ = mmap(nullptr, entries_size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor_, IORING_OFF_SQES);
+    entries_ = mmap(nullptr, entries_size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor_,
+                    IORING_OFF_SQES);
     if (rings_ == MAP_FAILED || entries_ == MAP_FAILED) return false;
     char* rings = static_cast<char*>(rings_);
     const auto number = [rings](unsigned offset) { return reinterpret_cast<unsigned*>(rings + offset); };

@@ -1,11 +1,11 @@
 #include "checkpoint/output_writer.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <system_error>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "error.h"
 
@@ -18,7 +18,9 @@ constexpr uint64_t kDirectAlignment = 4096;
 /// Enough to keep a disk busy, little enough that its queue does not overflow (bench/README.md).
 constexpr size_t kWritesInFlight = 8;
 
-uint64_t round_up(uint64_t bytes) { return (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment; }
+uint64_t round_up(uint64_t bytes) {
+  return (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
+}
 
 [[noreturn]] void throw_write_error(const std::string& path, int error) {
   const bool full = error == ENOSPC || error == EDQUOT;
@@ -144,8 +146,8 @@ void OutputWriter::end_write(const IoQueue::Completion& completion) {
     std::lock_guard lock(mutex_);
     buffer = blocks_.at(id).buffer;
   }
-  // Refused for direct I/O after all (-EINVAL), or written in part: the rest goes the ordinary way, which also finds
-  // out why (a full disk, a quota, a size limit).
+  // Refused for direct I/O after all (-EINVAL), or written in part: the rest goes the ordinary way, which
+  // also finds out why (a full disk, a quota, a size limit).
   if (completion.result < 0 && completion.result != -EINVAL)
     throw_write_error(output.file.path(), int(-completion.result));
   const uint64_t done = completion.result < 0 ? 0 : std::min(bytes, uint64_t(completion.result));

@@ -22,9 +22,10 @@ namespace branchmerge {
 /// Bytes of an output file are handed over in blocks of this size, counted from the file's start.
 inline constexpr uint64_t kWriteBlock = 1 << 20;
 
-/// Writes files block by block from a bounded set of buffers that the producers fill in place. A block goes to disk
-/// when all of its bytes are there; a file is cut to its size, synced and closed when all of its blocks are. Uses
-/// direct I/O where the file system has it, so that a merged model does not push everything else out of memory.
+/// Writes files block by block from a bounded set of buffers that the producers fill in place. A block goes
+/// to disk when all of its bytes are there; a file is cut to its size, synced and closed when all of its
+/// blocks are. Uses direct I/O where the file system has it, so that a merged model does not push everything
+/// else out of memory.
 class OutputWriter {
  public:
   struct Output {
@@ -37,12 +38,13 @@ class OutputWriter {
   /// Gives up what is not written; the files stay for the caller to remove.
   ~OutputWriter();
 
-  /// Room for bytes [begin, end) of a file, within one block; waits for a free buffer. Thread-safe. Throws the
-  /// writer's failure.
+  /// Room for bytes [begin, end) of a file, within one block; waits for a free buffer. Thread-safe. Throws
+  /// the writer's failure.
   std::byte* open(size_t output, uint64_t begin, uint64_t end);
   /// The bytes of an opened range are there.
   void close(size_t output, uint64_t begin, uint64_t end);
-  /// Waits until everything is written and synced, and throws the first failure: ERR_DISK_FULL, ERR_OUTPUT_WRITE.
+  /// Waits until everything is written and synced, and throws the first failure: ERR_DISK_FULL,
+  /// ERR_OUTPUT_WRITE.
   void finish();
   /// Makes every waiting and later open() throw ERR_CANCELLED.
   void cancel();

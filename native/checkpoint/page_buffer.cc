@@ -1,8 +1,8 @@
 #include "checkpoint/page_buffer.h"
 
-#include <string>
-
 #include <sys/mman.h>
+
+#include <string>
 
 #include "error.h"
 

@@ -3,8 +3,8 @@
 
 namespace branchmerge {
 
-/// Anonymous memory that begins on a page, in 2 MiB pages where the system has them. Zeroed, and not resident before
-/// it is touched. Throws ERR_OUT_OF_MEMORY.
+/// Anonymous memory that begins on a page, in 2 MiB pages where the system has them. Zeroed, and not resident
+/// before it is touched. Throws ERR_OUT_OF_MEMORY.
 class PageBuffer {
  public:
   explicit PageBuffer(size_t bytes);

@@ -1,13 +1,13 @@
 #include "checkpoint/pair_reader.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <system_error>
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
 
 #include "error.h"
 
@@ -21,29 +21,12 @@ constexpr uint64_t kDirectAlignment = 4096;
 constexpr uint64_t kReadBytes = 1 << 20;
 constexpr size_t kReadsInFlight = 16;
 
-/// Beyond one pair of the largest tensor, the ring holds this much read ahead: what a disk delivers while the largest
-/// tensor goes through its last passes.
+/// Beyond one pair of the largest tensor, the ring holds this much read ahead: what a disk delivers while the
+/// largest tensor goes through its last passes.
 constexpr uint64_t kReadAhead = 256 << 20;
 
 uint64_t round_down(uint64_t x) { return x / kDirectAlignment * kDirectAlignment; }
 uint64_t round_up(uint64_t x) { return round_down(x + kDirectAlignment - 1); }
-
-/// Whether nearly all of a file is in the page cache. Kernels before 6.5 cannot tell: then it is taken for cold.
-bool is_cached(const File& file, uint64_t bytes) {
-  struct {
-    uint64_t offset, length;
-  } range{0, bytes};
-  struct {
-    uint64_t cached, dirty, writeback, evicted, recently_evicted;
-  } pages{};
-  constexpr long kCachestat = 451;
-  if (syscall(kCachestat, file.descriptor(), &range, &pages, 0) != 0) return false;
-  return double(pages.cached) * double(sysconf(_SC_PAGESIZE)) > 0.9 * double(bytes);
-}
-
-[[noreturn]] void throw_changed(const std::string& path) {
-  throw Error("ERR_FILE_CHANGED", path + ": the file was changed while it was read. Run again when nothing writes to it.");
-}
 
 }  // namespace
 
@@ -56,18 +39,8 @@ void ArrivingPair::wait_for(uint64_t end) {
   if (failure_) std::rethrow_exception(failure_);
 }
 
-PairReader::PairReader(const std::vector<Input>& inputs, std::vector<Pair> pairs)
-    : pairs_(std::move(pairs)), queue_(make_io_queue(kReadsInFlight)) {
-  for (const Input& input : inputs) {
-    OpenInput opened{File::open_for_reading(input.path), input.bytes, false, 0, 0};
-    struct stat status;
-    if (fstat(opened.file.descriptor(), &status) != 0 || uint64_t(status.st_size) != input.bytes) throw_changed(input.path);
-    opened.modified_seconds = status.st_mtim.tv_sec;
-    opened.modified_nanoseconds = status.st_mtim.tv_nsec;
-    opened.direct = !is_cached(opened.file, input.bytes) && opened.file.use_direct_io();
-    direct_ = direct_ || opened.direct;
-    inputs_.push_back(std::move(opened));
-  }
+PairReader::PairReader(InputFiles& inputs, std::vector<Pair> pairs)
+    : inputs_(inputs), pairs_(std::move(pairs)), queue_(make_io_queue(kReadsInFlight)) {
   uint64_t largest = 0, all = 0;
   for (const Pair& pair : pairs_) {
     const uint64_t need = plan_side(pair.left).read_bytes + plan_side(pair.right).read_bytes;
@@ -83,7 +56,9 @@ PairReader::~PairReader() {
   thread_.join();
 }
 
-void PairReader::cancel() { fail(std::make_exception_ptr(Error("ERR_CANCELLED", "The operation was cancelled"))); }
+void PairReader::cancel() {
+  fail(std::make_exception_ptr(Error("ERR_CANCELLED", "The operation was cancelled")));
+}
 
 void PairReader::fail(std::exception_ptr failure) {
   std::lock_guard lock(mutex_);
@@ -114,23 +89,13 @@ void PairReader::release() {
   memory_freed_.notify_all();
 }
 
-void PairReader::check_unchanged() const {
-  for (const OpenInput& input : inputs_) {
-    struct stat status;
-    if (fstat(input.file.descriptor(), &status) != 0 || uint64_t(status.st_size) != input.bytes ||
-        status.st_mtim.tv_sec != input.modified_seconds || status.st_mtim.tv_nsec != input.modified_nanoseconds)
-      throw_changed(input.file.path());
-  }
-}
-
 ArrivingPair::Side PairReader::plan_side(const ByteRange& range) const {
-  const OpenInput& input = inputs_[range.input];
   ArrivingPair::Side side;
   side.range = range;
   // The same room whether direct or not: an input may turn out to refuse direct reads.
   const uint64_t begin = round_down(range.begin);
   side.lead = range.begin - begin;
-  side.read_bytes = range.size() == 0 ? 0 : round_up(std::min(range.end, input.bytes)) - begin;
+  side.read_bytes = range.size() == 0 ? 0 : round_up(std::min(range.end, inputs_.bytes(range.input))) - begin;
   return side;
 }
 
@@ -174,7 +139,8 @@ void PairReader::read_ahead() {
     const uint64_t begin = cursor_.at[chosen];
     const uint64_t end = std::min(begin + kReadBytes, pair.sides_[chosen].read_bytes);
     cursor_.at[chosen] = end;
-    if (cursor_.at[0] == pair.sides_[0].read_bytes && cursor_.at[1] == pair.sides_[1].read_bytes) cursor_ = {};
+    if (cursor_.at[0] == pair.sides_[0].read_bytes && cursor_.at[1] == pair.sides_[1].read_bytes)
+      cursor_ = {};
     submit({&pair, chosen, begin, end});
   }
 }
@@ -221,41 +187,44 @@ std::byte* PairReader::reserve(uint64_t bytes) {
 
 void PairReader::submit(const Flight& flight) {
   const ArrivingPair::Side& side = flight.pair->sides_[flight.side];
-  const OpenInput& input = inputs_[side.range.input];
+  const size_t input = side.range.input;
   const uint64_t offset = side.range.begin - side.lead + flight.begin;
   // Past the end of the file there is nothing to read; direct I/O still asks for the whole block.
-  const uint64_t size = input.direct ? flight.end - flight.begin : std::min(flight.end - flight.begin, input.bytes - offset);
+  const uint64_t size = inputs_.direct(input)
+                            ? flight.end - flight.begin
+                            : std::min(flight.end - flight.begin, inputs_.bytes(input) - offset);
   flights_[next_tag_] = flight;
-  queue_->submit({input.file.descriptor(), false, side.memory + flight.begin, size, offset, next_tag_++});
+  queue_->submit(
+      {inputs_.file(input).descriptor(), false, side.memory + flight.begin, size, offset, next_tag_++});
 }
 
 void PairReader::complete(const IoQueue::Completion& completion) {
   const Flight flight = flights_.extract(completion.tag).mapped();
   ArrivingPair::Side& side = flight.pair->sides_[flight.side];
-  OpenInput& input = inputs_[side.range.input];
-  if (completion.result == -EINVAL && input.direct) {
-    // The file system takes O_DIRECT at open but not for reads.
-    fcntl(input.file.descriptor(), F_SETFL, fcntl(input.file.descriptor(), F_GETFL) & ~O_DIRECT);
-    input.direct = false;
+  const size_t input = side.range.input;
+  const std::string& path = inputs_.file(input).path();
+  if (completion.result == -EINVAL && inputs_.direct(input)) {
+    inputs_.give_up_direct(input);
     return submit(flight);
   }
   if (completion.result == -EAGAIN || completion.result == -EINTR) return submit(flight);
   if (completion.result < 0)
-    throw Error("ERR_FILE_READ", input.file.path() + ": cannot read: " +
-                                     std::generic_category().message(int(-completion.result)) + ".");
+    throw Error("ERR_FILE_READ",
+                path + ": cannot read: " + std::generic_category().message(int(-completion.result)) + ".");
   const uint64_t offset = side.range.begin - side.lead + flight.begin;
-  const uint64_t expected = std::min(flight.end - flight.begin, input.bytes - offset);
+  const uint64_t expected = std::min(flight.end - flight.begin, inputs_.bytes(input) - offset);
   const uint64_t got = std::min(uint64_t(completion.result), expected);
   uint64_t arrived_end = flight.end;
   if (got < expected) {
     // The rest goes again, from the last whole block.
-    if (round_down(got) == 0) throw_changed(input.file.path());
+    if (round_down(got) == 0) throw_file_changed(path);
     arrived_end = flight.begin + round_down(got);
     submit({flight.pair, flight.side, arrived_end, flight.end});
   }
   std::lock_guard lock(flight.pair->mutex_);
   side.ahead[flight.begin] = arrived_end;
-  for (auto next = side.ahead.find(side.arrived); next != side.ahead.end(); next = side.ahead.find(side.arrived)) {
+  for (auto next = side.ahead.find(side.arrived); next != side.ahead.end();
+       next = side.ahead.find(side.arrived)) {
     side.arrived = next->second;
     side.ahead.erase(next);
   }

@@ -11,18 +11,11 @@
 #include <thread>
 #include <vector>
 
-#include "checkpoint/file.h"
+#include "checkpoint/input_files.h"
 #include "checkpoint/io_queue.h"
 #include "checkpoint/page_buffer.h"
 
 namespace branchmerge {
-
-/// Bytes [begin, end) of an input file.
-struct ByteRange {
-  size_t input;
-  uint64_t begin, end;
-  uint64_t size() const { return end - begin; }
-};
 
 /// A tensor's bytes on both sides, arriving in order.
 class ArrivingPair {
@@ -39,8 +32,8 @@ class ArrivingPair {
     std::byte* memory = nullptr;  // begins `lead` bytes before the tensor: direct I/O reads whole blocks
     const std::byte* data = nullptr;
     uint64_t lead = 0, read_bytes = 0;
-    uint64_t arrived = 0;                 // bytes of `memory` from its start, without a gap
-    std::map<uint64_t, uint64_t> ahead;   // arrived beyond a gap: begin → end
+    uint64_t arrived = 0;                // bytes of `memory` from its start, without a gap
+    std::map<uint64_t, uint64_t> ahead;  // arrived beyond a gap: begin → end
   };
   Side sides_[2];
   uint64_t arena_end_ = 0;
@@ -49,20 +42,15 @@ class ArrivingPair {
   std::exception_ptr failure_;
 };
 
-/// Reads pairs of tensors, one after the other and ahead of their use, into a ring of memory of fixed size. An input
-/// that is in the page cache is read from there; others with direct I/O, which leaves the cache alone.
+/// Reads pairs of tensors, one after the other and ahead of their use, into a ring of memory of fixed size.
 class PairReader {
  public:
-  struct Input {
-    std::string path;
-    uint64_t bytes;  // what its header was validated against
-  };
   struct Pair {
     ByteRange left, right;
   };
 
-  /// Throws ERR_FILE_CHANGED when an input has another size.
-  PairReader(const std::vector<Input>& inputs, std::vector<Pair> pairs);
+  /// The inputs must outlive the reader.
+  PairReader(InputFiles& inputs, std::vector<Pair> pairs);
   ~PairReader();
 
   /// The next pair, as soon as there is memory for it. It stays until it is released.
@@ -71,18 +59,8 @@ class PairReader {
   void release();
   /// Makes every wait throw ERR_CANCELLED.
   void cancel();
-  /// ERR_FILE_CHANGED when an input was written to meanwhile.
-  void check_unchanged() const;
-
-  bool direct() const { return direct_; }
 
  private:
-  struct OpenInput {
-    File file;
-    uint64_t bytes;
-    bool direct;
-    int64_t modified_seconds, modified_nanoseconds;
-  };
   struct Flight {
     ArrivingPair* pair;
     int side;
@@ -102,16 +80,15 @@ class PairReader {
   std::byte* reserve(uint64_t bytes);
   ArrivingPair::Side plan_side(const ByteRange& range) const;
 
-  std::vector<OpenInput> inputs_;
+  InputFiles& inputs_;
   const std::vector<Pair> pairs_;
   std::unique_ptr<PageBuffer> arena_;
   std::unique_ptr<IoQueue> queue_;
-  bool direct_ = false;
 
   mutable std::mutex mutex_;
   std::condition_variable pair_begun_, memory_freed_;
-  // Begun and not released, oldest first. The reader owns them: the kernel writes into them until they are complete,
-  // whatever becomes of who asked.
+  // Begun and not released, oldest first. The reader owns them: the kernel writes into them until they are
+  // complete, whatever becomes of who asked.
   std::deque<std::unique_ptr<ArrivingPair>> pairs_alive_;
   size_t handed_out_ = 0;  // of pairs_alive_
   // The ring: memory [tail, head) is in use, going round at the end.

@@ -1,7 +1,8 @@
 #pragma once
 // The arithmetic that every backend shares, so that every backend gives the same bits: correctly rounded
-// + − × ÷ fma, compares, selects and integer operations on bit patterns, nothing else. Polynomials are least-error
-// fits of our own (Chebyshev nodes, 60-digit arithmetic); the relative error of each is given beside it.
+// + − × ÷ fma, compares, selects and integer operations on bit patterns, nothing else. Polynomials are
+// least-error fits of our own (Chebyshev nodes, 60-digit arithmetic); the relative error of each is given
+// beside it.
 //
 // No standard library in here: this header is compiled for several instruction sets, and an inline function
 // compiled for the widest must never be the copy that the linker keeps for everyone.
@@ -22,7 +23,8 @@ BRANCHMERGE_INLINE double fma(double a, double b, double c) { return __builtin_f
 BRANCHMERGE_INLINE float absolute(float x) { return __builtin_fabsf(x); }
 BRANCHMERGE_INLINE double absolute(double x) { return __builtin_fabs(x); }
 
-/// c[kFirst] + c[kFirst + 1]·x + … by Horner's rule; recursive, so that it unrolls whatever the optimiser thinks.
+/// c[kFirst] + c[kFirst + 1]·x + … by Horner's rule; recursive, so that it unrolls whatever the optimiser
+/// thinks.
 template <size_t kFirst = 0, class Real, size_t kTerms>
 BRANCHMERGE_INLINE Real polynomial(const Real (&c)[kTerms], Real x) {
   if constexpr (kFirst + 1 == kTerms)
@@ -62,10 +64,12 @@ struct Constants<float> {
                                      0.11812136322259903f,
                                      -0.11557287722826004f,
                                      0.06769023835659027f};
-  // For rows whose models differ by at most kNear everywhere, where |t| <= 0.134:
+  // For rows whose models differ by at most kNear everywhere, where |(x − y) − ln(S_x/S_y)| <= 2·kNear and
+  // |t| <= 0.134:
   static constexpr float kNear = 0.0625f;
-  // (e^r − 1 − r)/r² on |r| <= kNear: 3.2e-8 of e^r − 1
-  static constexpr float kExpm1Near[] = {0.5f, 0.16669107973575592f, 0.04167073592543602f};
+  // (e^r − 1 − r)/r² on |r| <= 2·kNear: 5.4e-9 of e^r − 1
+  static constexpr float kExpm1Near[] = {0.4999999701976776f, 0.1666666567325592f, 0.04168837517499924f,
+                                         0.00833643414080143f};
   // φ(t)/t² on |t| <= 0.135: 7.3e-9
   static constexpr float kPhiNear[] = {0.5f,
                                        -0.1666666716337204f,
@@ -86,38 +90,69 @@ struct Constants<double> {
   static constexpr double kLn2 = 0.693147180559945309417;
   static constexpr uint64_t kSqrtHalf = 0x3fe6a09e667f3bcd;
   // Taylor: 1/2!, 1/3! … 1/14!: 2e-18 on |r| <= ln2/2
-  static constexpr double kExp[] = {1.0 / 2,         1.0 / 6,          1.0 / 24,         1.0 / 120,
-                                    1.0 / 720,       1.0 / 5040,       1.0 / 40320,      1.0 / 362880,
-                                    1.0 / 3628800,   1.0 / 39916800,   1.0 / 479001600,  1.0 / 6227020800.0,
+  static constexpr double kExp[] = {1.0 / 2,
+                                    1.0 / 6,
+                                    1.0 / 24,
+                                    1.0 / 120,
+                                    1.0 / 720,
+                                    1.0 / 5040,
+                                    1.0 / 40320,
+                                    1.0 / 362880,
+                                    1.0 / 3628800,
+                                    1.0 / 39916800,
+                                    1.0 / 479001600,
+                                    1.0 / 6227020800.0,
                                     1.0 / 87178291200.0};
   static constexpr double kExpm1[] = {1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
                                       1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
                                       1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
   // 4.4e-19
-  static constexpr double kLog1p[] = {
-      -0.5,                  0.3333333333333333,   -0.25000000000000033,  0.2000000000000069,
-      -0.16666666666656405,  0.142857142855555,    -0.1250000000127535,   0.11111111128188937,
-      -0.09999999925676271,  0.09090908072780475,  -0.08333335414238319,  0.07692344114682197,
-      -0.07142840313174073,  0.066658625873359,    -0.06249427488200316,  0.05893115831381278,
-      -0.0557386177273737,   0.05183796630011254,  -0.04776306603284303,  0.04971904701913414,
-      -0.05795808230769681,  0.051220948707067886, -0.02100210003532111};
+  static constexpr double kLog1p[] = {-0.5,
+                                      0.3333333333333333,
+                                      -0.25000000000000033,
+                                      0.2000000000000069,
+                                      -0.16666666666656405,
+                                      0.142857142855555,
+                                      -0.1250000000127535,
+                                      0.11111111128188937,
+                                      -0.09999999925676271,
+                                      0.09090908072780475,
+                                      -0.08333335414238319,
+                                      0.07692344114682197,
+                                      -0.07142840313174073,
+                                      0.066658625873359,
+                                      -0.06249427488200316,
+                                      0.05893115831381278,
+                                      -0.0557386177273737,
+                                      0.05183796630011254,
+                                      -0.04776306603284303,
+                                      0.04971904701913414,
+                                      -0.05795808230769681,
+                                      0.051220948707067886,
+                                      -0.02100210003532111};
   // Float64 takes the general path everywhere; no near polynomials.
   static constexpr double kNear = -1.0;
   static constexpr double kExpm1Near[] = {0.5};
   static constexpr double kPhiNear[] = {0.5};
 };
 
-/// e^x for x <= 0; exactly 0 below kExpUnderflow.
+/// e^x where the result is a normal number.
 template <class Real>
-BRANCHMERGE_INLINE Real exp_nonpositive(Real x) {
+BRANCHMERGE_INLINE Real exp_normal(Real x) {
   using C = Constants<Real>;
   using Bits = typename C::Bits;
   const Real shifted = fma(x, C::kLog2E, C::kRoundToInteger);
   const Real n = shifted - C::kRoundToInteger;
   const Real r = fma(n, -C::kLn2Low, fma(n, -C::kLn2High, x));
   const Real p = fma(fma(polynomial(C::kExp, r), r, Real(1)), r, Real(1));
-  const Real scaled = bit_cast<Real>(Bits(bit_cast<Bits>(p) + (bit_cast<Bits>(shifted) << C::kMantissaBits)));
-  return x < C::kExpUnderflow ? Real(0) : scaled;
+  return bit_cast<Real>(Bits(bit_cast<Bits>(p) + (bit_cast<Bits>(shifted) << C::kMantissaBits)));
+}
+
+/// e^x for x <= 0; exactly 0 below kExpUnderflow.
+template <class Real>
+BRANCHMERGE_INLINE Real exp_nonpositive(Real x) {
+  const Real normal = exp_normal(x);
+  return x < Constants<Real>::kExpUnderflow ? Real(0) : normal;
 }
 
 /// e^x − 1 for |x| <= 1/4.
@@ -126,7 +161,7 @@ BRANCHMERGE_INLINE Real expm1_small(Real x) {
   return fma(x * x, polynomial(Constants<Real>::kExpm1, x), x);
 }
 
-/// e^x − 1 for |x| <= kNear.
+/// e^x − 1 for |x| <= 2·kNear.
 template <class Real>
 BRANCHMERGE_INLINE Real expm1_near(Real x) {
   return fma(x * x, polynomial(Constants<Real>::kExpm1Near, x), x);
@@ -157,11 +192,12 @@ BRANCHMERGE_INLINE Reduced<Real> reduce(Real ratio) {
 template <class Real>
 BRANCHMERGE_INLINE Real log_positive(Real ratio) {
   const Reduced<Real> r = reduce(ratio);
-  return fma(r.exponent, Constants<Real>::kLn2, fma(r.f * r.f, polynomial(Constants<Real>::kLog1p, r.f), r.f));
+  return fma(r.exponent, Constants<Real>::kLn2,
+             fma(r.f * r.f, polynomial(Constants<Real>::kLog1p, r.f), r.f));
 }
 
-/// φ(t) = (1 + t)·ln(1 + t) − t for t > −1, without cancellation near zero: with ln(1 + t) = t + t²·R(t) it is
-/// t²·(1 + (1 + t)·R(t)) where 1 + t lies in [√½, √2), and the closed form elsewhere.
+/// φ(t) = (1 + t)·ln(1 + t) − t for t > −1, without cancellation near zero: with ln(1 + t) = t + t²·R(t) it
+/// is t²·(1 + (1 + t)·R(t)) where 1 + t lies in [√½, √2), and the closed form elsewhere.
 template <class Real>
 BRANCHMERGE_INLINE Real phi(Real t) {
   const Real ratio = t + Real(1);
@@ -173,10 +209,10 @@ BRANCHMERGE_INLINE Real phi(Real t) {
   return small ? t * t * fma(ratio, r, Real(1)) : fma(ratio, log, -t);
 }
 
-/// φ(t) for |t| <= 0.134.
+/// φ(t)/t² for |t| <= 0.134.
 template <class Real>
-BRANCHMERGE_INLINE Real phi_near(Real t) {
-  return t * t * polynomial(Constants<Real>::kPhiNear, t);
+BRANCHMERGE_INLINE Real phi_near_over_square(Real t) {
+  return polynomial(Constants<Real>::kPhiNear, t);
 }
 
 /// A float's bits as an unsigned integer of the same order (−0 and +0 differ: add +0 first).

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "checkpoint/header.h"
-#include "checkpoint/pair_reader.h"
+#include "checkpoint/input_files.h"
 #include "fusion/fuse_tensor.h"
 
 namespace branchmerge {
@@ -23,7 +23,7 @@ struct FusePlan {
     ByteRange left, right;
     size_t output;
   };
-  std::vector<PairReader::Input> inputs;
+  std::vector<InputFiles::Input> inputs;
   std::vector<Output> outputs;
   std::vector<Tensor> tensors;  // in writing order: grouped by output
   FusionOptions options;
@@ -49,13 +49,14 @@ struct FusedTensor {
 };
 
 struct FuseCallbacks {
-  std::function<void(const FuseProgress&)> on_progress;                              // from any thread
-  std::function<void(const FusePlan::Tensor&, const FusedTensor&)> on_tensor;       // in plan order
+  std::function<void(const FuseProgress&)> on_progress;                        // from any thread
+  std::function<void(const FusePlan::Tensor&, const FusedTensor&)> on_tensor;  // in plan order
 };
 
-/// Fuses tensor by tensor: reading ahead, computing and writing overlap, and memory holds about one pair of the largest
-/// tensor plus what is read ahead. The output files are complete and synced when this returns; on an Error they are
-/// left for the caller to remove. `cancelled` makes it throw ERR_CANCELLED soon.
-FuseTotals fuse_checkpoints(const FusePlan& plan, const FuseCallbacks& callbacks, const std::atomic<bool>& cancelled);
+/// Fuses tensor by tensor: reading ahead, computing and writing overlap, and memory holds about one pair of
+/// the largest tensor plus what is read ahead. The output files are complete and synced when this returns; on
+/// an Error they are left for the caller to remove. `cancelled` makes it throw ERR_CANCELLED soon.
+FuseTotals fuse_checkpoints(const FusePlan& plan, const FuseCallbacks& callbacks,
+                            const std::atomic<bool>& cancelled);
 
 }  // namespace branchmerge

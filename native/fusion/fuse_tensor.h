@@ -13,14 +13,12 @@
 
 namespace branchmerge {
 
-/// A tensor of both models: same name, dtype and shape. The bytes need no alignment.
+/// A tensor of both models: same name, dtype and shape.
 struct TensorPair {
   std::string name;
   DType dtype;
   std::vector<uint64_t> shape;
   uint64_t elements;
-  const std::byte* left;
-  const std::byte* right;
 };
 
 struct TensorStats {
@@ -32,15 +30,24 @@ struct TensorStats {
   double kl_min = 0, kl_median = 0, kl_max = 0;
 };
 
-/// Where the bytes of a pair come from while they are still arriving.
+/// The same stretch of a tensor on both sides. The bytes need no alignment.
+struct PairBytes {
+  const std::byte* left;
+  const std::byte* right;
+};
+
+/// Where the bytes of a pair come from: memory, a file, bytes still arriving, another operation.
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
-  /// Blocks until both sides hold bytes [begin, end) of the tensor; throws when that will not be.
-  virtual void wait_for(uint64_t begin, uint64_t end) = 0;
-  /// Work of the source's own on each piece of the bytes (hashing), done once by some worker before fuse() returns.
-  virtual size_t pieces() const { return 0; }
-  virtual void visit_piece(size_t piece) { (void)piece; }
+  /// Bytes [begin, end) of the tensor; they stay until the same worker's next call. Waits for them where it
+  /// must, and throws when they will not come.
+  virtual PairBytes fetch(size_t worker, uint64_t begin, uint64_t end) = 0;
+  /// The same for the first pass over a tensor, which visits every byte once, in stretches handed out in
+  /// ascending order: a source that hashes does it here.
+  virtual PairBytes fetch_first(size_t worker, uint64_t begin, uint64_t end) {
+    return fetch(worker, begin, end);
+  }
 };
 
 /// Where the fused bytes go, piece by piece and in any order.
@@ -63,7 +70,8 @@ class TensorFuser {
   TensorFuser(const FusionOptions& options, const cpu::InstructionSet& instruction_set, WorkerPool& pool);
   ~TensorFuser();
 
-  /// Throws ERR_NON_FINITE or ERR_INTEGER_MISMATCH naming tensor, side and element, and whatever source and sink throw.
+  /// Throws ERR_NON_FINITE or ERR_INTEGER_MISMATCH naming tensor, side and element, and whatever source and
+  /// sink throw.
   TensorStats fuse(const TensorPair& pair, DType output_dtype, TensorSource& source, TensorSink& sink);
 
  private:

@@ -4,8 +4,9 @@
 
 namespace branchmerge {
 
-/// Finds chosen order statistics of a multiset of unsigned keys from counts of their leading bits, exactly and
-/// without storing the keys: each round counts 16 more bits of the keys whose leading bits are still in question.
+/// Finds chosen order statistics of a multiset of unsigned keys from counts of their leading bits, exactly
+/// and without storing the keys: each round counts 16 more bits of the keys whose leading bits are still in
+/// question.
 class OrderStatistics {
  public:
   /// ranks: positions in ascending order, each below the number of keys. key_bits: 32 or 64.
@@ -14,8 +15,8 @@ class OrderStatistics {
   bool finished() const { return shift_ < 0; }
   /// Key bits below the 16 that the next round counts.
   int shift() const { return shift_; }
-  /// Distinct leading bits whose keys the next round must count (at most one for each rank); one empty prefix in the
-  /// first round.
+  /// Distinct leading bits whose keys the next round must count (at most one for each rank); one empty prefix
+  /// in the first round.
   const std::vector<uint64_t>& prefixes() const { return prefixes_; }
 
   /// counts[i][b]: keys whose leading bits are prefixes()[i] and whose next 16 bits are b.

@@ -20,8 +20,8 @@ class WorkerPool {
 
   size_t workers() const { return threads_.size() + 1; }
 
-  /// Calls body(worker, index) once for each index below count, handed out in ascending order. Returns when all are
-  /// done; the first exception stops the handing out and is thrown again here.
+  /// Calls body(worker, index) once for each index below count, handed out in ascending order. Returns when
+  /// all are done; the first exception stops the handing out and is thrown again here.
   void for_each(size_t count, const std::function<void(size_t worker, size_t index)>& body);
 
  private:

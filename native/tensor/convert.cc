@@ -40,9 +40,12 @@ uint16_t round_to_16_bits(double value) {
 
 double widen(DType dtype, const std::byte* element) {
   switch (dtype) {
-    case DType::F64: return load<double>(element);
-    case DType::F32: return load<float>(element);
-    case DType::BF16: return std::bit_cast<float>(uint32_t(load<uint16_t>(element)) << 16);
+    case DType::F64:
+      return load<double>(element);
+    case DType::F32:
+      return load<float>(element);
+    case DType::BF16:
+      return std::bit_cast<float>(uint32_t(load<uint16_t>(element)) << 16);
     default: {
       const uint16_t bits = load<uint16_t>(element);
       const uint32_t magnitude = bits & 0x7fff, sign = uint32_t(bits & 0x8000) << 16;
@@ -55,14 +58,17 @@ double widen(DType dtype, const std::byte* element) {
 
 void store(double value, DType to, std::byte* element) {
   switch (to) {
-    case DType::F64: std::memcpy(element, &value, 8); return;
+    case DType::F64:
+      std::memcpy(element, &value, 8);
+      return;
     case DType::F32: {
       const float rounded = float(value);
       std::memcpy(element, &rounded, 4);
       return;
     }
     default: {
-      const uint16_t bits = to == DType::BF16 ? round_to_16_bits<8, 7>(value) : round_to_16_bits<5, 10>(value);
+      const uint16_t bits =
+          to == DType::BF16 ? round_to_16_bits<8, 7>(value) : round_to_16_bits<5, 10>(value);
       std::memcpy(element, &bits, 2);
     }
   }

@@ -12,7 +12,8 @@ namespace {
 
 double widened(DType from, uint16_t bits) {
   double value;
-  convert_elements(from, reinterpret_cast<const std::byte*>(&bits), DType::F64, reinterpret_cast<std::byte*>(&value), 1);
+  convert_elements(from, reinterpret_cast<const std::byte*>(&bits), DType::F64,
+                   reinterpret_cast<std::byte*>(&value), 1);
   return value;
 }
 
@@ -34,7 +35,8 @@ TEST_CASE("every 16-bit value survives the way to float64 and back") {
   }
 }
 
-// Halves between neighbours go to the even one, and anything off the half to the nearer: checked at every finite value.
+// Halves between neighbours go to the even one, and anything off the half to the nearer: checked at every
+// finite value.
 TEST_CASE("rounding to 16 bits is to nearest, ties to even") {
   for (const DType dtype : {DType::BF16, DType::F16}) {
     const uint32_t infinity = dtype == DType::BF16 ? 0x7f80 : 0x7c00;

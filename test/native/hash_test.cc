@@ -107,5 +107,14 @@ TEST_CASE("a tensor's hash is XXH64 over the little-endian hashes of its pieces"
   CHECK(combine_piece_hashes({}) == xxh64({}));
 }
 
+TEST_CASE("two hashes at once are the two hashes") {
+  const std::vector<std::byte> bytes = sanity_buffer(500);
+  for (size_t size = 0; size <= 250; ++size) {
+    const auto [left, right] = xxh64_pair(bytes.data(), bytes.data() + 250, size);
+    CHECK(left == xxh64({bytes.data(), size}));
+    CHECK(right == xxh64({bytes.data() + 250, size}));
+  }
+}
+
 }  // namespace
 }  // namespace branchmerge

@@ -24,7 +24,8 @@ std::vector<uint64_t> select(const std::vector<uint64_t>& keys, std::vector<uint
 TEST_CASE("the order statistics are those of the sorted keys") {
   std::mt19937_64 random(7);
   for (const int key_bits : {32, 64}) {
-    for (const uint64_t spread : {uint64_t(1), uint64_t(3), uint64_t(1000), uint64_t(1) << 31, ~uint64_t(0)}) {
+    for (const uint64_t spread :
+         {uint64_t(1), uint64_t(3), uint64_t(1000), uint64_t(1) << 31, ~uint64_t(0)}) {
       const size_t n = 1 + random() % 500;
       std::vector<uint64_t> keys(n), ranks(6);
       for (uint64_t& key : keys) key = random() % spread >> (64 - key_bits);

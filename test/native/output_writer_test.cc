@@ -1,6 +1,7 @@
 #include "checkpoint/output_writer.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -9,8 +10,6 @@
 #include <fstream>
 #include <iterator>
 #include <thread>
-
-#include <sys/resource.h>
 
 #include "error_code.h"
 #include "temporary_directory.h"

@@ -1,6 +1,10 @@
-// Compiled once for each instruction set (BRANCHMERGE_ISA). Plain loops over independent lanes: the compiler vectorises
-// them as they stand, without leave to reorder anything.
+// Compiled once for each instruction set (BRANCHMERGE_ISA). Plain loops over independent lanes: the compiler
+// vectorises them as they stand, without leave to reorder anything.
 #include "fusion/cpu/kernels.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #include "fusion/arithmetic.h"
 
@@ -25,8 +29,8 @@ struct F16 {
   using Raw = Unaligned16;
   using Bits = uint32_t;
   static constexpr Bits kMagnitude = 0x7fff, kInfinity = 0x7c00;
-  // Exponent and mantissa moved into place, then the exponent's bias made up for by an exact product; that gives
-  // subnormals their value too.
+  // Exponent and mantissa moved into place, then the exponent's bias made up for by an exact product; that
+  // gives subnormals their value too.
   BRANCHMERGE_INLINE float widen(Bits bits) {
     const float magnitude = bit_cast<float>((bits & 0x7fff) << 13) * 0x1p112f;
     return bit_cast<float>(bit_cast<uint32_t>(magnitude) | (bits & 0x8000) << 16);
@@ -45,7 +49,8 @@ struct F64 {
   BRANCHMERGE_INLINE double widen(Bits bits) { return bit_cast<double>(bits); }
 };
 
-// kLanes raw elements of both sides; the last block of a run is padded with zeros, whose results are not used.
+// kLanes raw elements of both sides; the last block of a run is padded with zeros, whose results are not
+// used.
 template <class Format>
 struct Block {
   Bytes a;
@@ -101,6 +106,28 @@ BRANCHMERGE_INLINE Real largest(const Real (&lanes)[kLanes]) {
   return m;
 }
 
+/// Bit l: scores[l] <= bound. The one thing that plain loops do not give: a mask of lanes in a register.
+BRANCHMERGE_INLINE uint32_t lanes_at_most(const float (&scores)[kLanes], float bound) {
+  uint32_t lanes = 0;
+#if defined(__AVX512F__)
+  const __m512 b = _mm512_set1_ps(bound);
+  for (size_t l = 0; l < kLanes; l += 16)
+    lanes |= uint32_t(_mm512_cmp_ps_mask(_mm512_load_ps(scores + l), b, _CMP_LE_OQ)) << l;
+#elif defined(__AVX2__)
+  const __m256 b = _mm256_set1_ps(bound);
+  for (size_t l = 0; l < kLanes; l += 8)
+    lanes |= uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(_mm256_load_ps(scores + l), b, _CMP_LE_OQ))) << l;
+#else
+  for (size_t l = 0; l < kLanes; l++) lanes |= uint32_t(scores[l] <= bound) << l;
+#endif
+  return lanes;
+}
+BRANCHMERGE_INLINE uint32_t lanes_at_most(const double (&scores)[kLanes], double bound) {
+  uint32_t lanes = 0;
+  for (size_t l = 0; l < kLanes; l++) lanes |= uint32_t(scores[l] <= bound) << l;
+  return lanes;
+}
+
 /// Adds term(x, y, first, second) of every element of a segment into two sums of fixed shape.
 template <class Format, class Real, class Term>
 BRANCHMERGE_INLINE void sum_pairs(Bytes p, Bytes q, size_t n, double* sums, Term term) {
@@ -108,19 +135,21 @@ BRANCHMERGE_INLINE void sum_pairs(Bytes p, Bytes q, size_t n, double* sums, Term
   for (size_t s = 0; s * kSegment < n; s++) {
     const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
     alignas(64) Real first[kLanes] = {}, second[kLanes] = {};
-    for_blocks<Format>(p + s * kBytes, q + s * kBytes, size, [&](Bytes a, Bytes b, size_t, size_t count)
-                                                                 __attribute__((always_inline)) {
-      alignas(64) Real one[kLanes], two[kLanes];
-      for (size_t l = 0; l < kLanes; l++)
-        term(Real(Format::widen(bits_at<Format>(a, l))), Real(Format::widen(bits_at<Format>(b, l))), one[l], two[l]);
-      if (count == kLanes) {
-        for (size_t l = 0; l < kLanes; l++) first[l] += one[l];
-        for (size_t l = 0; l < kLanes; l++) second[l] += two[l];
-        return;
-      }
-      for (size_t l = 0; l < count; l++) first[l] += one[l];
-      for (size_t l = 0; l < count; l++) second[l] += two[l];
-    });
+    for_blocks<Format>(
+        p + s * kBytes, q + s * kBytes,
+        size, [&](Bytes a, Bytes b, size_t, size_t count) __attribute__((always_inline)) {
+          alignas(64) Real one[kLanes], two[kLanes];
+          for (size_t l = 0; l < kLanes; l++)
+            term(Real(Format::widen(bits_at<Format>(a, l))), Real(Format::widen(bits_at<Format>(b, l))),
+                 one[l], two[l]);
+          if (count == kLanes) {
+            for (size_t l = 0; l < kLanes; l++) first[l] += one[l];
+            for (size_t l = 0; l < kLanes; l++) second[l] += two[l];
+            return;
+          }
+          for (size_t l = 0; l < count; l++) first[l] += one[l];
+          for (size_t l = 0; l < count; l++) second[l] += two[l];
+        });
     sums[2 * s] = double(fold(first));
     sums[2 * s + 1] = double(fold(second));
   }
@@ -133,17 +162,19 @@ BRANCHMERGE_INLINE void sum_single(Bytes p, Bytes q, size_t n, double* sums, Ter
   for (size_t s = 0; s * kSegment < n; s++) {
     const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
     alignas(64) Real sum[kLanes] = {};
-    for_blocks<Format>(p + s * kBytes, q + s * kBytes, size, [&](Bytes a, Bytes b, size_t, size_t count)
-                                                                 __attribute__((always_inline)) {
-      alignas(64) Real one[kLanes];
-      for (size_t l = 0; l < kLanes; l++)
-        one[l] = term(Real(Format::widen(bits_at<Format>(a, l))), Real(Format::widen(bits_at<Format>(b, l))));
-      if (count == kLanes) {
-        for (size_t l = 0; l < kLanes; l++) sum[l] += one[l];
-        return;
-      }
-      for (size_t l = 0; l < count; l++) sum[l] += one[l];
-    });
+    for_blocks<Format>(
+        p + s * kBytes, q + s * kBytes,
+        size, [&](Bytes a, Bytes b, size_t, size_t count) __attribute__((always_inline)) {
+          alignas(64) Real one[kLanes];
+          for (size_t l = 0; l < kLanes; l++)
+            one[l] =
+                term(Real(Format::widen(bits_at<Format>(a, l))), Real(Format::widen(bits_at<Format>(b, l))));
+          if (count == kLanes) {
+            for (size_t l = 0; l < kLanes; l++) sum[l] += one[l];
+            return;
+          }
+          for (size_t l = 0; l < count; l++) sum[l] += one[l];
+        });
     sums[s] = double(fold(sum));
   }
 }
@@ -152,68 +183,125 @@ template <class Format, class Real>
 struct Implementation {
   using Bits = typename Format::Bits;
 
+  /// Lane by lane, what both kernels that look at a run keep.
+  struct ExtentLanes {
+    alignas(64) Real max_difference[kLanes] = {};
+    alignas(64) Bits magnitude[kLanes] = {}, difference[kLanes] = {}, changed[kLanes] = {};
+
+    BRANCHMERGE_INLINE void look(ExtentLanes& lanes, size_t l, Bits left_bits, Bits right_bits, Real x,
+                                 Real y) {
+      const Bits left_magnitude = left_bits & Format::kMagnitude;
+      const Bits right_magnitude = right_bits & Format::kMagnitude;
+      const Bits m = left_magnitude > right_magnitude ? left_magnitude : right_magnitude;
+      lanes.magnitude[l] = lanes.magnitude[l] > m ? lanes.magnitude[l] : m;
+      lanes.max_difference[l] = larger(lanes.max_difference[l], absolute(x - y));
+      lanes.difference[l] |= left_bits ^ right_bits;
+      lanes.changed[l] += x != y;
+    }
+
+    BRANCHMERGE_INLINE Extent<Real> collect(const ExtentLanes& lanes) {
+      Extent<Real> e{0, 0, 0, largest(lanes.max_difference), 0, false, false};
+      const Bits largest_magnitude = largest(lanes.magnitude);
+      e.max_magnitude = Format::widen(largest_magnitude);
+      e.non_finite = largest_magnitude >= Format::kInfinity;
+      Bits any = 0;
+      for (size_t l = 0; l < kLanes; l++) {
+        any |= lanes.difference[l];
+        e.changed += lanes.changed[l];
+      }
+      e.bits_differ = any != 0;
+      return e;
+    }
+  };
+
   static Extent<Real> extent(Bytes left, Bytes right, size_t n) {
     const Real lowest = -__builtin_huge_val();
-    alignas(64) Real max_left[kLanes], max_right[kLanes], max_difference[kLanes] = {};
-    alignas(64) Bits magnitude[kLanes] = {}, difference[kLanes] = {}, changed[kLanes] = {};
+    alignas(64) Real max_left[kLanes], max_right[kLanes];
     for (size_t l = 0; l < kLanes; l++) max_left[l] = max_right[l] = lowest;
+    ExtentLanes lanes;
     const auto look = [&](Bytes a, Bytes b, size_t count) __attribute__((always_inline)) {
       for (size_t l = 0; l < count; l++) {
         const Bits left_bits = bits_at<Format>(a, l), right_bits = bits_at<Format>(b, l);
         const Real x = Format::widen(left_bits), y = Format::widen(right_bits);
-        const Bits left_magnitude = left_bits & Format::kMagnitude;
-        const Bits right_magnitude = right_bits & Format::kMagnitude;
         max_left[l] = larger(max_left[l], x);
         max_right[l] = larger(max_right[l], y);
-        max_difference[l] = larger(max_difference[l], absolute(x - y));
-        const Bits m = left_magnitude > right_magnitude ? left_magnitude : right_magnitude;
-        magnitude[l] = magnitude[l] > m ? magnitude[l] : m;
-        difference[l] |= left_bits ^ right_bits;
-        changed[l] += x != y;
+        ExtentLanes::look(lanes, l, left_bits, right_bits, x, y);
       }
     };
-    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
-      (void)at;
-      if (count == kLanes)
-        look(a, b, kLanes);
-      else
-        look(a, b, count);
-    });
-    Extent<Real> e{largest(max_left), largest(max_right), 0, largest(max_difference), 0, false, false};
-    const Bits largest_magnitude = largest(magnitude);
-    e.max_magnitude = Format::widen(largest_magnitude);
-    e.non_finite = largest_magnitude >= Format::kInfinity;
-    Bits any = 0;
-    for (size_t l = 0; l < kLanes; l++) {
-      any |= difference[l];
-      e.changed += changed[l];
-    }
-    e.bits_differ = any != 0;
+    for_blocks<Format>(
+        left, right, n, BRANCHMERGE_BODY {
+          (void)at;
+          if (count == kLanes)
+            look(a, b, kLanes);
+          else
+            look(a, b, count);
+        });
+    Extent<Real> e = ExtentLanes::collect(lanes);
+    e.max_left = largest(max_left);
+    e.max_right = largest(max_right);
     return e;
+  }
+
+  static Extent<Real> slight_sums(Bytes p, Bytes q, size_t n, double* sums) {
+    constexpr size_t kBytes = kSegment * sizeof(typename Format::Raw);
+    ExtentLanes lanes;
+    for (size_t s = 0; s * kSegment < n; s++) {
+      const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
+      alignas(64) Real sum[kSlightSums][kLanes] = {};
+      const auto add = [&](Bytes a, Bytes b, size_t count) __attribute__((always_inline)) {
+        for (size_t l = 0; l < count; l++) {
+          const Bits p_bits = bits_at<Format>(a, l), q_bits = bits_at<Format>(b, l);
+          const Real x = Format::widen(p_bits), y = Format::widen(q_bits);
+          ExtentLanes::look(lanes, l, p_bits, q_bits, x, y);
+          const Real d = x - y, square = d * d, e = exp_normal(x);
+          // The even and the odd part of e^d − 1 − d: 4.2e-8 and 1.8e-8 on |d| <= 1/16.
+          const Real even = square * fma(square, Real(1) / 24, Real(0.5));
+          const Real odd = square * d * fma(square, Real(1) / 120, Real(1) / 6);
+          sum[0][l] += e;
+          sum[1][l] = fma(e, d, sum[1][l]);
+          sum[2][l] = fma(e, even - odd, sum[2][l]);
+          sum[3][l] += d;
+          sum[4][l] += even + odd;
+        }
+      };
+      for_blocks<Format>(
+          p + s * kBytes, q + s * kBytes, size, BRANCHMERGE_BODY {
+            (void)at;
+            if (count == kLanes)
+              add(a, b, kLanes);
+            else
+              add(a, b, count);
+          });
+      for (size_t i = 0; i < kSlightSums; i++) sums[kSlightSums * s + i] = double(fold(sum[i]));
+    }
+    return ExtentLanes::collect(lanes);
   }
 
   static void near_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
     const Real m = row.max_p;
-    sum_pairs<Format, Real>(p, q, n, sums, [=](Real x, Real y, Real& u, Real& d) __attribute__((always_inline)) {
-      u = exp_nonpositive(y - m);
-      d = u * expm1_near(x - y);
-    });
+    sum_pairs<Format, Real>(
+        p, q, n, sums, [=](Real x, Real y, Real & u, Real & d) __attribute__((always_inline)) {
+          u = exp_nonpositive(y - m);
+          d = u * expm1_near(x - y);
+        });
   }
 
   static void mixed_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
     const Real m = row.max_p;
-    sum_pairs<Format, Real>(p, q, n, sums, [=](Real x, Real y, Real& u, Real& d) __attribute__((always_inline)) {
-      u = exp_nonpositive(y - m);
-      d = mixed_difference(x, y, m, u);
-    });
+    sum_pairs<Format, Real>(
+        p, q, n, sums, [=](Real x, Real y, Real & u, Real & d) __attribute__((always_inline)) {
+          u = exp_nonpositive(y - m);
+          d = mixed_difference(x, y, m, u);
+        });
   }
 
   static void far_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
     const Real max_p = row.max_p, max_q = row.max_q;
-    sum_pairs<Format, Real>(p, q, n, sums, [=](Real x, Real y, Real& p1, Real& q1) __attribute__((always_inline)) {
-      p1 = exp_nonpositive(x - max_p);
-      q1 = exp_nonpositive(y - max_q);
-    });
+    sum_pairs<Format, Real>(
+        p, q, n, sums, [=](Real x, Real y, Real & p1, Real & q1) __attribute__((always_inline)) {
+          p1 = exp_nonpositive(x - max_p);
+          q1 = exp_nonpositive(y - max_q);
+        });
   }
 
   // d = e^{x−m} − e^{y−m}: by expm1 where the difference is small, directly where nothing cancels.
@@ -224,51 +312,73 @@ struct Implementation {
     return small ? u * expm1_small(small ? difference : Real(0)) : direct;
   }
 
+  // p − q = q·(e^{(x − y) − shift} − 1): second order in an error of the shift, so nothing is lost where a
+  // row differs by little more than a constant, which softmax does not see.
   static void near_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
     const RowConstants<Real> c = row;
-    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-      const Real u = exp_nonpositive(y - c.max_p);
-      const Real d = u * expm1_near(x - y);
-      const Real w = fma(u, c.inverse_q, c.epsilon);
-      return w * phi_near((fma(u, -c.e1, d) * c.inverse_p) / w);
-    });
+    sum_single<Format, Real>(
+        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+          const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
+          const Real difference = q1 * expm1_near(((x - y) - c.shift_high) - c.shift_low);
+          const Real t = difference / (q1 + c.epsilon);
+          return difference * t * phi_near_over_square(t);
+        });
   }
 
   static void mixed_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
     const RowConstants<Real> c = row;
-    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-      const Real u = exp_nonpositive(y - c.max_p);
-      const Real d = mixed_difference(x, y, c.max_p, u);
-      const Real w = fma(u, c.inverse_q, c.epsilon);
-      return w * phi((fma(u, -c.e1, d) * c.inverse_p) / w);
-    });
+    sum_single<Format, Real>(
+        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+          const Probabilities pq = probabilities(x, y, c);
+          const Real w = pq.q + c.epsilon;
+          return w * phi(pq.difference / w);
+        });
+  }
+
+  struct Probabilities {
+    Real p, q, difference;  // p − q
+    Real log_ratio;         // ln p/q
+  };
+  BRANCHMERGE_INLINE Probabilities probabilities(Real x, Real y, const RowConstants<Real>& c) {
+    const Real p1 = exp_nonpositive(x - c.max_p) * c.inverse_p;
+    const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
+    // x − y with the error of its rounding: far apart, that error would be all that is left after the shift.
+    const Real high = x - y;
+    const Real carried = high - x;
+    const Real low = (x - (high - carried)) - (y + carried);
+    const Real log_ratio = (high - c.shift_high) + (low - c.shift_low);
+    const bool small = absolute(log_ratio) <= Real(0.25);
+    const Real difference = small ? q1 * expm1_small(small ? log_ratio : Real(0)) : p1 - q1;
+    return {p1, q1, difference, log_ratio};
   }
 
   // Closed form: (p + ε)·ln((p + ε)/(q + ε)) − (p − q), and the series where the two are close.
   static void far_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
     const RowConstants<Real> c = row;
-    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-      const Real p1 = exp_nonpositive(x - c.max_p) * c.inverse_p;
-      const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
-      const Real difference = p1 - q1;
-      const Real w = q1 + c.epsilon;
-      const Real t = difference / w;
-      const bool close = absolute(t) <= Real(0.25);
-      const Real near = w * phi(close ? t : Real(0));
-      const Real v = p1 + c.epsilon;
-      const Real closed = fma(v, log_positive(v / w), -difference);
-      return close ? near : closed;
-    });
+    sum_single<Format, Real>(
+        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+          const Probabilities pq = probabilities(x, y, c);
+          const Real w = pq.q + c.epsilon;
+          const Real t = pq.difference / w;
+          const bool close = absolute(t) <= Real(0.25);
+          const Real series = w * phi(close ? t : Real(0));
+          const Real v = pq.p + c.epsilon;
+          const Real closed = fma(v, log_positive(v / w), -pq.difference);
+          return close ? series : closed;
+        });
   }
 
-  // Without ε a q may vanish in exp where its logarithm is still finite: ln p/q = (x − y) − log_ratio.
-  static void far_divergence_without_epsilon(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+  // Without ε a q may vanish in exp where its logarithm is still finite.
+  static void far_divergence_without_epsilon(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row,
+                                             double* sums) {
     const RowConstants<Real> c = row;
-    sum_single<Format, Real>(p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-      const Real p1 = exp_nonpositive(x - c.max_p) * c.inverse_p;
-      const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
-      return fma(p1, (x - y) - c.log_ratio, q1 - p1);
-    });
+    sum_single<Format, Real>(
+        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+          const Probabilities pq = probabilities(x, y, c);
+          const bool close = absolute(pq.log_ratio) <= Real(0.25);
+          const Real series = pq.q * phi(expm1_small(close ? pq.log_ratio : Real(0)));
+          return close ? series : fma(pq.p, pq.log_ratio, pq.q - pq.p);
+        });
   }
 
   // Adding +0 turns a −0 into +0, so that equal scores have equal keys.
@@ -278,70 +388,107 @@ struct Implementation {
     return kSigned ? kl * difference + Real(0) : kl * absolute(difference) + Real(0);
   }
 
+  static void sample(Bytes left, Bytes right, const uint32_t* offsets, size_t count, Real kl, bool is_signed,
+                     Real* out) {
+    for (size_t i = 0; i < count; i++) {
+      const Real x = Format::widen(bits_at<Format>(left, offsets[i]));
+      const Real y = Format::widen(bits_at<Format>(right, offsets[i]));
+      out[i] = is_signed ? score<true>(x, y, kl) : score<false>(x, y, kl);
+    }
+  }
+
+  static void bracket(Bytes left, Bytes right, size_t n, Real kl, Brackets<Real>& brackets) {
+    for_blocks<Format>(
+        left, right, n, BRANCHMERGE_BODY {
+          (void)at;
+          alignas(64) Real scores[kLanes];
+          for (size_t l = 0; l < kLanes; l++)
+            scores[l] =
+                score<false>(Format::widen(bits_at<Format>(a, l)), Format::widen(bits_at<Format>(b, l)), kl);
+          const uint32_t valid = count == kLanes ? ~0u : (1u << count) - 1;
+          for (int j = 0; j < brackets.count; j++) {
+            const uint32_t low = lanes_at_most(scores, brackets.low[j]) & valid;
+            uint32_t inside = lanes_at_most(scores, brackets.high[j]) & valid & ~low;
+            brackets.at_most_low[j] += size_t(__builtin_popcount(low));
+            size_t size = brackets.inside_size[j];
+            brackets.inside_size[j] = size + size_t(__builtin_popcount(inside));
+            if (brackets.inside_size[j] > brackets.capacity) continue;
+            for (; inside != 0; inside &= inside - 1)
+              brackets.inside[j][size++] = scores[__builtin_ctz(inside)];
+          }
+        });
+  }
+
   template <bool kSigned>
   static uint64_t histogram_of(Bytes left, Bytes right, size_t n, Real kl, uint32_t* counts) {
     using Key = decltype(order_key(Real(0)));
     constexpr int kShift = sizeof(Key) * 8 - 16;
     uint64_t below_zero = 0;
-    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
-      (void)at;
-      alignas(64) uint32_t bins[kLanes];
-      for (size_t l = 0; l < kLanes; l++) {
-        const Real x = Format::widen(bits_at<Format>(a, l)), y = Format::widen(bits_at<Format>(b, l));
-        bins[l] = uint32_t(order_key(score<kSigned>(x, y, kl)) >> kShift);
-      }
-      if (kSigned)
-        for (size_t l = 0; l < count; l++) below_zero += bins[l] < 0x8000;
-      if (count == kLanes) {
+    for_blocks<Format>(
+        left, right, n, BRANCHMERGE_BODY {
+          (void)at;
+          alignas(64) uint32_t bins[kLanes];
+          for (size_t l = 0; l < kLanes; l++) {
+            const Real x = Format::widen(bits_at<Format>(a, l)), y = Format::widen(bits_at<Format>(b, l));
+            bins[l] = uint32_t(order_key(score<kSigned>(x, y, kl)) >> kShift);
+          }
+          if (kSigned)
+            for (size_t l = 0; l < count; l++) below_zero += bins[l] < 0x8000;
+          if (count == kLanes) {
         // Two tables, so that runs of equal scores do not wait for the same counter.
 #pragma GCC unroll 16
-        for (size_t l = 0; l < kLanes; l += 2) {
-          counts[2 * bins[l]]++;
-          counts[2 * bins[l + 1] + 1]++;
-        }
-        return;
-      }
-      for (size_t l = 0; l < count; l++) counts[2 * bins[l]]++;
-    });
+            for (size_t l = 0; l < kLanes; l += 2) {
+              counts[2 * bins[l]]++;
+              counts[2 * bins[l + 1] + 1]++;
+            }
+            return;
+          }
+          for (size_t l = 0; l < count; l++) counts[2 * bins[l]]++;
+        });
     return below_zero;
   }
 
   static uint64_t histogram(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, uint32_t* counts) {
-    return is_signed ? histogram_of<true>(left, right, n, kl, counts) : histogram_of<false>(left, right, n, kl, counts);
+    return is_signed ? histogram_of<true>(left, right, n, kl, counts)
+                     : histogram_of<false>(left, right, n, kl, counts);
   }
 
   template <bool kSigned>
   static void refine_of(Bytes left, Bytes right, size_t n, Real kl, const Refinement& refinement) {
     using Key = decltype(order_key(Real(0)));
     const int shift = refinement.shift;
-    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
-      (void)at;
-      alignas(64) Key keys[kLanes];
-      for (size_t l = 0; l < kLanes; l++) {
-        const Real x = Format::widen(bits_at<Format>(a, l)), y = Format::widen(bits_at<Format>(b, l));
-        keys[l] = order_key(score<kSigned>(x, y, kl));
-      }
-      for (int t = 0; t < refinement.targets; t++) {
-        const Key prefix = Key(refinement.prefix[t]);
-        Key hits = 0;
-        for (size_t l = 0; l < kLanes; l++) hits |= Key(((keys[l] >> shift) >> 16) == prefix);
-        if (hits == 0) continue;
-        uint32_t* counts = refinement.counts[t];
-        for (size_t l = 0; l < count; l++)
-          if (((keys[l] >> shift) >> 16) == prefix) counts[(keys[l] >> shift) & 0xffff]++;
-      }
-    });
+    for_blocks<Format>(
+        left, right, n, BRANCHMERGE_BODY {
+          (void)at;
+          alignas(64) Key keys[kLanes];
+          for (size_t l = 0; l < kLanes; l++) {
+            const Real x = Format::widen(bits_at<Format>(a, l)), y = Format::widen(bits_at<Format>(b, l));
+            keys[l] = order_key(score<kSigned>(x, y, kl));
+          }
+          for (int t = 0; t < refinement.targets; t++) {
+            const Key prefix = Key(refinement.prefix[t]);
+            Key hits = 0;
+            for (size_t l = 0; l < kLanes; l++) hits |= Key(((keys[l] >> shift) >> 16) == prefix);
+            if (hits == 0) continue;
+            uint32_t* counts = refinement.counts[t];
+            for (size_t l = 0; l < count; l++)
+              if (((keys[l] >> shift) >> 16) == prefix) counts[(keys[l] >> shift) & 0xffff]++;
+          }
+        });
   }
 
-  static void refine(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, const Refinement& refinement) {
-    is_signed ? refine_of<true>(left, right, n, kl, refinement) : refine_of<false>(left, right, n, kl, refinement);
+  static void refine(Bytes left, Bytes right, size_t n, Real kl, bool is_signed,
+                     const Refinement& refinement) {
+    is_signed ? refine_of<true>(left, right, n, kl, refinement)
+              : refine_of<false>(left, right, n, kl, refinement);
   }
 
   template <bool kSigned, bool kChangedOnly>
-  static uint64_t hard_gate_of(Bytes left, Bytes right, size_t n, Real kl, Real threshold, unsigned char* out) {
+  static uint64_t hard_gate_of(Bytes left, Bytes right, size_t n, Real kl, Real threshold,
+                               unsigned char* out) {
     using Raw = typename Format::Raw;
     uint64_t taken = 0;
-    const auto choose = [&](Bytes a, Bytes b, Raw* to, size_t count) __attribute__((always_inline)) {
+    const auto choose = [&](Bytes a, Bytes b, Raw * to, size_t count) __attribute__((always_inline)) {
       Bits right_count = 0;
       for (size_t l = 0; l < count; l++) {
         const Bits left_bits = bits_at<Format>(a, l), right_bits = bits_at<Format>(b, l);
@@ -354,18 +501,19 @@ struct Implementation {
       }
       taken += right_count;
     };
-    for_blocks<Format>(left, right, n, BRANCHMERGE_BODY {
-      Raw* to = reinterpret_cast<Raw*>(out) + at;
-      if (count == kLanes)
-        choose(a, b, to, kLanes);
-      else
-        choose(a, b, to, count);
-    });
+    for_blocks<Format>(
+        left, right, n, BRANCHMERGE_BODY {
+          Raw* to = reinterpret_cast<Raw*>(out) + at;
+          if (count == kLanes)
+            choose(a, b, to, kLanes);
+          else
+            choose(a, b, to, count);
+        });
     return taken;
   }
 
-  static uint64_t hard_gate(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, Real threshold,
-                            unsigned char* out) {
+  static uint64_t hard_gate(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options,
+                            Real threshold, unsigned char* out) {
     if (options.is_signed)
       return options.changed_only ? hard_gate_of<true, true>(left, right, n, kl, threshold, out)
                                   : hard_gate_of<true, false>(left, right, n, kl, threshold, out);
@@ -373,8 +521,8 @@ struct Implementation {
                                 : hard_gate_of<false, false>(left, right, n, kl, threshold, out);
   }
 
-  static uint64_t soft_gate(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, double threshold,
-                            double* out) {
+  static uint64_t soft_gate(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options,
+                            double threshold, double* out) {
     uint64_t taken = 0;
     for (size_t i = 0; i < n; i++) {
       const Real x = Format::widen(bits_at<Format>(left, i)), y = Format::widen(bits_at<Format>(right, i));
@@ -388,9 +536,11 @@ struct Implementation {
   }
 
   static constexpr Kernels<Real> table() {
-    return {extent,           near_sums,        mixed_sums,     far_sums,
-            near_divergence,  mixed_divergence, far_divergence, far_divergence_without_epsilon,
-            histogram,        refine,           hard_gate,      soft_gate};
+    return {extent,           slight_sums,    near_sums,
+            mixed_sums,       far_sums,       near_divergence,
+            mixed_divergence, far_divergence, far_divergence_without_epsilon,
+            sample,           bracket,        histogram,
+            refine,           hard_gate,      soft_gate};
   }
 };
 
@@ -403,10 +553,10 @@ namespace BRANCHMERGE_ISA {
 extern const InstructionSet kInstructionSet;
 const InstructionSet kInstructionSet = {
     BRANCHMERGE_STRING(BRANCHMERGE_ISA),
-    {Implementation<BF16, float>::table(), Implementation<F16, float>::table(), Implementation<F32, float>::table(),
-     Kernels<float>{}},
-    {Implementation<BF16, double>::table(), Implementation<F16, double>::table(), Implementation<F32, double>::table(),
-     Implementation<F64, double>::table()},
+    {Implementation<BF16, float>::table(), Implementation<F16, float>::table(),
+     Implementation<F32, float>::table(), Kernels<float>{}},
+    {Implementation<BF16, double>::table(), Implementation<F16, double>::table(),
+     Implementation<F32, double>::table(), Implementation<F64, double>::table()},
 };
 }  // namespace BRANCHMERGE_ISA
 

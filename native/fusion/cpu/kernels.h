@@ -1,22 +1,22 @@
 #pragma once
-// The CPU kernels of Arcee Fusion, one table for each instruction set, storage type and working precision. Each
-// works on a run of consecutive elements of one row of Left and one of Right; docs/reproducibility.md tells why every
-// table gives the same bits.
+// The CPU kernels of Arcee Fusion, one table for each instruction set, storage type and working precision.
+// Each works on a run of consecutive elements of one row of Left and one of Right; docs/reproducibility.md
+// tells why every table gives the same bits.
 #include <cstddef>
 #include <cstdint>
 
 namespace branchmerge::cpu {
 
-/// Sums have one shape: a row is cut into segments of kSegment elements; in a segment, lane l of kLanes adds elements
-/// l, l + kLanes, … in order; the lanes fold by halves; segment sums are float64 and are added in order. 1024 keeps
-/// the float32 part at 32 terms a lane and lets a GPU give a segment to a warp.
+/// Sums have one shape: a row is cut into segments of kSegment elements; in a segment, lane l of kLanes adds
+/// elements l, l + kLanes, … in order; the lanes fold by halves; segment sums are float64 and are added in
+/// order. 1024 keeps the float32 part at 32 terms a lane and lets a GPU give a segment to a warp.
 inline constexpr size_t kSegment = 1024;
 inline constexpr size_t kLanes = 32;
 
 /// What one look at a run tells.
 template <class Real>
 struct Extent {
-  Real max_left, max_right;  // largest value
+  Real max_left, max_right;  // largest value; not from slight_sums
   Real max_magnitude;        // largest |value| of both
   Real max_difference;       // largest |L − R|
   uint64_t changed;          // elements whose values differ
@@ -24,15 +24,17 @@ struct Extent {
   bool non_finite;           // NaN or infinity somewhere; the other fields are then meaningless
 };
 
-/// Constants of the second pass over a row; docs/fusion.md, "KL without cancellation".
+/// Constants of the passes over a row; docs/fusion.md, "KL without cancellation".
 template <class Real>
 struct RowConstants {
-  Real max_p, max_q;          // subtracted before exp; equal in the near and mixed forms
-  Real inverse_p, inverse_q;  // 1/S_x, 1/S_y
-  Real e1;                    // D/S_y
-  Real log_ratio;             // ln p/q = (x − y) − log_ratio, used when epsilon is 0
+  Real max_p, max_q;           // subtracted before exp; equal in the near and mixed forms
+  Real inverse_p, inverse_q;   // 1/S_x, 1/S_y
+  Real shift_high, shift_low;  // ln(S_x/S_y) in two parts: ln(p/q) = (x − y) − shift
   Real epsilon;
 };
+
+/// Sums of the slight form, for each segment.
+inline constexpr size_t kSlightSums = 5;
 
 /// How an element's score comes from the pair, and where the gate stands.
 template <class Real>
@@ -52,13 +54,29 @@ struct Refinement {
 
 inline constexpr size_t kHistogramBins = 65536;
 
+/// Intervals (low, high] that should hold one quartile each, and what one worker found in them.
+inline constexpr int kMaxBrackets = 3;
+template <class Real>
+struct Brackets {
+  int count;
+  Real low[kMaxBrackets], high[kMaxBrackets];
+  uint64_t at_most_low[kMaxBrackets];  // scores <= low
+  Real* inside[kMaxBrackets];          // the scores within, in no particular order
+  size_t inside_size[kMaxBrackets];
+  size_t capacity;  // of each `inside`; a full one stops growing, but its size goes on to count
+};
+
 template <class Real>
 struct Kernels {
   using Bytes = const unsigned char*;
 
   Extent<Real> (*extent)(Bytes left, Bytes right, size_t n);
+  // The slight form needs a single pass, with d = x − y: Σe^x, Σe^x·d, Σe^x·(e^{−d} − 1 + d), Σd, Σ(e^d − 1 −
+  // d). They mean something only where |x| <= 8 and |d| <= 1/16, which the extent tells.
+  Extent<Real> (*slight_sums)(Bytes p, Bytes q, size_t n, double* sums);
 
-  // The first pass over a row writes S_y and D of each segment: sums[2s] = Σu, sums[2s + 1] = Σd.
+  // In the other forms the first pass over a row writes S_y and D of each segment: sums[2s] = Σu, sums[2s +
+  // 1] = Σd.
   void (*near_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
   void (*mixed_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
   // Σe^{x − max_p} and Σe^{y − max_q}
@@ -68,19 +86,25 @@ struct Kernels {
   void (*near_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
   void (*mixed_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
   void (*far_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
-  void (*far_divergence_without_epsilon)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
+  void (*far_divergence_without_epsilon)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row,
+                                         double* sums);
 
+  // out[i]: the score of element offsets[i].
+  void (*sample)(Bytes left, Bytes right, const uint32_t* offsets, size_t count, Real kl, bool is_signed,
+                 Real* out);
+  // Scores are not negative here.
+  void (*bracket)(Bytes left, Bytes right, size_t n, Real kl, Brackets<Real>& brackets);
   // counts: 2 interleaved tables of kHistogramBins (even and odd lanes), indexed 2·(key >> top) + lane mod 2.
   // Returns how many scores are below zero.
   uint64_t (*histogram)(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, uint32_t* counts);
   void (*refine)(Bytes left, Bytes right, size_t n, Real kl, bool is_signed, const Refinement& refinement);
 
   // Right where score >= threshold, Left elsewhere, bit for bit; returns how many are Right's.
-  uint64_t (*hard_gate)(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, Real threshold,
-                        unsigned char* out);
+  uint64_t (*hard_gate)(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options,
+                        Real threshold, unsigned char* out);
   // L + (R − L)·max(0, S − threshold); returns how many scores are above the threshold. Float64 only.
-  uint64_t (*soft_gate)(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options, double threshold,
-                        double* out);
+  uint64_t (*soft_gate)(Bytes left, Bytes right, size_t n, Real kl, ScoreOptions<Real> options,
+                        double threshold, double* out);
 };
 
 enum class Storage : uint8_t { kBF16, kF16, kF32, kF64 };
@@ -93,8 +117,8 @@ struct InstructionSet {
   Kernels<double> doubles[kStorages];
 };
 
-/// The best that this CPU runs; a name ("scalar", "avx2", "avx512") gives that one, or nullptr when this CPU or
-/// build lacks it.
+/// The best that this CPU runs; a name ("scalar", "avx2", "avx512") gives that one, or nullptr when this CPU
+/// or build lacks it.
 const InstructionSet& best_instruction_set();
 const InstructionSet* instruction_set(const char* name);
 
