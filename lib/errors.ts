@@ -1,6 +1,7 @@
 /** Stable codes of {@link BranchMergeError}; docs/errors.md explains each one. */
 export type ErrorCode =
   | 'ERR_INVALID_ARGUMENT'
+  | 'ERR_RECIPE'
   | 'ERR_CANCELLED'
   | 'ERR_CHECKPOINT_NOT_FOUND'
   | 'ERR_FILE_READ'

@@ -1,0 +1,392 @@
+import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
+import { presets } from '../merge/presets.js'
+
+interface ParameterCommon {
+  /** What it does, in words; parameters of one name and one meaning can be set for several methods at once. */
+  meaning: string
+  /** One value for each input; a single value serves them all. */
+  perInput?: true
+  /** How mergekit calls it where the name differs; null where mergekit has no such parameter. */
+  mergekit?: string | null
+}
+
+/** A number from `least` to `most`, both included. Without `default` it must be given. */
+export interface NumberParameter extends ParameterCommon {
+  type: 'number' | 'integer'
+  least: number
+  most: number
+  default?: number
+}
+
+export interface BooleanParameter extends ParameterCommon {
+  type: 'boolean'
+  default: boolean
+}
+
+export interface ChoiceParameter extends ParameterCommon {
+  type: 'choice'
+  choices: readonly string[]
+  default: string
+}
+
+export type Parameter = NumberParameter | BooleanParameter | ChoiceParameter
+
+/** What a recipe can say about one method. The arithmetic is the native side's, one file a method. */
+export interface Method {
+  /** One line for lists and help. */
+  summary: string
+  /** Other names that are understood. */
+  aliases?: readonly string[]
+  /** The model that differences are taken from: first in an expression where required, `base=` where optional. */
+  base: 'none' | 'optional' | 'required'
+  /** How many inputs, the base not counted. */
+  inputs: { least: number; most: number }
+  parameters: Readonly<Record<string, Parameter>>
+  /** What is wrong with values that are right each on its own; undefined when nothing is. */
+  conflict?: (values: Readonly<Record<string, unknown>>) => string | undefined
+}
+
+/** A merge holds a slice of each input in memory; the largest published soups have about 40. */
+const many = 64
+
+const weight: NumberParameter = {
+  type: 'number',
+  least: -1e6,
+  most: 1e6,
+  default: 1,
+  perInput: true,
+  meaning: 'share of an input',
+}
+const density: NumberParameter = {
+  type: 'number',
+  least: 0,
+  most: 1,
+  default: 1,
+  perInput: true,
+  meaning: 'fraction of the difference from the base that is kept',
+}
+const lambda: NumberParameter = {
+  type: 'number',
+  least: -1e6,
+  most: 1e6,
+  default: 1,
+  meaning: 'factor of the merged difference from the base',
+}
+const seed: NumberParameter = {
+  type: 'integer',
+  least: 0,
+  most: 2 ** 32 - 1,
+  default: 0,
+  meaning: 'start of the random numbers',
+  mergekit: null,
+}
+const normalize = (value: boolean): BooleanParameter => ({
+  type: 'boolean',
+  default: value,
+  meaning: 'divide by the sum of the weights',
+})
+const rescale = (value: boolean): BooleanParameter => ({
+  type: 'boolean',
+  default: value,
+  meaning: 'restore the L1 norm that a difference had before it was thinned out',
+})
+
+const taskVectors = (summary: string, parameters: Record<string, Parameter>): Method => ({
+  summary,
+  base: 'required',
+  inputs: { least: 1, most: many },
+  parameters: { weight, ...parameters, lambda },
+})
+
+const epsilonOfDella: NumberParameter = {
+  type: 'number',
+  least: 0,
+  most: 0.5,
+  default: 0.15,
+  perInput: true,
+  meaning: 'half the spread of the keep probabilities around density',
+}
+const gamma: NumberParameter = {
+  type: 'number',
+  least: 0,
+  most: 1,
+  default: 0.01,
+  perInput: true,
+  meaning: 'fraction of the largest differences that is dropped',
+}
+
+const choice = (name: keyof typeof fusionChoiceValues, meaning: string): ChoiceParameter => ({
+  type: 'choice',
+  choices: fusionChoiceValues[name],
+  default: presets.arcee[name],
+  meaning,
+  mergekit: null,
+})
+
+/** The parameters of the fusion are the fields of FusionChoices, see docs/fusion.md. */
+const fusionParameters: Record<string, Parameter> = {
+  preset: {
+    type: 'choice',
+    choices: presetNames,
+    default: 'arcee',
+    meaning: 'values of all other choices',
+    mergekit: null,
+  },
+  scope: choice('scope', 'what one softmax spans'),
+  divergence: choice('divergence', 'P‖Q of the divergence'),
+  score: choice('score', 'importance of an element'),
+  gate: choice('gate', 'when Right is taken'),
+  lambda: {
+    type: 'number',
+    least: 0,
+    most: 1e6,
+    default: presets.arcee.lambda,
+    meaning: 'threshold = median + lambda × (Q3 − Q1)',
+    mergekit: null,
+  },
+  epsilon: {
+    type: 'number',
+    least: 0,
+    most: 1,
+    default: presets.arcee.epsilon,
+    meaning: 'added to every softmax value',
+    mergekit: null,
+  },
+  quantile: choice('quantile', 'kind of quartile'),
+  population: choice('population', 'elements the quartiles are of'),
+  nonFinite: {
+    type: 'choice',
+    choices: nonFiniteValues,
+    default: 'error',
+    meaning: "on NaN or infinity: refuse, or keep this side's tensor",
+    mergekit: null,
+  },
+}
+
+/** Defaults are mergekit's, except that weights, which it demands, default to 1. */
+const table = {
+  fuse: {
+    summary: 'Arcee Fusion: the elements of Right whose change matters, those of Left elsewhere',
+    aliases: ['arcee_fusion'],
+    base: 'none',
+    inputs: { least: 2, most: 2 },
+    parameters: fusionParameters,
+    conflict: ({ epsilon }) =>
+      typeof epsilon === 'number' && epsilon > 0 && epsilon < 1e-30
+        ? `Expected 0 or a number from 1e-30 to 1 for epsilon but received ${epsilon}`
+        : undefined,
+  },
+  linear: {
+    summary: 'Weighted mean',
+    base: 'none',
+    inputs: { least: 2, most: many },
+    parameters: { weight, normalize: normalize(true) },
+  },
+  slerp: {
+    summary: 'Spherical interpolation from the first input (t = 0) to the second (t = 1)',
+    base: 'none',
+    inputs: { least: 2, most: 2 },
+    parameters: { t: { type: 'number', least: 0, most: 1, meaning: 'how far from the first input to the second' } },
+  },
+  task_arithmetic: taskVectors('Base plus the weighted sum of differences', { normalize: normalize(false) }),
+  ties: taskVectors('Trimmed differences, those that agree with the elected sign', {
+    density,
+    normalize: normalize(true),
+    rescale: rescale(false),
+  }),
+  dare_linear: taskVectors('Differences dropped at random, summed', {
+    density,
+    normalize: normalize(false),
+    rescale: rescale(true),
+    seed,
+  }),
+  dare_ties: taskVectors('Differences dropped at random, those that agree with the elected sign', {
+    density,
+    normalize: normalize(false),
+    rescale: rescale(true),
+    seed,
+  }),
+  della: {
+    ...taskVectors('Differences dropped at random, small ones more often, then sign election', {
+      density,
+      epsilon: epsilonOfDella,
+      normalize: normalize(true),
+      rescale: rescale(true),
+      seed,
+    }),
+    conflict: dellaConflict,
+  },
+  della_linear: {
+    ...taskVectors('Differences dropped at random, small ones more often, summed', {
+      density,
+      epsilon: epsilonOfDella,
+      normalize: normalize(false),
+      rescale: rescale(true),
+      seed,
+    }),
+    conflict: dellaConflict,
+  },
+  breadcrumbs: taskVectors('Differences without the largest and the smallest, summed', {
+    density,
+    gamma,
+    normalize: normalize(false),
+    rescale: rescale(false),
+  }),
+  breadcrumbs_ties: taskVectors('Differences without the largest and the smallest, then sign election', {
+    density,
+    gamma,
+    normalize: normalize(false),
+    rescale: rescale(false),
+  }),
+  model_stock: {
+    summary: 'Between base and mean, by the angle between the differences',
+    base: 'required',
+    inputs: { least: 2, most: many },
+    parameters: {
+      filterWise: {
+        type: 'boolean',
+        default: false,
+        meaning: 'an angle for each row instead of one for the tensor',
+        mergekit: 'filter_wise',
+      },
+    },
+  },
+  sce: {
+    summary: 'Differences of high variance, weighted by their energy, then sign election',
+    base: 'required',
+    inputs: { least: 2, most: many },
+    parameters: {
+      selectTopk: {
+        type: 'number',
+        least: 0,
+        most: 1,
+        default: 1,
+        meaning: 'fraction of the elements that vary which is merged',
+        mergekit: 'select_topk',
+      },
+    },
+  },
+  nearswap: {
+    summary: 'The second input where it is near the first, the first elsewhere',
+    base: 'none',
+    inputs: { least: 2, most: 2 },
+    parameters: {
+      t: { type: 'number', least: 1e-30, most: 1e6, meaning: 'difference up to which the second input is taken whole' },
+    },
+  },
+  nuslerp: {
+    summary: 'Spherical interpolation of two inputs, or of their differences from a base',
+    base: 'optional',
+    inputs: { least: 2, most: 2 },
+    parameters: {
+      weight,
+      rowWise: {
+        type: 'boolean',
+        default: false,
+        meaning: 'vectors along the first dimension instead of the last',
+        mergekit: 'nuslerp_row_wise',
+      },
+      flatten: {
+        type: 'boolean',
+        default: true,
+        meaning: 'one vector a tensor',
+        mergekit: 'nuslerp_flatten',
+      },
+    },
+    conflict: ({ rowWise, flatten }) =>
+      rowWise === true && flatten === true ? 'Expected flatten: false with rowWise: true' : undefined,
+  },
+  multislerp: {
+    summary: 'Spherical weighted mean in the tangent space at the linear one',
+    base: 'optional',
+    inputs: { least: 2, most: many },
+    parameters: {
+      weight,
+      normalizeWeights: {
+        type: 'boolean',
+        default: true,
+        meaning: 'make the weights sum to 1',
+        mergekit: 'normalize_weights',
+      },
+      epsilon: {
+        type: 'number',
+        least: 0,
+        most: 1,
+        default: 1e-8,
+        meaning: 'added to norms before dividing by them',
+        mergekit: 'eps',
+      },
+    },
+  },
+  karcher: {
+    summary: 'Riemannian mean of the directions, times the mean norm',
+    base: 'none',
+    inputs: { least: 2, most: many },
+    parameters: {
+      maxIterations: {
+        type: 'integer',
+        least: 1,
+        most: 1000,
+        default: 10,
+        meaning: 'most steps to the mean',
+        mergekit: 'max_iter',
+      },
+      tolerance: {
+        type: 'number',
+        least: 0,
+        most: 1,
+        default: 1e-5,
+        meaning: 'length of a step that ends the search',
+        mergekit: 'tol',
+      },
+    },
+  },
+  ram: {
+    summary: 'Elements that one input changed are taken, those that several changed are averaged',
+    base: 'required',
+    inputs: { least: 1, most: many },
+    parameters: {
+      epsilon: { type: 'number', least: 0, most: 1, default: 1e-5, meaning: 'difference up to which nothing changed' },
+    },
+  },
+  passthrough: {
+    summary: 'One input, as it is or scaled',
+    base: 'none',
+    inputs: { least: 1, most: 1 },
+    parameters: {
+      scale: { type: 'number', least: -1e6, most: 1e6, default: 1, perInput: true, meaning: 'factor of the input' },
+    },
+  },
+} as const satisfies Record<string, Method>
+
+export type MethodName = keyof typeof table
+export const methods: Readonly<Record<MethodName, Method>> = table
+export const methodNames = Object.keys(table) as MethodName[]
+
+/** Every name that an expression or a recipe may use for a method. */
+export const methodSpellings: readonly string[] = methodNames.flatMap((name) => [
+  name,
+  ...(methods[name].aliases ?? []),
+])
+
+/** The method of that name or alias. */
+export function methodFromName(name: string): MethodName | undefined {
+  return methodNames.find((method) => method === name || methods[method].aliases?.includes(name))
+}
+
+/** The parameter of that name, undefined when the method has none. */
+export function parameterOf(method: MethodName, name: string): Parameter | undefined {
+  const { parameters } = methods[method]
+  return Object.hasOwn(parameters, name) ? parameters[name] : undefined
+}
+
+/** Keep probabilities run from density − epsilon to density + epsilon and must stay inside (0, 1). */
+function dellaConflict({ density, epsilon }: Readonly<Record<string, unknown>>): string | undefined {
+  if (!Array.isArray(density) || !Array.isArray(epsilon)) return undefined
+  const wrong = density.findIndex((d, i) => d > 0 && d < 1 && (d - epsilon[i] <= 0 || d + epsilon[i] >= 1))
+  if (wrong < 0) return undefined
+  return (
+    'Expected density − epsilon and density + epsilon between 0 and 1 ' +
+    `but received density ${density[wrong]}, epsilon ${epsilon[wrong]}`
+  )
+}

@@ -1,0 +1,52 @@
+import { BranchMergeError } from '../errors.js'
+
+/** Keys and positions from the root of a document to a value in it. */
+export type Path = readonly (string | number)[]
+
+/** The place of a value in words: file, line and column where there is a text; `offset` counts characters of a text value. */
+export type Locate = (path: Path, options?: { key?: boolean; offset?: number }) => string
+
+/** More would hide the first ones. */
+const maxListed = 50
+
+/** Gathers what is wrong with a document, to tell all of it at once. */
+export class Problems {
+  private readonly found = new Set<string>()
+
+  constructor(
+    private readonly subject: string,
+    private readonly locate: Locate,
+  ) {}
+
+  get count(): number {
+    return this.found.size
+  }
+
+  /** `key` points at the last key of the path instead of its value. */
+  add(path: Path, message: string, options: { key?: boolean; offset?: number } = {}): void {
+    this.found.add(`${this.locate(path, options)}: ${message}`)
+  }
+
+  /** @throws ERR_RECIPE when anything is wrong */
+  throwIfAny(): void {
+    if (this.found.size === 0) return
+    throw recipeError(this.subject, [...this.found])
+  }
+}
+
+/** ERR_RECIPE for problems that each name their place. */
+export function recipeError(subject: string, problems: readonly string[]): BranchMergeError {
+  const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
+  const listed = problems.slice(0, maxListed).map((problem) => `  ${problem.replaceAll('\n', '\n  ')}`)
+  if (problems.length > maxListed) listed.push(`  and ${problems.length - maxListed} more`)
+  return new BranchMergeError('ERR_RECIPE', `${subject} has ${count}:\n${listed.join('\n')}`)
+}
+
+/** `steps[1].options.lambda` */
+export function pathText(path: Path): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === 'number') return `${text}[${part}]`
+    if (!/^[\w-]+$/.test(part)) return `${text}[${JSON.stringify(part)}]`
+    return text === '' ? part : `${text}.${part}`
+  }, '')
+}
