@@ -34,7 +34,9 @@ interface Failure {
 function reportFailure(error: unknown, json: boolean): number {
   const { code, message, exitCode } = describe(error)
   const lines = message.split('\n').map(printable)
-  process.stderr.write(`branchmerge: ${lines.join('\n')}\n`)
+  // The code leads to docs/errors.md.
+  const suffix = error instanceof BranchMergeError ? ` [${code}]` : ''
+  process.stderr.write(`branchmerge: ${lines.join('\n')}${suffix}\n`)
   if (json) printJson({ error: { code, message } })
   return exitCode
 }

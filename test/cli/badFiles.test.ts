@@ -16,7 +16,7 @@ describe('branchmerge inspect of a bad file', () => {
     expect(stderr).toMatch(/^branchmerge: .+\n$/)
     const { error } = JSON.parse(stdout)
     expect(error.code).toBe(code)
-    expect(stderr).toBe(`branchmerge: ${error.message}\n`)
+    expect(stderr).toBe(`branchmerge: ${error.message} [${error.code}]\n`)
   })
 })
 

@@ -240,7 +240,7 @@ describe('failures', () => {
   test('are one line for people, exit code 1, nothing on stdout', async () => {
     const { right, out } = pair()
     const { code, stdout, stderr } = await runCommand(['fuse', '/no/such', right, '--out', out])
-    expect([code, stdout, stderr]).toEqual([1, '', 'branchmerge: There is no checkpoint at /no/such.\n'])
+    expect([code, stdout, stderr]).toEqual([1, '', 'branchmerge: There is no checkpoint at /no/such. [ERR_CHECKPOINT_NOT_FOUND]\n'])
   })
 
   test('under --json are one object on stdout', async () => {
