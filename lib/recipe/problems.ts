@@ -3,15 +3,22 @@ import { BranchMergeError } from '../errors.js'
 /** Keys and positions from the root of a document to a value in it. */
 export type Path = readonly (string | number)[]
 
-/** The place of a value in words: file, line and column where there is a text; `offset` counts characters of a text value. */
-export type Locate = (path: Path, options?: { key?: boolean; offset?: number }) => string
+export interface Place {
+  /** File, line and column where there is a text, the path of the key where there is none. */
+  text: string
+  /** Places in their order in the text; 0 where there is none. */
+  order: number
+}
+
+/** Finds the place of a value, or of its `key`; `offset` counts characters in a text value. */
+export type Locate = (path: Path, options?: { key?: boolean; offset?: number }) => Place
 
 /** More would hide the first ones. */
 const maxListed = 50
 
 /** Gathers what is wrong with a document, to tell all of it at once. */
 export class Problems {
-  private readonly found = new Set<string>()
+  private readonly found = new Map<string, number>()
 
   constructor(
     private readonly subject: string,
@@ -24,13 +31,18 @@ export class Problems {
 
   /** `key` points at the last key of the path instead of its value. */
   add(path: Path, message: string, options: { key?: boolean; offset?: number } = {}): void {
-    this.found.add(`${this.locate(path, options)}: ${message}`)
+    const { text, order } = this.locate(path, options)
+    this.found.set(`${text}: ${message}`, order)
   }
 
   /** @throws ERR_RECIPE when anything is wrong */
   throwIfAny(): void {
     if (this.found.size === 0) return
-    throw recipeError(this.subject, [...this.found])
+    const inOrder = [...this.found].sort(([, a], [, b]) => a - b)
+    throw recipeError(
+      this.subject,
+      inOrder.map(([problem]) => problem),
+    )
   }
 }
 

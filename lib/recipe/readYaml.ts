@@ -45,7 +45,7 @@ export function readYaml(text: string, file: string): YamlDocument[] {
   const lines = new LineCounter()
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset)
-    return `${file}:${line}:${col}`
+    return { text: `${file}:${line}:${col}`, order: offset }
   }
   const documents = parse(text, file, lines)
   // The path of these problems is a position in the text.

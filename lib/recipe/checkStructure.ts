@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs'
+import { Ajv2020, type DefinedError, type ValidateFunction } from 'ajv/dist/2020.js'
+import { invalidArgument, nearestName } from '../validate.js'
+import { type Path, type Problems, pathText } from './problems.js'
+
+/** Where the schema offers alternatives, what it expects, in words. */
+const alternatives: Record<string, string> = {
+  '#/oneOf': 'Expected either expression or steps',
+  '#/$defs/step/oneOf': 'Expected either expression, or method and inputs',
+  '#/$defs/rule/anyOf': 'Expected match or layers',
+}
+
+let compiled: ValidateFunction | undefined
+
+/** The JSON Schema of recipes, recipes/recipe.schema.json. */
+function validator(): ValidateFunction {
+  if (compiled) return compiled
+  const schema = JSON.parse(readFileSync(new URL('../../recipes/recipe.schema.json', import.meta.url), 'utf8'))
+  compiled = new Ajv2020({
+    allErrors: true,
+    verbose: true,
+    strict: true,
+    strictRequired: false,
+    allowUnionTypes: true,
+  }).compile(schema)
+  return compiled
+}
+
+/** Adds everything that the schema finds wrong. Returns the paths of the values that are not as they should be. */
+export function checkStructure(value: unknown, problems: Problems): Path[] {
+  const validate = validator()
+  if (validate(value)) return []
+  const errors = (validate.errors ?? []) as DefinedError[]
+  for (const error of errors) report(error, value, problems)
+  return errors.map(({ instancePath }) => pathOf(instancePath, value))
+}
+
+function report(error: DefinedError, root: unknown, problems: Problems): void {
+  const path = pathOf(error.instancePath, root)
+  if (/\/(oneOf|anyOf)\//.test(error.schemaPath)) return // a branch; the alternative itself is reported
+  const alternative = alternatives[error.schemaPath]
+  if (alternative) problems.add(path, alternative)
+  else if (error.keyword === 'additionalProperties') unknownKey(error, path, problems)
+  else if (error.keyword === 'required') problems.add(path, `Expected the key ${error.params.missingProperty}`)
+  else if (error.keyword === 'dependentRequired') {
+    problems.add(path, `Expected the key ${error.params.missingProperty} beside ${error.params.property}`)
+  } else {
+    const expected = (error.parentSchema as { $comment: string }).$comment
+    problems.add(path, invalidArgument(expected, pathText(path) || 'the recipe', error.data).message)
+  }
+}
+
+function unknownKey(
+  error: Extract<DefinedError, { keyword: 'additionalProperties' }>,
+  path: Path,
+  problems: Problems,
+): void {
+  const key = error.params.additionalProperty
+  const known = Object.keys((error.parentSchema as { properties: object }).properties).filter(
+    (name) => name !== '$schema',
+  )
+  const near = nearestName(key, known)
+  const advice = near ? `did you mean ${near}?` : `expected one of ${known.join(', ')}`
+  problems.add([...path, key], `Unknown key ${JSON.stringify(key)}: ${advice}`, { key: true })
+}
+
+/** A JSON pointer as keys and positions. */
+function pathOf(pointer: string, root: unknown): (string | number)[] {
+  let value: unknown = root
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => {
+      const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
+      const step = Array.isArray(value) ? Number(key) : key
+      value = (value as Record<string | number, unknown> | undefined)?.[step]
+      return step
+    })
+}

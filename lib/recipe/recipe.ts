@@ -1,0 +1,129 @@
+import { readSmallFile } from '../checkpoint/readSmallFile.js'
+import { BranchMergeError } from '../errors.js'
+import { checkPath } from '../validate.js'
+import { type Locate, pathText } from './problems.js'
+import { readYaml } from './readYaml.js'
+import type { Setting } from './setting.js'
+
+/** A dtype by the format's name or PyTorch's. */
+export type DtypeName = 'BF16' | 'F16' | 'F32' | 'F64' | 'bfloat16' | 'float16' | 'float32' | 'float64'
+
+/** Which models are merged, how, and into what: recipes/recipe.schema.json in types; docs/recipes.md explains it. */
+export interface Recipe {
+  models?: Record<string, string | RecipeModel>
+  /** What is merged, or {@link Recipe.steps}. */
+  expression?: string
+  /** Merges in their order; the last one is the result. */
+  steps?: RecipeStep[]
+  /** Options of every merge that knows them. */
+  options?: RecipeOptions
+  rules?: RecipeRule[]
+  output?: {
+    path?: string
+    /** Of float tensors. Default: the inputs'. */
+    dtype?: DtypeName
+    /** Bytes, or a text as '5GB'. */
+    maxShardSize?: number | string
+    /** Model that configuration and tokenizer come from. Default: Left, or the base, of the result. */
+    tokenizer?: string
+  }
+  /** Results between steps: as if stored in the inputs' dtype (default), or in float32. */
+  intermediate?: 'storage' | 'float32'
+  /** Vocabulary sizes that differ: refused (default), or the rows of all, or those of Left or Right. */
+  embeddings?: 'refuse' | 'common' | 'left' | 'right'
+  expect?: RecipeExpectations
+}
+
+export interface RecipeModel {
+  /** Relative to the recipe's file. */
+  path?: string
+  /** Float tensors are converted to this as they are read. */
+  dtype?: DtypeName
+  /** Of the one weights file, or of each weights file by name. */
+  sha256?: string | Record<string, string>
+}
+
+export type RecipeOptions = Record<string, Setting>
+
+/** Either an expression, or a method with its inputs. */
+export interface RecipeStep {
+  name?: string
+  expression?: string
+  method?: string
+  base?: string
+  inputs?: string[]
+  options?: RecipeOptions
+}
+
+/** Options of the tensors that match. For each option the first rule that matches and sets it wins. */
+export interface RecipeRule {
+  match?: string | string[]
+  /** From the first to the one before the second. */
+  layers?: [number, number]
+  /** Only for the merges of this step. */
+  step?: string
+  options: RecipeOptions
+}
+
+/** What must hold of every input. */
+export interface RecipeExpectations {
+  architecture?: string
+  layers?: number
+  tensors?: number
+  parameters?: number
+  dtype?: DtypeName
+  sameTokenizer?: boolean
+}
+
+/** A recipe that was read but not checked, with the places of its parts. */
+export class RecipeDocument {
+  constructor(
+    readonly value: unknown,
+    /** Undefined for a recipe that is an object. */
+    readonly file: string | undefined,
+    readonly locate: Locate,
+  ) {}
+}
+
+/** The parser's own limit is in characters, at most four bytes each. */
+const maxBytes = 2 ** 20
+
+/**
+ * Reads a recipe file, YAML or JSON.
+ *
+ * @throws ERR_FILE_READ, or ERR_RECIPE with every problem of syntax
+ */
+export async function readRecipe(path: string): Promise<RecipeDocument> {
+  return parseRecipe(await readRecipeText(path), path)
+}
+
+/** The text of a recipe or mergekit file. */
+export async function readRecipeText(path: string): Promise<string> {
+  checkPath(path, 'recipe')
+  const bytes = await readSmallFile(path, maxBytes, 'ERR_RECIPE')
+  if (!bytes) throw new BranchMergeError('ERR_FILE_READ', `There is no recipe at ${path}`)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new BranchMergeError('ERR_RECIPE', `Expected UTF-8 text in ${path}`, { cause })
+  }
+}
+
+/**
+ * Parses the text of a recipe, YAML or JSON. `file` is what messages name and what relative paths start from.
+ *
+ * @throws ERR_RECIPE with every problem of syntax
+ */
+export function parseRecipe(text: string, file: string): RecipeDocument {
+  const documents = readYaml(text, file)
+  const [document] = documents
+  if (!document || documents.length > 1) {
+    throw new BranchMergeError('ERR_RECIPE', `Expected one recipe in ${file} but found ${documents.length} documents`)
+  }
+  return new RecipeDocument(document.value, file, document.locate)
+}
+
+/** A recipe that is an object; its places are paths of keys. */
+export function recipeObject(value: unknown): RecipeDocument {
+  return new RecipeDocument(value, undefined, (path) => ({ text: pathText(path) || 'recipe', order: 0 }))
+}

@@ -1,0 +1,70 @@
+import type { FloatDtype } from '../checkpoint/dtypes.js'
+import type { MethodName } from './methods.js'
+import type { RecipeExpectations } from './recipe.js'
+import type { Gradient, InputSetting, Setting } from './setting.js'
+
+export interface ModelNode {
+  kind: 'model'
+  name: string
+}
+
+/** One application of a method. Nodes that several merges use are one object: the tree is a graph without cycles. */
+export interface MergeNode {
+  kind: 'merge'
+  /** Unique in the recipe: the step's name, or the canonical text of the expression. */
+  id: string
+  /** Name of the step it belongs to. */
+  step: string | undefined
+  method: MethodName
+  /** Left first. */
+  inputs: RecipeNode[]
+  base: RecipeNode | undefined
+  /** In force where no rule says otherwise, every parameter of the method that has a value. */
+  parameters: NodeParameters
+}
+
+export type RecipeNode = ModelNode | MergeNode
+
+/** Parameters that each input has its own of are arrays, null where only rules say. Gradients are not yet values. */
+export type NodeParameters = Readonly<Record<string, number | boolean | string | Gradient | (InputSetting | null)[]>>
+
+export interface ResolvedModel {
+  name: string
+  path: string
+  /** Float tensors are converted to this as they are read; undefined: as stored. */
+  dtype: FloatDtype | undefined
+  /** Lower case; of the one weights file, or of each by name. */
+  sha256: string | Readonly<Record<string, string>> | undefined
+}
+
+export interface ResolvedRule {
+  /** Its place, for messages. */
+  where: string
+  /** Patterns, one of which must match the name; undefined: any name. */
+  match: readonly string[] | undefined
+  /** From the first to the one before the second. */
+  layers: readonly [number, number] | undefined
+  /** Undefined: every step. */
+  step: string | undefined
+  options: Readonly<Record<string, Setting>>
+}
+
+/** A recipe whose every name, option and default is settled; what remains is said about tensors. */
+export interface ResolvedRecipe {
+  root: MergeNode
+  /** Every merge once, its inputs before it; the root is the last. */
+  merges: MergeNode[]
+  /** In the order of their first use: for `a & b` a, then b. */
+  models: ResolvedModel[]
+  rules: ResolvedRule[]
+  output: {
+    path: string | undefined
+    dtype: FloatDtype | undefined
+    maxShardSize: number | string | undefined
+    /** Name of the model that configuration and tokenizer come from. */
+    tokenizer: string
+  }
+  intermediate: 'storage' | 'float32'
+  embeddings: 'refuse' | 'common' | 'left' | 'right'
+  expect: Omit<RecipeExpectations, 'dtype'> & { dtype?: FloatDtype }
+}

@@ -1,0 +1,40 @@
+import { readdirSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { presets } from '../../lib/merge/presets.js'
+import { readRecipe } from '../../lib/recipe/recipe.js'
+import type { RecipeNode } from '../../lib/recipe/resolvedRecipe.js'
+import { resolveRecipe } from '../../lib/recipe/resolveRecipe.js'
+
+const models = { math: '/models/math', science: '/models/science', coding: '/models/coding' }
+
+/** A tree of fusions as an expression whose every pair has its parentheses. */
+function shape(node: RecipeNode): string {
+  return node.kind === 'model' ? node.name : `(${node.inputs.map(shape).join(' & ')})`
+}
+
+const shipped: [file: string, shape: string, tokenizer: string][] = [
+  ['tinyr1-32b.yaml', '(coding & (science & math))', 'coding'],
+  ['tinyr1-paper.yaml', '((math & science) & coding)', 'math'],
+  ['tinyr1-ablation-math-coding.yaml', '((math & coding) & science)', 'math'],
+  ['tinyr1-ablation-math-science.yaml', '((math & science) & coding)', 'math'],
+]
+
+test.each(shipped)('%s is %s', async (file, expected, tokenizer) => {
+  const recipe = resolveRecipe(await readRecipe(`recipes/${file}`), { models })
+  expect(shape(recipe.root)).toBe(expected)
+  expect(recipe.merges.map(({ method }) => method)).toEqual(['fuse', 'fuse'])
+  for (const { parameters } of recipe.merges) expect(parameters).toMatchObject({ preset: 'arcee', ...presets.arcee })
+  expect(Object.fromEntries(recipe.models.map(({ name, path }) => [name, path]))).toEqual(models)
+  expect(recipe).toMatchObject({ output: { tokenizer }, intermediate: 'storage', expect: { sameTokenizer: true } })
+})
+
+test('every shipped recipe is in the table above', () => {
+  const files = readdirSync('recipes').filter((name) => name.endsWith('.yaml'))
+  expect(files.sort()).toEqual(shipped.map(([file]) => file).sort())
+})
+
+test.each(shipped)('%s needs the paths of its models', async (file) => {
+  const document = await readRecipe(`recipes/${file}`)
+  const refusal = () => resolveRecipe(document, { models: { math: '/models/math' } })
+  expect(refusal).toThrow(/problems:\n {2}recipes\/.*:\d+:3: Expected the path of the model "science"/)
+})
