@@ -60,33 +60,53 @@ export interface NativeTensorStats {
   median: number
   q3: number
   kl: { min: number; median: number; max: number }
-  /** Hash of each input tensor's bytes, see docs/provenance.md; absent for tensors in memory. */
-  leftHash?: string
-  rightHash?: string
 }
 
-export interface NativeFusePlan {
-  /** Every input file of both sides; `bytes` is what the header was validated against. */
+/** Bytes `[begin, end)` of an input file. */
+export interface NativeByteRange {
+  input: number
+  begin: number
+  end: number
+}
+
+/** One merge: its operands are models' tensors or the results of earlier steps. Operand 0 is Left, operand 1 Right. */
+export interface NativeStep {
+  operands: ({ model: number } | { step: number })[]
+  fusion: NativeFusionOptions
+}
+
+export interface NativeMergePlan {
+  /** Every input file; `bytes` is what the header was validated against. */
   inputs: { path: string; bytes: number }[]
   /** Every file to write (temporary names), each with its `__metadata__`. */
   outputs: { path: string; metadata: [key: string, value: string][] }[]
+  /** Steps in order; the last one of a program gives the result. */
+  programs: NativeStep[][]
   /** In writing order: grouped by output, and contiguous in it in this order. */
   tensors: {
     name: string
     dtype: string
     outputDtype: string
     shape: number[]
-    left: { input: number; begin: number; end: number }
-    right: { input: number; begin: number; end: number }
+    /** Where each model has the tensor. */
+    models: NativeByteRange[]
+    program: number
     output: number
   }[]
-  options: NativeFusionOptions
   threads: number
   /** 'scalar' | 'avx2' | 'avx512'; undefined: the best this CPU runs. */
   instructionSet: string | undefined
 }
 
-export interface NativeFuseTotals {
+/** What a merged tensor tells: of each step of its program, and of each model. */
+export interface NativeMergedTensor {
+  name: string
+  steps: NativeTensorStats[]
+  /** Hash of the tensor's bytes in each model, see docs/provenance.md. */
+  modelHashes: string[]
+}
+
+export interface NativeMergeTotals {
   bytesRead: number
   bytesWritten: number
   /** Seconds inside the native call. */
@@ -143,11 +163,11 @@ export interface Native {
     onProgress: ((progress: NativeProgress) => void) | undefined,
   ): NativeJob<NativeTensorStats>
   /** Writes and syncs the output files of the plan; publishing them is the caller's. */
-  fuseCheckpoints(
-    plan: NativeFusePlan,
+  mergeCheckpoints(
+    plan: NativeMergePlan,
     onProgress: ((progress: NativeProgress) => void) | undefined,
-    onTensor: ((stats: NativeTensorStats) => void) | undefined,
-  ): NativeJob<NativeFuseTotals>
+    onTensor: ((merged: NativeMergedTensor) => void) | undefined,
+  ): NativeJob<NativeMergeTotals>
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { indexFileName } from '../checkpoint/openCheckpoint.js'
-import { type NativeFusePlan, type NativeFuseTotals, type NativeTensorStats, native } from '../native.js'
+import { type NativeMergedTensor, type NativeMergePlan, type NativeMergeTotals, type NativeTensorStats, native } from '../native.js'
 import { runJob } from '../runJob.js'
 import {
   type FuseCheckpointsOptions,
@@ -42,7 +42,7 @@ export interface FuseReport {
   plan: FusionPlan
   /** In the order of the output. */
   tensors: TensorStats[]
-  totals: NativeFuseTotals
+  totals: NativeMergeTotals
 }
 
 /** Fuses two checkpoints into a new directory, see {@link FuseCheckpointsOptions}. */
@@ -66,11 +66,11 @@ export async function executeFusion(
   for (const tie of plan.tiedHeads) await verifyTiedHead(tie, options.signal)
   const output = await OutputTransaction.open(options.out, { overwrite: options.overwrite, bytes: outputBytes(plan) })
   try {
-    const { totals, stats } = await runFusion(plan, options, instructionSet, output)
-    await writeSideFiles(plan, options, stats, output)
+    const { totals, merged } = await runFusion(plan, options, instructionSet, output)
+    await writeSideFiles(plan, options, merged, output)
     options.signal?.throwIfAborted()
     await output.publish({ weights: plan.files.map(({ name }) => name), sideFiles: plan.sideFiles })
-    const tensors = plan.files.flatMap((file) => file.tensors.map(({ name }) => statsOf(stats, name)))
+    const tensors = plan.files.flatMap((file) => file.tensors.map(({ name }) => fusedStats(merged.get(name))))
     const seconds = (performance.now() - started) / 1000
     return { summary: summarise(tensors, totals, seconds, options.preset), plan, tensors, totals }
   } catch (error) {
@@ -84,21 +84,21 @@ async function runFusion(
   options: ResolvedFuseCheckpointsOptions,
   instructionSet: string | undefined,
   output: OutputTransaction,
-): Promise<{ totals: NativeFuseTotals; stats: Map<string, NativeTensorStats> }> {
-  const stats = new Map<string, NativeTensorStats>()
+): Promise<{ totals: NativeMergeTotals; merged: Map<string, NativeMergedTensor> }> {
+  const merged = new Map<string, NativeMergedTensor>()
   const totals = await runJob((guard) => {
     const tellUser = options.onTensor
-    const onTensor = guard((tensor: NativeTensorStats) => {
-      stats.set(tensor.name, tensor)
-      tellUser?.(tensorStats(tensor))
+    const onTensor = guard((tensor: NativeMergedTensor) => {
+      merged.set(tensor.name, tensor)
+      tellUser?.(fusedStats(tensor))
     })
-    return native.fuseCheckpoints(
+    return native.mergeCheckpoints(
       nativePlan(plan, options, instructionSet, output),
       guard(options.onProgress),
       onTensor,
     )
   }, options.signal)
-  return { totals, stats }
+  return { totals, merged }
 }
 
 function nativePlan(
@@ -106,7 +106,7 @@ function nativePlan(
   options: ResolvedFuseCheckpointsOptions,
   instructionSet: string | undefined,
   output: OutputTransaction,
-): NativeFusePlan {
+): NativeMergePlan {
   const inputs = [...plan.left.files, ...plan.right.files].map(({ path, bytes }) => ({ path, bytes }))
   const firstOfRight = plan.left.files.length
   const metadata = fileMetadata(options)
@@ -119,12 +119,15 @@ function nativePlan(
         dtype,
         outputDtype,
         shape,
-        left: { input: left.file, begin: left.begin, end: left.end },
-        right: { input: firstOfRight + right.file, begin: right.begin, end: right.end },
+        models: [
+          { input: left.file, begin: left.begin, end: left.end },
+          { input: firstOfRight + right.file, begin: right.begin, end: right.end },
+        ],
+        program: 0,
         output: i,
       })),
     ),
-    options: options.fusion,
+    programs: [[{ operands: [{ model: 0 }, { model: 1 }], fusion: options.fusion }]],
     threads: options.threads,
     instructionSet,
   }
@@ -133,7 +136,7 @@ function nativePlan(
 async function writeSideFiles(
   plan: FusionPlan,
   options: ResolvedFuseCheckpointsOptions,
-  stats: Map<string, NativeTensorStats>,
+  merged: Map<string, NativeMergedTensor>,
   output: OutputTransaction,
 ): Promise<void> {
   const { left, right, files, sideFiles } = plan
@@ -143,16 +146,17 @@ async function writeSideFiles(
     else await output.copyFile(name, join(left.directory as string, name))
   }
   const tiedWeights = [...new Set(plan.tiedHeads.map(({ head }) => head.name))]
-  const record = provenanceText({ left, right, options, files, sideFiles, stats, tiedWeights })
+  const record = provenanceText({ left, right, options, files, sideFiles, merged, tiedWeights })
   await output.writeFile(provenanceFileName, record)
   if (needsIndex(files)) await output.writeFile(indexFileName, indexText(files))
 }
 
-function statsOf(stats: Map<string, NativeTensorStats>, name: string): TensorStats {
-  return tensorStats(stats.get(name) as NativeTensorStats)
+/** Of the only step. */
+function fusedStats(merged: NativeMergedTensor | undefined): TensorStats {
+  return tensorStats(merged?.steps[0] as NativeTensorStats)
 }
 
-function summarise(tensors: TensorStats[], totals: NativeFuseTotals, seconds: number, preset: PresetName): FuseSummary {
+function summarise(tensors: TensorStats[], totals: NativeMergeTotals, seconds: number, preset: PresetName): FuseSummary {
   const sum = (value: (stats: TensorStats) => number) => tensors.reduce((total, stats) => total + value(stats), 0)
   const [parameters, kept] = [sum(({ elements }) => elements), sum((stats) => stats.kept)]
   return {

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
-import type { NativeTensorStats } from '../native.js'
+import type { NativeMergedTensor, NativeTensorStats } from '../native.js'
 import { version } from '../version.js'
 import type { ResolvedFuseOptions } from './fuseOptions.js'
 import type { OutputFile, PlannedTensor } from './planOutput.js'
@@ -14,15 +14,15 @@ export interface ProvenanceInput {
   files: OutputFile[]
   sideFiles: string[]
   /** Of every output tensor. */
-  stats: Map<string, NativeTensorStats>
+  merged: Map<string, NativeMergedTensor>
   /** Names that were stored but left out, because the configuration ties them. */
   tiedWeights: string[]
 }
 
 /** Text of branchmerge.json: a function of the inputs' bytes, the options and the version, and of nothing else. */
 export function provenanceText(input: ProvenanceInput): string {
-  const { options, files, sideFiles, stats } = input
-  const all = [...stats.values()]
+  const { options, files, sideFiles, merged } = input
+  const all = [...merged.values()].map(({ steps }) => steps[0] as NativeTensorStats)
   const count = (value: (stats: NativeTensorStats) => number) => all.reduce((total, each) => total + value(each), 0)
   const record = {
     format: 1,
@@ -45,7 +45,7 @@ export function provenanceText(input: ProvenanceInput): string {
 }
 
 /** Files in the checkpoint's order without their names, which depend on where a checkpoint lies. */
-function inputRecord({ files, stats, ...sides }: ProvenanceInput, side: 'left' | 'right'): unknown {
+function inputRecord({ files, merged, ...sides }: ProvenanceInput, side: 'left' | 'right'): unknown {
   const checkpoint = sides[side]
   const tensorsOf: PlannedTensor[][] = checkpoint.files.map(() => [])
   for (const tensor of files.flatMap((file) => file.tensors)) tensorsOf[tensor[side].file]?.push(tensor)
@@ -53,18 +53,15 @@ function inputRecord({ files, stats, ...sides }: ProvenanceInput, side: 'left' |
     files: checkpoint.files.map(({ headerHash, bytes }, i) => ({
       headerHash,
       bytes,
-      tensors: hashes(tensorsOf[i] as PlannedTensor[], stats, side),
+      tensors: hashes(tensorsOf[i] as PlannedTensor[], merged, side),
     })),
   }
 }
 
-function hashes(tensors: PlannedTensor[], stats: Map<string, NativeTensorStats>, side: 'left' | 'right'): unknown {
+function hashes(tensors: PlannedTensor[], merged: Map<string, NativeMergedTensor>, side: 'left' | 'right'): unknown {
   const inFileOrder = tensors.sort((a, b) => a[side].begin - b[side].begin || a[side].end - b[side].end)
   return Object.fromEntries(
-    inFileOrder.map(({ name }) => {
-      const { leftHash, rightHash } = stats.get(name) as NativeTensorStats
-      return [name, side === 'left' ? leftHash : rightHash]
-    }),
+    inFileOrder.map(({ name }) => [name, merged.get(name)?.modelHashes[side === 'left' ? 0 : 1]]),
   )
 }
 

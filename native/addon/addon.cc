@@ -8,6 +8,8 @@
 #include "checkpoint/hash.h"
 #include "checkpoint/index.h"
 #include "checkpoint/io_queue.h"
+#include "fusion/fuse_operator.h"
+#include "methods/equal_operator.h"
 
 namespace branchmerge {
 namespace {
@@ -108,31 +110,22 @@ Napi::Value compare_ranges(const Napi::CallbackInfo& info) {
   });
 }
 
-/// Tensors in memory: everything is there already.
-class MemorySource final : public TensorSource {
+/// A tensor in memory: everything is there already.
+class MemoryReader final : public TensorReader {
  public:
-  MemorySource(PairBytes pair, const std::atomic<bool>& cancelled) : pair_(pair), cancelled_(cancelled) {}
-  PairBytes fetch(size_t, uint64_t begin, uint64_t) override {
+  MemoryReader(const std::byte* bytes, const std::atomic<bool>& cancelled) : bytes_(bytes), cancelled_(cancelled) {}
+  const std::byte* fetch(size_t, uint64_t begin, uint64_t) override {
     if (cancelled_) throw Error("ERR_CANCELLED", "The operation was cancelled");
-    return {pair_.left + begin, pair_.right + begin};
+    return bytes_ + begin;
   }
 
  private:
-  const PairBytes pair_;
+  const std::byte* bytes_;
   const std::atomic<bool>& cancelled_;
 };
 
-class MemorySink final : public TensorSink {
- public:
-  MemorySink(std::byte* out, std::function<void(uint64_t)> on_bytes)
-      : out_(out), on_bytes_(std::move(on_bytes)) {}
-  std::byte* open(uint64_t begin, uint64_t) override { return out_ + begin; }
-  void close(uint64_t begin, uint64_t end) override { on_bytes_(end - begin); }
-
- private:
-  std::byte* out_;
-  std::function<void(uint64_t)> on_bytes_;
-};
+/// Elements that a worker writes between two reports of progress.
+constexpr uint64_t kStretch = 1 << 18;
 
 std::span<std::byte> bytes_of(const Napi::Value& value, const char* name) {
   if (value.IsTypedArray()) {
@@ -172,46 +165,63 @@ Napi::Value fuse_in_memory(const Napi::CallbackInfo& info) {
 
     const auto work = [=](Job& job) -> Job::Result {
       WorkerPool pool(threads);
-      TensorFuser fuser(options, *instruction_set, pool);
-      MemorySource source({left.data(), right.data()}, job.cancelled());
+      FusionScratch scratch;
+      const OperandInfo operand{"tensor", dtype, shape, elements};
+      std::unique_ptr<TensorOperator> merge;
+      if (dtype_is_float(dtype))
+        merge = std::make_unique<FuseOperator>(operand, output_dtype, options, *instruction_set, scratch);
+      else
+        merge = std::make_unique<EqualOperator>(operand);
+      MemoryReader left_reader(left.data(), job.cancelled()), right_reader(right.data(), job.cancelled());
+      const std::vector<TensorReader*> operands{&left_reader, &right_reader};
+      if (elements > 0) merge->prepare(operands, pool);
+
       std::mutex progress_mutex;
-      uint64_t done = 0;
-      MemorySink sink(out.data(), [&](uint64_t bytes) {
+      MergeProgress progress{0, out.size(), 0, 1};
+      std::atomic<uint64_t> kept{0};
+      pool.for_each((elements + kStretch - 1) / kStretch, [&](size_t worker, size_t i) {
+        const uint64_t begin = i * kStretch, end = std::min(elements, begin + kStretch);
+        kept += merge->apply(worker, begin, end, operands, out.data() + begin * output_size);
         std::lock_guard lock(progress_mutex);  // counted and sent in one order
-        const FuseProgress progress{done += bytes, out.size(), 0, 1};
-        if (on_progress)
-          on_progress(job, [progress](Napi::Env env) { return write_progress(env, progress); });
+        progress.bytes_done += (end - begin) * output_size;
+        if (on_progress) on_progress(job, [now = progress](Napi::Env env) { return write_progress(env, now); });
       });
-      const TensorPair pair{"tensor", dtype, shape, elements};
-      const TensorStats stats = fuser.fuse(pair, output_dtype, source, sink);
-      return [=](Napi::Env env) { return write_stats(env, pair.name, dtype, shape, elements, stats); };
+      StepStats stats{merge->stats(), kept};
+      if (elements == 0) stats.tensor.identical = true;
+      return [=](Napi::Env env) { return write_stats(env, operand.name, dtype, shape, elements, stats); };
     };
     return Job::start(info.Env(), {input.Get("left"), input.Get("right"), input.Get("out")}, work);
   });
 }
 
-// fuseCheckpoints(plan, onProgress, onTensor)
-Napi::Value fuse_checkpoint_files(const Napi::CallbackInfo& info) {
+Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const MergedTensor& merged) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("name", tensor.name);
+  Napi::Array steps = Napi::Array::New(env), hashes = Napi::Array::New(env);
+  for (const StepStats& step : merged.steps)
+    steps.Set(steps.Length(), write_stats(env, tensor.name, tensor.dtype, tensor.shape, merged.elements, step));
+  for (const std::string& hash : merged.model_hashes) hashes.Set(hashes.Length(), hash);
+  o.Set("steps", steps);
+  o.Set("modelHashes", hashes);
+  return o;
+}
+
+// mergeCheckpoints(plan, onProgress, onTensor)
+Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
   return with_js_errors(info.Env(), [&] {
-    auto plan = std::make_shared<const FusePlan>(read_plan(info[0]));
+    auto plan = std::make_shared<const MergePlan>(read_plan(info[0]));
     const Callback on_progress(info[1]), on_tensor(info[2]);
     return Job::start(info.Env(), {}, [=](Job& job) -> Job::Result {
-      FuseCallbacks callbacks;
+      MergeCallbacks callbacks;
       if (on_progress)
-        callbacks.on_progress = [&](const FuseProgress& progress) {
+        callbacks.on_progress = [&](const MergeProgress& progress) {
           on_progress(job, [progress](Napi::Env env) { return write_progress(env, progress); });
         };
       if (on_tensor)
-        callbacks.on_tensor = [&](const FusePlan::Tensor& tensor, const FusedTensor& fused) {
-          on_tensor(job, [plan, &tensor, fused](Napi::Env env) {
-            Napi::Object o =
-                write_stats(env, tensor.name, tensor.dtype, tensor.shape, fused.elements, fused.stats);
-            o.Set("leftHash", fused.left_hash);
-            o.Set("rightHash", fused.right_hash);
-            return o;
-          });
+        callbacks.on_tensor = [&](const MergePlan::Tensor& tensor, const MergedTensor& merged) {
+          on_tensor(job, [plan, &tensor, merged](Napi::Env env) { return write_merged(env, tensor, merged); });
         };
-      const FuseTotals totals = fuse_checkpoints(*plan, callbacks, job.cancelled());
+      const MergeTotals totals = merge_checkpoints(*plan, callbacks, job.cancelled());
       return [totals](Napi::Env env) {
         Napi::Object o = Napi::Object::New(env);
         o.Set("bytesRead", double(totals.bytes_read));
@@ -232,7 +242,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
   exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
   exports.Set("fuseTensor", Napi::Function::New<fuse_in_memory>(env, "fuseTensor"));
-  exports.Set("fuseCheckpoints", Napi::Function::New<fuse_checkpoint_files>(env, "fuseCheckpoints"));
+  exports.Set("mergeCheckpoints", Napi::Function::New<merge_checkpoint_files>(env, "mergeCheckpoints"));
   return exports;
 }
 

@@ -54,7 +54,7 @@ class Job : public Napi::AsyncProgressQueueWorker<std::function<void(Napi::Env)>
 
   const std::atomic<bool>& cancelled() const { return *cancelled_; }
   /// From any thread, while the work runs.
-  void send(Event event) { progress_->Send(&event, 1); }
+  void send(const Event& event) { progress_->Send(&event, 1); }
 
  protected:
   void Execute(const ExecutionProgress& progress) override {

@@ -76,15 +76,36 @@ ByteRange read_range(const Napi::Value& value) {
           read_count(range.Get("end"), "end")};
 }
 
-FusePlan::Tensor read_plan_tensor(const Napi::Value& value) {
+MergePlan::Tensor read_plan_tensor(const Napi::Value& value) {
   const Napi::Object tensor = read_object(value, "a tensor of the plan");
-  return {read_string(tensor.Get("name"), "name"),
-          read_dtype(tensor.Get("dtype")),
-          read_dtype(tensor.Get("outputDtype")),
-          read_shape(tensor.Get("shape")),
-          read_range(tensor.Get("left")),
-          read_range(tensor.Get("right")),
-          size_t(read_count(tensor.Get("output"), "output"))};
+  MergePlan::Tensor read{read_string(tensor.Get("name"), "name"),
+                         read_dtype(tensor.Get("dtype")),
+                         read_dtype(tensor.Get("outputDtype")),
+                         read_shape(tensor.Get("shape")),
+                         {},
+                         size_t(read_count(tensor.Get("program"), "program")),
+                         size_t(read_count(tensor.Get("output"), "output"))};
+  const Napi::Array models = read_array(tensor.Get("models"), "models");
+  for (uint32_t i = 0; i < models.Length(); i++) read.models.push_back(read_range(models.Get(i)));
+  return read;
+}
+
+Operand read_operand(const Napi::Value& value) {
+  const Napi::Object operand = read_object(value, "an operand");
+  if (operand.Has("model")) return {Operand::Kind::kModel, size_t(read_count(operand.Get("model"), "model"))};
+  return {Operand::Kind::kStep, size_t(read_count(operand.Get("step"), "step"))};
+}
+
+std::vector<Step> read_program(const Napi::Value& value) {
+  const Napi::Array steps = read_array(value, "a program");
+  std::vector<Step> program;
+  for (uint32_t i = 0; i < steps.Length(); i++) {
+    const Napi::Object step = read_object(steps.Get(i), "a step");
+    program.push_back({{}, read_options(step.Get("fusion"))});
+    const Napi::Array operands = read_array(step.Get("operands"), "operands");
+    for (uint32_t j = 0; j < operands.Length(); j++) program.back().operands.push_back(read_operand(operands.Get(j)));
+  }
+  return program;
 }
 
 }  // namespace
@@ -150,9 +171,9 @@ FusionOptions read_options(const Napi::Value& value) {
   return options;
 }
 
-FusePlan read_plan(const Napi::Value& value) {
+MergePlan read_plan(const Napi::Value& value) {
   const Napi::Object o = read_object(value, "plan");
-  FusePlan plan;
+  MergePlan plan;
   const Napi::Array inputs = read_array(o.Get("inputs"), "inputs");
   for (uint32_t i = 0; i < inputs.Length(); i++) {
     const Napi::Object input = read_object(inputs.Get(i), "an input");
@@ -165,7 +186,8 @@ FusePlan read_plan(const Napi::Value& value) {
   }
   const Napi::Array tensors = read_array(o.Get("tensors"), "tensors");
   for (uint32_t i = 0; i < tensors.Length(); i++) plan.tensors.push_back(read_plan_tensor(tensors.Get(i)));
-  plan.options = read_options(o.Get("options"));
+  const Napi::Array programs = read_array(o.Get("programs"), "programs");
+  for (uint32_t i = 0; i < programs.Length(); i++) plan.programs.push_back(read_program(programs.Get(i)));
   plan.threads = size_t(read_count(o.Get("threads"), "threads"));
   if (plan.threads < 1 || plan.threads > 1024) refuse("Expected 1 to 1024 threads");
   plan.instruction_set = &read_instruction_set(o.Get("instructionSet"));
@@ -197,18 +219,18 @@ Napi::Value write_header_file(Napi::Env env, const std::string& path, const Head
 }
 
 Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,
-                         const std::vector<uint64_t>& shape, uint64_t elements, const TensorStats& stats) {
+                         const std::vector<uint64_t>& shape, uint64_t elements, const StepStats& step) {
+  const TensorStats& stats = step.tensor;
   Napi::Object o = Napi::Object::New(env);
   o.Set("name", name);
   o.Set("dtype", write_text(env, dtype_name(dtype)));
   o.Set("shape", write_shape(env, shape));
   o.Set("elements", double(elements));
-  o.Set("kept", double(stats.kept));
+  o.Set("kept", double(step.kept));
   o.Set("identical", stats.identical);
   o.Set("degenerate", stats.degenerate);
-  o.Set("nonFinite", !stats.non_finite
-                         ? env.Undefined()
-                         : write_text(env, *stats.non_finite == NonFinite::kLeft ? "left" : "right"));
+  o.Set("nonFinite",
+        stats.kept_operand ? write_text(env, *stats.kept_operand == 0 ? "left" : "right") : env.Undefined());
   o.Set("threshold", stats.threshold);
   o.Set("q1", stats.q1);
   o.Set("median", stats.median);
@@ -221,7 +243,7 @@ Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,
   return o;
 }
 
-Napi::Value write_progress(Napi::Env env, const FuseProgress& progress) {
+Napi::Value write_progress(Napi::Env env, const MergeProgress& progress) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("bytesDone", double(progress.bytes_done));
   o.Set("bytesTotal", double(progress.bytes_total));

@@ -2,13 +2,13 @@
 #include <napi.h>
 
 #include "checkpoint/read_header.h"
-#include "fusion/fuse_checkpoints.h"
+#include "methods/merge_checkpoints.h"
 
 // JavaScript values ↔ the core's types, as lib/native.ts declares them. Reading throws ERR_INVALID_ARGUMENT.
 namespace branchmerge {
 
 FusionOptions read_options(const Napi::Value& value);
-FusePlan read_plan(const Napi::Value& value);
+MergePlan read_plan(const Napi::Value& value);
 const cpu::InstructionSet& read_instruction_set(const Napi::Value& value);
 DType read_dtype(const Napi::Value& value);
 std::vector<uint64_t> read_shape(const Napi::Value& value);
@@ -17,7 +17,7 @@ std::string read_string(const Napi::Value& value, const char* name);
 
 Napi::Value write_header_file(Napi::Env env, const std::string& path, const HeaderFile& file);
 Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,
-                         const std::vector<uint64_t>& shape, uint64_t elements, const TensorStats& stats);
-Napi::Value write_progress(Napi::Env env, const FuseProgress& progress);
+                         const std::vector<uint64_t>& shape, uint64_t elements, const StepStats& stats);
+Napi::Value write_progress(Napi::Env env, const MergeProgress& progress);
 
 }  // namespace branchmerge

@@ -190,7 +190,7 @@ void OutputWriter::close_output(size_t index) {
 
 void OutputWriter::fail(std::exception_ptr failure) {
   std::lock_guard lock(mutex_);
-  if (!failure_) failure_ = failure;
+  if (!failure_) failure_ = std::move(failure);
   buffer_freed_.notify_all();
   finished_.notify_all();
 }

@@ -68,8 +68,8 @@ class OutputWriter {
   void write_ready_blocks(std::unique_lock<std::mutex>& lock);
   void begin_write(const BlockId& id);
   void end_write(const IoQueue::Completion& completion);
-  OpenOutput& opened(size_t output);
-  void close_output(size_t output);
+  OpenOutput& opened(size_t index);
+  void close_output(size_t index);
   uint64_t block_bytes(const BlockId& id) const;
   void fail(std::exception_ptr failure);
 

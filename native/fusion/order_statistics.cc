@@ -4,7 +4,7 @@
 
 namespace branchmerge {
 
-OrderStatistics::OrderStatistics(std::vector<uint64_t> ranks, int key_bits)
+OrderStatistics::OrderStatistics(const std::vector<uint64_t>& ranks, int key_bits)
     : prefixes_{0}, shift_(key_bits - 16) {
   for (const uint64_t rank : ranks) targets_.push_back({rank, 0});
 }

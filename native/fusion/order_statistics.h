@@ -10,7 +10,7 @@ namespace branchmerge {
 class OrderStatistics {
  public:
   /// ranks: positions in ascending order, each below the number of keys. key_bits: 32 or 64.
-  OrderStatistics(std::vector<uint64_t> ranks, int key_bits);
+  OrderStatistics(const std::vector<uint64_t>& ranks, int key_bits);
 
   bool finished() const { return shift_ < 0; }
   /// Key bits below the 16 that the next round counts.

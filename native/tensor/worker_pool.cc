@@ -1,4 +1,4 @@
-#include "fusion/worker_pool.h"
+#include "tensor/worker_pool.h"
 
 namespace branchmerge {
 

@@ -1,10 +1,12 @@
 // The engine over random tensors: every instruction set and number of workers gives the same bytes and
 // figures. What they should be is checked from JavaScript (test/fusion); here the sanitizers watch, on
 // buffers without a byte to spare.
-#include "fusion/fuse_tensor.h"
+#include "fusion/fuse_operator.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -28,29 +30,13 @@ class TightBuffer {
   size_t size_;
 };
 
-class Everything final : public TensorSource {
+class Memory final : public TensorReader {
  public:
-  explicit Everything(PairBytes pair) : pair_(pair) {}
-  PairBytes fetch(size_t, uint64_t begin, uint64_t) override {
-    return {pair_.left + begin, pair_.right + begin};
-  }
+  explicit Memory(const std::byte* bytes) : bytes_(bytes) {}
+  const std::byte* fetch(size_t, uint64_t begin, uint64_t) override { return bytes_ + begin; }
 
  private:
-  PairBytes pair_;
-};
-
-class Memory final : public TensorSink {
- public:
-  Memory(std::byte* out, uint64_t phase) : out_(out), phase_(phase) {}
-  uint64_t phase() const override { return phase_; }
-  std::byte* open(uint64_t begin, uint64_t) override { return out_ + begin; }
-  void close(uint64_t begin, uint64_t end) override { written_ += end - begin; }
-  uint64_t written() const { return written_; }
-
- private:
-  std::byte* out_;
-  uint64_t phase_;
-  std::atomic<uint64_t> written_{0};
+  const std::byte* bytes_;
 };
 
 struct Case {
@@ -80,47 +66,53 @@ void make_pair(const Case& c, uint64_t seed, TightBuffer& left, TightBuffer& rig
 struct Outcome {
   std::vector<std::byte> bytes;
   TensorStats stats;
+  uint64_t kept;
   bool operator==(const Outcome& other) const {
     const auto figures = [](const TensorStats& s) {
-      return std::vector<double>{double(s.kept), s.threshold, s.q1,        s.median,
+      return std::vector<double>{s.threshold, s.q1,        s.median,
                                  s.q3,           s.kl_min,    s.kl_median, s.kl_max};
     };
-    return bytes == other.bytes && figures(stats) == figures(other.stats) &&
+    return bytes == other.bytes && kept == other.kept && figures(stats) == figures(other.stats) &&
            stats.degenerate == other.stats.degenerate && stats.identical == other.stats.identical;
   }
 };
 
-Outcome fuse(const Case& c, const TightBuffer& left, const TightBuffer& right, const char* set,
-             size_t workers, uint64_t phase) {
+/// `stretch` elements are asked of the result at a time.
+Outcome fuse(const Case& c, const TightBuffer& left, const TightBuffer& right, const char* set, size_t workers,
+             uint64_t stretch) {
   WorkerPool pool(workers);
-  TensorFuser fuser(c.options, *cpu::instruction_set(set), pool);
-  Everything source({left.data(), right.data()});
+  FusionScratch scratch;
+  FuseOperator merge({"w", c.dtype, c.shape, elements_of(c)}, c.dtype, c.options, *cpu::instruction_set(set), scratch);
+  Memory left_reader(left.data()), right_reader(right.data());
+  const std::vector<TensorReader*> operands{&left_reader, &right_reader};
+  merge.prepare(operands, pool);
   const TightBuffer out(left.size());
-  Memory sink(out.data(), phase);
-  const TensorPair pair{"w", c.dtype, c.shape, elements_of(c)};
-  Outcome outcome{{}, fuser.fuse(pair, c.dtype, source, sink)};
-  CHECK(sink.written() == out.size());
-  outcome.bytes.assign(out.data(), out.data() + out.size());
-  return outcome;
+  const uint64_t n = elements_of(c), size = dtype_bits(c.dtype) / 8;
+  std::atomic<uint64_t> kept{0};
+  pool.for_each((n + stretch - 1) / stretch, [&](size_t worker, size_t i) {
+    const uint64_t begin = i * stretch, end = std::min(n, begin + stretch);
+    kept += merge.apply(worker, begin, end, operands, out.data() + begin * size);
+  });
+  return {{out.data(), out.data() + out.size()}, merge.stats(), kept};
 }
 
 void check_same_everywhere(const Case& c, uint64_t seed) {
   const size_t size = elements_of(c) * dtype_bits(c.dtype) / 8;
   TightBuffer left(size), right(size);
   make_pair(c, seed, left, right);
-  const Outcome expected = fuse(c, left, right, "scalar", 1, 0);
+  const Outcome expected = fuse(c, left, right, "scalar", 1, 1000);
   for (const char* set : {"scalar", "avx2", "avx512"}) {
     if (cpu::instruction_set(set) == nullptr) continue;
     for (const size_t workers : {1, 2, 7})
-      CHECK(fuse(c, left, right, set, workers, workers * dtype_bits(c.dtype) / 8) == expected);
+      CHECK(fuse(c, left, right, set, workers, 7 * workers) == expected);
   }
 }
 
-TEST_CASE("the bits do not depend on instruction set, workers or where the output's pieces end") {
+TEST_CASE("the bits do not depend on instruction set, workers or the stretches that are asked for") {
   uint64_t seed = 1;
   for (const DType dtype : {DType::BF16, DType::F16, DType::F32, DType::F64})
     for (const std::vector<uint64_t>& shape : std::vector<std::vector<uint64_t>>{
-             {}, {1}, {31}, {33, 1}, {7, 33}, {3, 5, 64}, {5, 1025}, {1, 4097}, {2, 0}})
+             {}, {1}, {31}, {33, 1}, {7, 33}, {3, 5, 64}, {5, 1025}, {1, 4097}})
       for (const double difference : {1e-5, 1e-3, 0.3, 30.0})
         check_same_everywhere({dtype, shape, 0.02, difference, {}}, seed++);
 }
@@ -138,7 +130,7 @@ TEST_CASE("the same under every option") {
           }
 }
 
-TEST_CASE("rows long enough to be shared by workers, and more than one output piece") {
+TEST_CASE("rows long enough to be shared by workers") {
   FusionOptions tensor_scope;
   tensor_scope.scope = Scope::kTensor;
   const Case c{DType::BF16, {2, 700'001}, 0.02, 5e-4, {}};
@@ -148,7 +140,7 @@ TEST_CASE("rows long enough to be shared by workers, and more than one output pi
     TightBuffer left(size), right(size);
     make_pair(each, 5, left, right);
     const char* best = cpu::best_instruction_set().name;
-    const Outcome expected = fuse(each, left, right, best, 1, 0);
+    const Outcome expected = fuse(each, left, right, best, 1, 1 << 20);
     for (const size_t workers : {2, 7}) CHECK(fuse(each, left, right, best, workers, 4096) == expected);
   }
 }
@@ -165,9 +157,9 @@ TEST_CASE("values near the ends of the range neither crash nor give infinite thr
         value = float(std::max(-1.0, std::min(1.0, double(value))) * scale);
         std::memcpy(side->data() + 4 * i, &value, 4);
       }
-    const Outcome expected = fuse(c, left, right, "scalar", 1, 0);
+    const Outcome expected = fuse(c, left, right, "scalar", 1, 1000);
     CHECK(std::isfinite(expected.stats.threshold));
-    CHECK(fuse(c, left, right, cpu::best_instruction_set().name, 2, 0) == expected);
+    CHECK(fuse(c, left, right, cpu::best_instruction_set().name, 2, 1000) == expected);
   }
 }
 
@@ -177,13 +169,13 @@ TEST_CASE("NaN and infinity are found and named, or one side is kept") {
   make_pair(c, 4, left, right);
   const uint16_t nan = 0x7fc1;
   std::memcpy(right.data() + 2 * 77, &nan, 2);
-  CHECK(error_code([&] { fuse(c, left, right, "scalar", 2, 0); }) == "ERR_NON_FINITE");
-  CHECK(error_message([&] { fuse(c, left, right, "scalar", 2, 0); }).find("Right holds NaN at element 77") !=
+  CHECK(error_code([&] { fuse(c, left, right, "scalar", 2, 1000); }) == "ERR_NON_FINITE");
+  CHECK(error_message([&] { fuse(c, left, right, "scalar", 2, 1000); }).find("Right holds NaN at element 77") !=
         std::string::npos);
   c.options.non_finite = NonFinite::kRight;
-  CHECK(std::memcmp(fuse(c, left, right, "scalar", 2, 0).bytes.data(), right.data(), 320) == 0);
+  CHECK(std::memcmp(fuse(c, left, right, "scalar", 2, 1000).bytes.data(), right.data(), 320) == 0);
   c.options.non_finite = NonFinite::kLeft;
-  CHECK(std::memcmp(fuse(c, left, right, "scalar", 2, 0).bytes.data(), left.data(), 320) == 0);
+  CHECK(std::memcmp(fuse(c, left, right, "scalar", 2, 1000).bytes.data(), left.data(), 320) == 0);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "fusion/fuse_tensor.h"
+#include "fusion/fuse_operator.h"
 
 #include <algorithm>
 #include <array>
@@ -16,6 +16,8 @@
 
 namespace branchmerge {
 namespace {
+
+using Operands = std::vector<TensorReader*>;
 
 /// Elements that one task looks at: a pair of bf16 blocks is half of a MiB and stays in a core's L2 cache. A
 /// multiple of kSegment, so that a task's segments are the row's.
@@ -97,7 +99,7 @@ struct Quartiles {
 }  // namespace
 
 // Buffers that outlive a tensor.
-struct TensorFuser::Scratch {
+struct FusionScratch::Contents {
   struct Worker {
     std::vector<uint32_t> counts;  // histogram or refinement
     std::vector<double> sums;
@@ -112,34 +114,32 @@ struct TensorFuser::Scratch {
   std::vector<std::vector<uint64_t>> totals;
 };
 
+FusionScratch::FusionScratch() : contents_(std::make_unique<Contents>()) {}
+FusionScratch::~FusionScratch() = default;
+
 template <class Real>
-class TensorFuser::Fusion {
+class FuseOperator::Fusion {
  public:
-  Fusion(TensorFuser& fuser, const cpu::Kernels<Real>& kernels, const TensorPair& pair, DType output_dtype,
-         TensorSource& source, TensorSink& sink)
-      : options_(fuser.options_),
-        pool_(fuser.pool_),
-        scratch_(*fuser.scratch_),
+  Fusion(const FuseOperator& fuse, const cpu::Kernels<Real>& kernels)
+      : options_(fuse.options_),
+        scratch_(fuse.scratch_.contents()),
         kernels_(kernels),
-        divergence_(kernels, fuser.options_.epsilon),
-        pair_(pair),
-        output_dtype_(output_dtype),
-        source_(source),
-        sink_(sink),
-        size_(dtype_bits(pair.dtype) / 8),
-        n_(pair.elements),
+        divergence_(kernels, options_.epsilon),
+        info_(fuse.info_),
+        output_dtype_(fuse.output_dtype_),
+        size_(dtype_bits(info_.dtype) / 8),
+        n_(info_.elements),
         tensor_scope_(options_.scope == Scope::kTensor),
-        row_length_(tensor_scope_        ? n_
-                    : pair.shape.empty() ? 1
-                                         : pair.shape.back()),
+        row_length_(tensor_scope_ ? n_ : info_.shape.empty() ? 1 : info_.shape.back()),
         is_signed_(options_.score == Score::kSigned),
         brackets_(!tensor_scope_ && !is_signed_ && row_length_ > 1 && row_length_ <= kLongRow) {}
 
-  /// False when the scores do not fit float32's range: nothing has been written yet, and float64 must do it.
-  bool run(TensorStats& stats, bool first) {
-    first_ = first;
+  /// False when the scores do not fit float32's range: float64 must do it.
+  bool prepare(const Operands& operands, WorkerPool& pool, TensorStats& stats) {
+    operands_ = &operands;
+    pool_ = &pool;
+    scratch_.workers.resize(pool.workers());
     row_length_ > kLongRow ? analyse_long_rows() : analyse_blocks();
-    first_ = false;
     if (non_finite_) return keep_finite_side(stats), true;
     // Either is right (docs/fusion.md); the gate's rule says which is counted.
     stats.identical = !bits_differ_;
@@ -149,11 +149,30 @@ class TensorFuser::Fusion {
     const std::optional<Quartiles> quartiles = find_quartiles();
     if (!quartiles) return false;
     report(stats, *quartiles);
-    stats.kept = write_fused(*quartiles);
+    bound_ = threshold(*quartiles);
+    least_ = least_passing<Real>(bound_, options_.gate == Gate::kGreater);
     return true;
   }
 
+  /// Returns how many elements are Right's.
+  uint64_t apply(size_t worker, uint64_t begin, uint64_t end, const Operands& operands, std::byte* out) {
+    const Stretch stretch = fetch(operands, worker, begin, end);
+    if (kept_operand_) {
+      const Bytes kept = *kept_operand_ == 1 ? stretch.right : stretch.left;
+      convert_elements(info_.dtype, reinterpret_cast<const std::byte*>(kept), output_dtype_, out, end - begin);
+      return *kept_operand_ == 1 ? end - begin : 0;
+    }
+    if (options_.gate == Gate::kSoft) return write_soft(worker, stretch, end, out);
+    if (output_dtype_ == info_.dtype) return write_hard(stretch, end, out);
+    std::vector<std::byte>& chosen = scratch_.workers[worker].elements;
+    chosen.resize((end - begin) * size_);
+    const uint64_t taken = write_hard(stretch, end, chosen.data());
+    convert_elements(info_.dtype, chosen.data(), output_dtype_, out, end - begin);
+    return taken;
+  }
+
  private:
+  using Scratch = FusionScratch::Contents;
   using Bytes = const unsigned char*;
   using Kernel = void (*)(Bytes, Bytes, size_t, const cpu::RowConstants<Real>&, double*);
 
@@ -164,11 +183,11 @@ class TensorFuser::Fusion {
     Bytes left_at(uint64_t element) const { return left + (element - begin) * size; }
     Bytes right_at(uint64_t element) const { return right + (element - begin) * size; }
   };
-  Stretch fetch(size_t worker, uint64_t begin, uint64_t end) {
-    const PairBytes bytes = first_ ? source_.fetch_first(worker, begin * size_, end * size_)
-                                   : source_.fetch(worker, begin * size_, end * size_);
-    return {raw(bytes.left), raw(bytes.right), begin, size_};
+  Stretch fetch(const Operands& operands, size_t worker, uint64_t begin, uint64_t end) const {
+    return {raw(operands[0]->fetch(worker, begin * size_, end * size_)),
+            raw(operands[1]->fetch(worker, begin * size_, end * size_)), begin, size_};
   }
+  Stretch fetch(size_t worker, uint64_t begin, uint64_t end) const { return fetch(*operands_, worker, begin, end); }
 
   bool right_is_p() const { return options_.divergence == Divergence::kRightLeft; }
   Bytes p(const Stretch& s, uint64_t element) const {
@@ -187,7 +206,7 @@ class TensorFuser::Fusion {
     kl_.assign(row_length_ == 1 ? 1 : rows, Real(0));
     if (brackets_ && n_ > kSmallTensor)
       samples_.resize(std::min(kMaxSamples, std::max(kMinSamples, n_ / kSampleOneIn)));
-    pool_.for_each((rows + rows_per_block - 1) / rows_per_block, [&](size_t worker, size_t i) {
+    pool_->for_each((rows + rows_per_block - 1) / rows_per_block, [&](size_t worker, size_t i) {
       const uint64_t first = i * rows_per_block, last = std::min(rows, first + rows_per_block);
       const Stretch stretch = fetch(worker, first * row_length_, last * row_length_);
       if (row_length_ == 1)
@@ -247,7 +266,7 @@ class TensorFuser::Fusion {
     for (uint64_t row = 0; row < rows; row++) {
       const uint64_t at = row * row_length_;
       const auto for_chunks = [&](const auto& visit) {
-        pool_.for_each(chunks, [&](size_t worker, size_t chunk) {
+        pool_->for_each(chunks, [&](size_t worker, size_t chunk) {
           const uint64_t begin = at + chunk * kBlock, end = std::min(at + row_length_, begin + kBlock);
           visit(chunk, fetch(worker, begin, end), end - begin);
         });
@@ -257,7 +276,6 @@ class TensorFuser::Fusion {
         note_extent(extents[chunk]);
       });
       if (non_finite_) continue;
-      const bool was_first = std::exchange(first_, false);
       const cpu::Extent<Real> extent = combine(extents);
       kl_[row] =
           divergence_of(extent, [&](Kernel kernel, const cpu::RowConstants<Real>& constants, size_t width) {
@@ -268,7 +286,6 @@ class TensorFuser::Fusion {
             });
             return std::span<const double>(sums);
           });
-      first_ = was_first;
       if (!tensor_scope_) note_score(double(kl_[row]) * double(extent.max_difference));
     }
   }
@@ -363,7 +380,7 @@ class TensorFuser::Fusion {
 
   template <class Visit>
   void for_element_blocks(const Visit& visit) {
-    pool_.for_each((n_ + kBlock - 1) / kBlock, [&](size_t worker, size_t i) {
+    pool_->for_each((n_ + kBlock - 1) / kBlock, [&](size_t worker, size_t i) {
       const uint64_t begin = i * kBlock, end = std::min(n_, begin + kBlock);
       visit(worker, fetch(worker, begin, end), begin, end);
     });
@@ -442,12 +459,12 @@ class TensorFuser::Fusion {
     brackets.count = int(open.size());
     std::sort(samples_.begin(), samples_.end());
     // Room for thrice what is expected, of which no worker meets much more than its part.
-    const double share = 3 * std::min(1.0, 2.0 / double(pool_.workers()));
+    const double share = 3 * std::min(1.0, 2.0 / double(pool_->workers()));
     double widest = 1;
     for (size_t j = 0; j < open.size(); j++) widest = std::min(widest, place_bracket(*open[j], brackets, j));
     brackets.capacity = samples_.empty() ? n_ : size_t(share * double(n_) * (1 - widest)) + kSmallTensor;
 
-    std::vector<cpu::Brackets<Real>> found(pool_.workers(), brackets);
+    std::vector<cpu::Brackets<Real>> found(pool_->workers(), brackets);
     for (size_t w = 0; w < found.size(); w++) give_room(scratch_.workers[w], found[w]);
     for_element_blocks([&](size_t worker, const Stretch& stretch, uint64_t begin, uint64_t end) {
       for_runs(begin, end, [&](uint64_t at, uint64_t n, Real kl) {
@@ -455,7 +472,7 @@ class TensorFuser::Fusion {
       });
     });
     std::atomic<bool> missed{false};
-    pool_.for_each(open.size(), [&](size_t, size_t j) {
+    pool_->for_each(open.size(), [&](size_t, size_t j) {
       if (!select_inside(*open[j], found, j)) missed = true;
     });
     return !missed;
@@ -571,106 +588,62 @@ class TensorFuser::Fusion {
     stats.kl_max = *std::max_element(middle, sorted.end());
   }
 
-  uint64_t write_fused(const Quartiles& quartiles) {
-    const bool soft = options_.gate == Gate::kSoft;
-    const bool changed_only = options_.population == Population::kChanged;
-    const cpu::ScoreOptions<Real> score{is_signed_, changed_only};
-    const double bound = threshold(quartiles);
-    const Real least = least_passing<Real>(bound, options_.gate == Gate::kGreater);
-    std::atomic<uint64_t> kept{0};
-    for_output_pieces([&](size_t worker, uint64_t begin, uint64_t end, std::byte* out) {
-      uint64_t mine = 0;
-      if (soft)
-        mine = write_soft(worker, begin, end, score, bound * score_factor(), out);
-      else if (output_dtype_ == pair_.dtype)
-        mine = write_hard(worker, begin, end, score, least, out);
-      else {
-        std::vector<std::byte>& chosen = scratch_.workers[worker].elements;
-        chosen.resize((end - begin) * size_);
-        mine = write_hard(worker, begin, end, score, least, chosen.data());
-        convert_elements(pair_.dtype, chosen.data(), output_dtype_, out, end - begin);
-      }
-      kept += mine;
-    });
-    return kept;
-  }
+  cpu::ScoreOptions<Real> score_options() const { return {is_signed_, options_.population == Population::kChanged}; }
 
-  uint64_t write_hard(size_t worker, uint64_t begin, uint64_t end, cpu::ScoreOptions<Real> score, Real least,
-                      std::byte* out) {
-    const Stretch stretch = fetch(worker, begin, end);
+  uint64_t write_hard(const Stretch& stretch, uint64_t end, std::byte* out) const {
     uint64_t taken = 0;
-    for_runs(begin, end, [&](uint64_t at, uint64_t n, Real kl) {
-      taken += kernels_.hard_gate(stretch.left_at(at), stretch.right_at(at), n, kl, score, least,
-                                  reinterpret_cast<unsigned char*>(out) + (at - begin) * size_);
+    for_runs(stretch.begin, end, [&](uint64_t at, uint64_t n, Real kl) {
+      taken += kernels_.hard_gate(stretch.left_at(at), stretch.right_at(at), n, kl, score_options(), least_,
+                                  reinterpret_cast<unsigned char*>(out) + (at - stretch.begin) * size_);
     });
     return taken;
   }
 
-  uint64_t write_soft(size_t worker, uint64_t begin, uint64_t end, cpu::ScoreOptions<Real> score,
-                      double bound, std::byte* out) {
-    const Stretch stretch = fetch(worker, begin, end);
+  uint64_t write_soft(size_t worker, const Stretch& stretch, uint64_t end, std::byte* out) {
     std::vector<std::byte>& buffer = scratch_.workers[worker].elements;
-    buffer.resize((end - begin) * sizeof(double));
+    buffer.resize((end - stretch.begin) * sizeof(double));
     double* values = reinterpret_cast<double*>(buffer.data());
     uint64_t taken = 0;
-    for_runs(begin, end, [&](uint64_t at, uint64_t n, Real kl) {
+    for_runs(stretch.begin, end, [&](uint64_t at, uint64_t n, Real kl) {
       const Real factor = tensor_scope_ ? kl_[0] : kl;
-      taken += kernels_.soft_gate(stretch.left_at(at), stretch.right_at(at), n, factor, score, bound,
-                                  values + (at - begin));
+      taken += kernels_.soft_gate(stretch.left_at(at), stretch.right_at(at), n, factor, score_options(),
+                                  bound_ * score_factor(), values + (at - stretch.begin));
     });
-    round_to_dtype(values, output_dtype_, out, end - begin);
+    round_to_dtype(values, output_dtype_, out, end - stretch.begin);
     return taken;
-  }
-
-  /// write(worker, begin, end, out) for each stretch of elements that fills one output piece.
-  template <class Write>
-  void for_output_pieces(const Write& write) {
-    const uint64_t size = dtype_bits(output_dtype_) / 8, bytes = n_ * size, phase = sink_.phase();
-    pool_.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
-      const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
-      const uint64_t end = std::min(bytes, (i + 1) * kOutputPiece - phase);
-      std::byte* out = sink_.open(begin, end);
-      write(worker, begin / size, end / size, out);
-      sink_.close(begin, end);
-    });
   }
 
   // ---- NaN and infinity --------------------------------------------------------------------------
 
   void keep_finite_side(TensorStats& stats) {
     if (options_.non_finite == NonFinite::kError) throw_non_finite();
-    const bool keep_right = options_.non_finite == NonFinite::kRight;
-    stats.non_finite = options_.non_finite;
-    stats.kept = keep_right ? n_ : 0;
-    for_output_pieces([&](size_t worker, uint64_t begin, uint64_t end, std::byte* out) {
-      const PairBytes bytes = source_.fetch(worker, begin * size_, end * size_);
-      convert_elements(pair_.dtype, keep_right ? bytes.right : bytes.left, output_dtype_, out, end - begin);
-    });
+    kept_operand_ = options_.non_finite == NonFinite::kRight ? 1 : 0;
+    stats.kept_operand = kept_operand_;
   }
 
-  [[noreturn]] void throw_non_finite() {
+  [[noreturn]] void throw_non_finite() const {
     for (uint64_t begin = 0; begin < n_; begin += kBlock) {
-      const uint64_t end = std::min(n_, begin + kBlock);
-      const PairBytes bytes = source_.fetch(0, begin * size_, end * size_);
-      for (uint64_t at = 0; at < (end - begin) * size_; at += size_)
-        for (const std::byte* side : {bytes.left, bytes.right})
-          if (is_non_finite(pair_.dtype, side + at))
-            throw_non_finite_at(begin + at / size_, side == bytes.left, side + at);
+      const Stretch stretch = fetch(0, begin, std::min(n_, begin + kBlock));
+      for (uint64_t i = begin; i < std::min(n_, begin + kBlock); i++)
+        for (const Bytes at : {stretch.left_at(i), stretch.right_at(i)}) {
+          const std::byte* element = reinterpret_cast<const std::byte*>(at);
+          if (is_non_finite(info_.dtype, element)) throw_non_finite_at(i, at == stretch.left_at(i), element);
+        }
     }
-    throw Error("ERR_FILE_CHANGED", "Tensor '" + pair_.name + "' was changed while it was read. Run again.");
+    throw Error("ERR_FILE_CHANGED", "Tensor '" + info_.name + "' was changed while it was read. Run again.");
   }
 
   [[noreturn]] void throw_non_finite_at(uint64_t index, bool in_left, const std::byte* element) const {
     throw Error("ERR_NON_FINITE",
-                "Tensor '" + pair_.name + "' of " + (in_left ? "Left" : "Right") + " holds " +
-                    value_text(pair_.dtype, element) + " at element " + std::to_string(index) +
+                "Tensor '" + info_.name + "' of " + (in_left ? "Left" : "Right") + " holds " +
+                    value_text(info_.dtype, element) + " at element " + std::to_string(index) +
                     ". Repair the checkpoint, or keep one side's tensor whole with nonFinite 'left' or "
                     "'right' (--non-finite).");
   }
 
   [[noreturn]] void throw_overflow() const {
     throw Error("ERR_NON_FINITE",
-                "Tensor '" + pair_.name +
+                "Tensor '" + info_.name +
                     "': its values differ by more than float64 can hold, so its scores are infinite. "
                     "Repair the checkpoint.");
   }
@@ -679,20 +652,18 @@ class TensorFuser::Fusion {
   static constexpr size_t kZeroBin = 0x8000;
 
   const FusionOptions& options_;
-  WorkerPool& pool_;
   Scratch& scratch_;
   const cpu::Kernels<Real>& kernels_;
   const RowDivergence<Real> divergence_;
-  const TensorPair& pair_;
+  const OperandInfo& info_;
   const DType output_dtype_;
-  TensorSource& source_;
-  TensorSink& sink_;
   const uint64_t size_, n_;
   const bool tensor_scope_;
   const uint64_t row_length_;
   const bool is_signed_;
   const bool brackets_;  // quartiles by sampled brackets; other scores have too many ties, or too few rows
-  bool first_ = true;    // the first pass over the tensor
+  const Operands* operands_ = nullptr;  // while preparing
+  WorkerPool* pool_ = nullptr;
 
   std::vector<Real> samples_;
   std::vector<Real> kl_;  // one a row; one in all under tensor scope, and for rows of one element
@@ -700,76 +671,40 @@ class TensorFuser::Fusion {
   std::atomic<uint64_t> changed_{0};
   std::atomic<double> max_score_{0};
   uint64_t below_zero_ = 0;
+
+  // What the gate needs.
+  double bound_ = 0;
+  Real least_ = 0;
+  std::optional<size_t> kept_operand_;
 };
 
-namespace {
-
-/// Integers and booleans have no scores: both sides must agree.
-void copy_equal_integers(const TensorPair& pair, WorkerPool& pool, TensorSource& source, TensorSink& sink) {
-  const uint64_t size = dtype_bits(pair.dtype) / 8, bytes = pair.elements * size;
-  const uint64_t block = kBlock * size;
-  std::atomic<uint64_t> first_difference{bytes};
-  pool.for_each((bytes + block - 1) / block, [&](size_t worker, size_t i) {
-    const uint64_t begin = i * block, end = std::min(bytes, begin + block);
-    const PairBytes pieces = source.fetch_first(worker, begin, end);
-    const uint64_t at =
-        begin +
-        uint64_t(std::mismatch(pieces.left, pieces.left + (end - begin), pieces.right).first - pieces.left);
-    for (uint64_t seen = first_difference; at < end && at < seen;)
-      if (first_difference.compare_exchange_weak(seen, at)) break;
-  });
-  if (first_difference < bytes)
-    throw Error("ERR_INTEGER_MISMATCH",
-                "Tensor '" + pair.name + "' is " + std::string(dtype_name(pair.dtype)) +
-                    " and differs between Left and Right at element " +
-                    std::to_string(first_difference / size) +
-                    ". Integer and bool tensors have no scores to fuse by; they must be equal.");
-  const uint64_t phase = sink.phase();
-  pool.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
-    const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
-    const uint64_t end = std::min(bytes, (i + 1) * kOutputPiece - phase);
-    std::memcpy(sink.open(begin, end), source.fetch(worker, begin, end).left, end - begin);
-    sink.close(begin, end);
-  });
-}
-
-}  // namespace
-
-TensorFuser::TensorFuser(const FusionOptions& options, const cpu::InstructionSet& instruction_set,
-                         WorkerPool& pool)
-    : options_(options),
+FuseOperator::FuseOperator(const OperandInfo& info, DType output_dtype, const FusionOptions& options,
+                           const cpu::InstructionSet& instruction_set, FusionScratch& scratch)
+    : info_(info),
+      output_dtype_(output_dtype),
+      options_(options),
       instruction_set_(instruction_set),
-      pool_(pool),
-      scratch_(std::make_unique<Scratch>()) {
-  scratch_->workers.resize(pool.workers());
+      scratch_(scratch) {}
+
+FuseOperator::~FuseOperator() = default;
+
+void FuseOperator::prepare(const std::vector<TensorReader*>& operands, WorkerPool& pool) {
+  const size_t storage = size_t(storage_of(info_.dtype));
+  // The soft gate adds the score into the weights: float32 would show in the last place.
+  if (info_.dtype != DType::F64 && options_.gate != Gate::kSoft) {
+    single_ = std::make_unique<Fusion<float>>(*this, instruction_set_.singles[storage]);
+    if (single_->prepare(operands, pool, stats_)) return;
+    single_.reset();
+    stats_ = {};
+  }
+  double_ = std::make_unique<Fusion<double>>(*this, instruction_set_.doubles[storage]);
+  double_->prepare(operands, pool, stats_);
 }
 
-TensorFuser::~TensorFuser() = default;
-
-TensorStats TensorFuser::fuse(const TensorPair& pair, DType output_dtype, TensorSource& source,
-                              TensorSink& sink) {
-  TensorStats stats;
-  if (pair.elements == 0) {
-    stats.identical = true;
-    return stats;
-  }
-  if (!dtype_is_float(pair.dtype)) {
-    copy_equal_integers(pair, pool_, source, sink);
-    stats.identical = true;
-    return stats;
-  }
-  const size_t storage = size_t(storage_of(pair.dtype));
-  bool first = true;
-  // The soft gate adds the score into the weights: float32 would show in the last place.
-  if (pair.dtype != DType::F64 && options_.gate != Gate::kSoft) {
-    Fusion<float> single(*this, instruction_set_.singles[storage], pair, output_dtype, source, sink);
-    if (single.run(stats, true)) return stats;
-    stats = {};
-    first = false;
-  }
-  Fusion<double>(*this, instruction_set_.doubles[storage], pair, output_dtype, source, sink)
-      .run(stats, first);
-  return stats;
+uint64_t FuseOperator::apply(size_t worker, uint64_t begin, uint64_t end, const std::vector<TensorReader*>& operands,
+                             std::byte* out) {
+  return single_ ? single_->apply(worker, begin, end, operands, out)
+                 : double_->apply(worker, begin, end, operands, out);
 }
 
 }  // namespace branchmerge

@@ -1,0 +1,297 @@
+#include "methods/merge_checkpoints.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "checkpoint/output_writer.h"
+#include "checkpoint/read_ahead.h"
+#include "error.h"
+#include "fusion/fuse_operator.h"
+#include "methods/equal_operator.h"
+#include "methods/leaf_tensor.h"
+
+namespace branchmerge {
+namespace {
+
+/// The output's data begins at a multiple of this, so that its blocks and the tensors in them are aligned for
+/// direct I/O on both ends.
+constexpr uint64_t kDataAlignment = 4096;
+
+/// Blocks of the output in memory beyond one for each worker: what is on its way to the disk.
+constexpr size_t kBlocksInFlight = 16;
+
+/// The result is computed a block of the output at a time.
+constexpr uint64_t kOutputPiece = kWriteBlock;
+
+struct OutputLayout {
+  std::string header;
+  std::vector<uint64_t> begins;  // of each tensor of this output, in the file
+  uint64_t bytes;
+};
+
+uint64_t elements_of(const MergePlan::Tensor& tensor) {
+  uint64_t elements = 1;
+  for (const uint64_t size : tensor.shape) elements *= size;
+  return elements;
+}
+
+uint64_t output_bytes(const MergePlan::Tensor& tensor) {
+  return elements_of(tensor) * dtype_bits(tensor.output_dtype) / 8;
+}
+
+std::vector<OutputLayout> lay_out(const MergePlan& plan) {
+  std::vector<std::vector<TensorLayout>> tensors(plan.outputs.size());
+  for (const MergePlan::Tensor& tensor : plan.tensors)
+    tensors[tensor.output].push_back({tensor.name, tensor.output_dtype, tensor.shape, output_bytes(tensor)});
+  std::vector<OutputLayout> layouts;
+  for (size_t i = 0; i < plan.outputs.size(); i++) {
+    OutputLayout layout{serialize_header(tensors[i], plan.outputs[i].metadata, kDataAlignment), {}, 0};
+    layout.bytes = layout.header.size();
+    for (const TensorLayout& tensor : tensors[i]) {
+      layout.begins.push_back(layout.bytes);
+      layout.bytes += tensor.bytes;
+    }
+    layouts.push_back(std::move(layout));
+  }
+  return layouts;
+}
+
+void check_program(const std::vector<Step>& program, const MergePlan::Tensor& tensor) {
+  for (size_t i = 0; i < program.size(); i++)
+    for (const Operand& operand : program[i].operands)
+      if (program[i].operands.size() != 2 ||
+          operand.index >= (operand.kind == Operand::Kind::kModel ? tensor.models.size() : i))
+        throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its program does not fit its models");
+  if (program.empty()) throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its program is empty");
+}
+
+void check_plan(const MergePlan& plan) {
+  size_t output = 0;
+  for (const MergePlan::Tensor& tensor : plan.tensors) {
+    const uint64_t bytes = elements_of(tensor) * dtype_bits(tensor.dtype) / 8;
+    for (const ByteRange& range : tensor.models)
+      if (range.input >= plan.inputs.size() || range.begin > range.end || range.size() != bytes ||
+          range.end > plan.inputs[range.input].bytes)
+        throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its range does not fit its input");
+    if (tensor.program >= plan.programs.size())
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': there is no such program");
+    check_program(plan.programs[tensor.program], tensor);
+    if (tensor.output < output || tensor.output >= plan.outputs.size())
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': tensors must be grouped by output");
+    output = tensor.output;
+  }
+}
+
+/// Counts bytes from all threads and passes them on, at most some twenty times a second.
+class Progress {
+ public:
+  Progress(const MergeCallbacks& callbacks, uint64_t bytes, uint64_t tensors)
+      : callbacks_(callbacks), now_{0, bytes, 0, tensors} {}
+
+  void add(uint64_t bytes, uint64_t tensors = 0) {
+    std::lock_guard lock(mutex_);
+    now_.bytes_done += bytes;
+    now_.tensors_done += tensors;
+    const auto time = std::chrono::steady_clock::now();
+    const bool last = now_.bytes_done == now_.bytes_total && now_.tensors_done == now_.tensors_total;
+    if (!last && time - reported_ < std::chrono::milliseconds(50)) return;
+    reported_ = time;
+    if (callbacks_.on_progress) callbacks_.on_progress(now_);
+  }
+
+ private:
+  const MergeCallbacks& callbacks_;
+  std::mutex mutex_;
+  MergeProgress now_;
+  std::chrono::steady_clock::time_point reported_{};
+};
+
+/// The result of a step as an operand of a later one: computed a stretch at a time, each time it is asked for.
+class StepReader final : public TensorReader {
+ public:
+  StepReader(TensorOperator& step, const std::vector<TensorReader*>& operands, uint64_t element_bytes, size_t workers)
+      : step_(step), operands_(operands), element_bytes_(element_bytes), buffers_(workers) {}
+  const std::byte* fetch(size_t worker, uint64_t begin, uint64_t end) override {
+    std::vector<std::byte>& buffer = buffers_[worker];
+    if (buffer.size() < end - begin) buffer.resize(end - begin);
+    step_.apply(worker, begin / element_bytes_, end / element_bytes_, operands_, buffer.data());
+    return buffer.data();
+  }
+
+ private:
+  TensorOperator& step_;
+  const std::vector<TensorReader*>& operands_;
+  const uint64_t element_bytes_;
+  std::vector<std::vector<std::byte>> buffers_;
+};
+
+/// Where a merged tensor goes, piece by piece and in any order.
+class TensorSink {
+ public:
+  TensorSink(OutputWriter& writer, size_t output, uint64_t begin, Progress& progress)
+      : writer_(writer), output_(output), begin_(begin), progress_(progress) {}
+
+  /// Pieces end where (byte + phase()) is a multiple of kOutputPiece, and at the tensor's end.
+  uint64_t phase() const { return begin_ % kWriteBlock; }
+  std::byte* open(uint64_t begin, uint64_t end) { return writer_.open(output_, begin_ + begin, begin_ + end); }
+  void close(uint64_t begin, uint64_t end) {
+    writer_.close(output_, begin_ + begin, begin_ + end);
+    progress_.add(end - begin);
+  }
+
+ private:
+  OutputWriter& writer_;
+  const size_t output_;
+  const uint64_t begin_;
+  Progress& progress_;
+};
+
+/// A tensor's program with its operators and readers.
+class Merge {
+ public:
+  Merge(const MergePlan& plan, const MergePlan::Tensor& tensor, std::deque<LeafTensor>& leaves,
+        std::vector<FusionScratch>& scratch, WorkerPool& pool, const std::atomic<bool>& cancelled)
+      : tensor_(tensor), info_{tensor.name, tensor.dtype, tensor.shape, elements_of(tensor)}, pool_(pool) {
+    const std::vector<Step>& program = plan.programs[tensor.program];
+    if (!dtype_is_float(tensor.dtype)) {
+      add_step(std::make_unique<EqualOperator>(info_));
+      for (LeafTensor& leaf : leaves) add_leaf(leaf, cancelled);
+      return;
+    }
+    for (size_t i = 0; i < program.size(); i++) {
+      const bool last = i + 1 == program.size();
+      add_step(std::make_unique<FuseOperator>(info_, last ? tensor.output_dtype : tensor.dtype, program[i].fusion,
+                                              *plan.instruction_set, scratch[i]));
+      for (const Operand& operand : program[i].operands)
+        operand.kind == Operand::Kind::kModel ? add_leaf(leaves[operand.index], cancelled)
+                                              : add_result(*steps_[operand.index]);
+    }
+  }
+
+  void run(TensorSink& sink) {
+    for (const std::unique_ptr<StepState>& step : steps_) step->merge->prepare(step->operands, pool_);
+    const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size, phase = sink.phase();
+    StepState& last = *steps_.back();
+    pool_.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
+      const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
+      const uint64_t end = std::min(bytes, (i + 1) * kOutputPiece - phase);
+      std::byte* out = sink.open(begin, end);
+      last.kept += last.merge->apply(worker, begin / size, end / size, last.operands, out);
+      sink.close(begin, end);
+    });
+  }
+
+  std::vector<StepStats> stats() {
+    std::vector<StepStats> stats;
+    for (const std::unique_ptr<StepState>& step : steps_) stats.push_back({step->merge->stats(), step->kept});
+    return stats;
+  }
+
+ private:
+  struct StepState {
+    std::unique_ptr<TensorOperator> merge;
+    std::vector<TensorReader*> operands;
+    std::atomic<uint64_t> kept{0};
+  };
+
+  void add_step(std::unique_ptr<TensorOperator> merge) {
+    steps_.push_back(std::make_unique<StepState>());
+    steps_.back()->merge = std::move(merge);
+  }
+  void add_reader(std::unique_ptr<TensorReader> reader) {
+    steps_.back()->operands.push_back(reader.get());
+    readers_.push_back(std::move(reader));
+  }
+  void add_leaf(LeafTensor& leaf, const std::atomic<bool>& cancelled) {
+    add_reader(std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled));
+  }
+  void add_result(StepState& step) {
+    add_reader(std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(info_.dtype) / 8, pool_.workers()));
+  }
+
+  const MergePlan::Tensor& tensor_;
+  const OperandInfo info_;
+  WorkerPool& pool_;
+  std::vector<std::unique_ptr<StepState>> steps_;
+  std::vector<std::unique_ptr<TensorReader>> readers_;
+};
+
+void write_header(OutputWriter& writer, size_t output, const std::string& header) {
+  for (uint64_t at = 0; at < header.size();) {
+    const uint64_t end = std::min<uint64_t>(header.size(), (at / kWriteBlock + 1) * kWriteBlock);
+    std::memcpy(writer.open(output, at, end), header.data() + at, end - at);
+    writer.close(output, at, end);
+    at = end;
+  }
+}
+
+}  // namespace
+
+MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callbacks,
+                            const std::atomic<bool>& cancelled) {
+  const auto started = std::chrono::steady_clock::now();
+  check_plan(plan);
+  const std::vector<OutputLayout> layouts = lay_out(plan);
+
+  InputFiles inputs(plan.inputs);
+  // Input in the page cache is read from there; the rest is read ahead.
+  std::vector<ReadAhead::Group> groups;
+  uint64_t bytes_read = 0, bytes_merged = 0;
+  size_t steps = 0;
+  for (const MergePlan::Tensor& tensor : plan.tensors) {
+    groups.emplace_back();
+    for (const ByteRange& range : tensor.models) {
+      if (!inputs.cached(range.input)) groups.back().push_back(range);
+      bytes_read += range.size();
+    }
+    bytes_merged += output_bytes(tensor);
+    steps = std::max(steps, plan.programs[tensor.program].size());
+  }
+  Progress progress(callbacks, bytes_read + bytes_merged, plan.tensors.size());
+
+  std::vector<OutputWriter::Output> outputs;
+  for (size_t i = 0; i < layouts.size(); i++) outputs.push_back({plan.outputs[i].path, layouts[i].bytes});
+  OutputWriter writer(std::move(outputs), plan.threads + kBlocksInFlight);
+  ReadAhead reader(inputs, std::move(groups));
+  WorkerPool pool(plan.threads);
+  std::vector<FusionScratch> scratch(steps);
+
+  std::vector<size_t> placed(plan.outputs.size(), 0);
+  for (size_t i = 0; i < layouts.size(); i++)
+    if (layouts[i].begins.empty()) write_header(writer, i, layouts[i].header);
+  for (const MergePlan::Tensor& tensor : plan.tensors) {
+    const OutputLayout& layout = layouts[tensor.output];
+    size_t& index = placed[tensor.output];
+    if (index == 0) write_header(writer, tensor.output, layout.header);
+
+    ArrivingGroup& group = reader.next();
+    std::deque<LeafTensor> leaves;
+    size_t arriving = 0;
+    for (const ByteRange& range : tensor.models) {
+      leaves.emplace_back(inputs, range, [&](uint64_t bytes) { progress.add(bytes); });
+      if (!inputs.cached(range.input)) leaves.back().attach(group, arriving++);
+    }
+    TensorSink sink(writer, tensor.output, layout.begins[index++], progress);
+    Merge merge(plan, tensor, leaves, scratch, pool, cancelled);
+    merge.run(sink);
+
+    MergedTensor merged{merge.stats(), {}, elements_of(tensor)};
+    for (LeafTensor& leaf : leaves) {
+      leaf.finish();
+      merged.model_hashes.push_back(leaf.hash());
+    }
+    if (callbacks.on_tensor) callbacks.on_tensor(tensor, merged);
+    reader.release();
+    progress.add(0, 1);
+  }
+  writer.finish();
+  inputs.check_unchanged();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  return {bytes_read, writer.bytes_written(), seconds.count(), inputs.any_direct(), writer.direct()};
+}
+
+}  // namespace branchmerge

@@ -1,0 +1,83 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/header.h"
+#include "checkpoint/input_files.h"
+#include "fusion/cpu/kernels.h"
+#include "fusion/options.h"
+#include "tensor/tensor_operator.h"
+
+namespace branchmerge {
+
+/// An operand of a step: a model's tensor, or the result of an earlier step.
+struct Operand {
+  enum class Kind : uint8_t { kModel, kStep } kind;
+  size_t index;
+};
+
+/// One merge. The last step of a program gives the result.
+struct Step {
+  std::vector<Operand> operands;
+  FusionOptions fusion;
+};
+
+struct MergePlan {
+  struct Output {
+    std::string path;  // must not exist
+    Metadata metadata;
+  };
+  struct Tensor {
+    std::string name;
+    DType dtype, output_dtype;
+    std::vector<uint64_t> shape;
+    std::vector<ByteRange> models;  // where each model has it
+    size_t program;
+    size_t output;
+  };
+  std::vector<InputFiles::Input> inputs;
+  std::vector<Output> outputs;
+  std::vector<std::vector<Step>> programs;
+  std::vector<Tensor> tensors;  // in writing order: grouped by output
+  size_t threads;
+  const cpu::InstructionSet* instruction_set;
+};
+
+struct MergeTotals {
+  uint64_t bytes_read, bytes_written;
+  double seconds;
+  bool direct_input, direct_output;
+};
+
+struct MergeProgress {
+  uint64_t bytes_done, bytes_total;  // read and written
+  uint64_t tensors_done, tensors_total;
+};
+
+struct StepStats {
+  TensorStats tensor;
+  uint64_t kept;  // elements taken from operand 1
+};
+
+struct MergedTensor {
+  std::vector<StepStats> steps;
+  std::vector<std::string> model_hashes;
+  uint64_t elements;
+};
+
+struct MergeCallbacks {
+  std::function<void(const MergeProgress&)> on_progress;                        // from any thread
+  std::function<void(const MergePlan::Tensor&, const MergedTensor&)> on_tensor;  // in plan order
+};
+
+/// Merges tensor by tensor, all steps of the program in one pass over the files: reading ahead, computing and writing
+/// overlap, and memory holds about the models' tensors of the largest name plus what is read ahead. The output files are
+/// complete and synced when this returns; on an Error they are left for the caller to remove. `cancelled` makes it throw
+/// ERR_CANCELLED soon.
+MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callbacks,
+                              const std::atomic<bool>& cancelled);
+
+}  // namespace branchmerge
