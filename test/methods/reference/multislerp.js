@@ -2,6 +2,9 @@
 import { column, differences, divisorOf, outcome, total } from './problem.js'
 import { combination, norm } from './vectors.js'
 
+/** A mean direction shorter than this, relative to what it is the mean of, is none. */
+const cancelBelow = 1e-4
+
 /**
  * What each vector is multiplied by.
  *
@@ -12,7 +15,8 @@ function coefficientsOf(vectors, weights, epsilon) {
   if (norms.every((length) => length === 0)) return weights
   const directions = norms.map((length, m) => (length === 0 ? 0 : Number(weights[m]) / (length + epsilon)))
   const length = norm(combination(vectors, directions))
-  if (length > epsilon) {
+  const lengths = total(directions.map((direction, m) => direction * Number(norms[m]))).magnitude
+  if (length > cancelBelow * lengths) {
     const mean = total(norms.map((value, m) => Number(weights[m]) * value)).value
     return directions.map((direction) => (direction / length) * mean)
   }

@@ -33,9 +33,9 @@ function coefficientsOf(first, second, t) {
   const cosTheta = cosine(first, second)
   const theta = Math.acos(cosTheta)
   const sinTheta = Math.sin(theta)
-  // Where the vectors are all but opposite, the angle left to 180° is rounding error.
-  const undecided = cosTheta < -1 + 1e-9 && t !== 0 && t !== 1
-  if (sinTheta < 1e-8) return { ...linear, undecided }
+  if (sinTheta < 1e-6) return linear
+  // Of vectors that are all but opposite, rounding of the cosine decides how much they are amplified.
+  const undecided = cosTheta < -0.9999
   return { coefficients: [Math.sin((1 - t) * theta) / sinTheta, Math.sin(t * theta) / sinTheta], undecided }
 }
 

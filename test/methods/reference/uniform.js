@@ -36,6 +36,7 @@ function little(bytes, at, size) {
 /** XXH64 with seed 0. @param {Uint8Array} bytes @returns {bigint} */
 export function xxh64(bytes) {
   let at = 0
+  /** @type {bigint} */
   let hash = prime5
   if (bytes.length >= 32) {
     let lanes = [(prime1 + prime2) & word, prime2, 0n, word + 1n - prime1]
