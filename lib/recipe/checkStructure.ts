@@ -3,13 +3,6 @@ import { Ajv2020, type DefinedError, type ValidateFunction } from 'ajv/dist/2020
 import { invalidArgument, nearestName } from '../validate.js'
 import { type Path, type Problems, pathText } from './problems.js'
 
-/** Where the schema offers alternatives, what it expects, in words. */
-const alternatives: Record<string, string> = {
-  '#/oneOf': 'Expected either expression or steps',
-  '#/$defs/step/oneOf': 'Expected either expression, or method and inputs',
-  '#/$defs/rule/anyOf': 'Expected match or layers',
-}
-
 let compiled: ValidateFunction | undefined
 
 /** The JSON Schema of recipes, recipes/recipe.schema.json. */
@@ -38,17 +31,16 @@ export function checkStructure(value: unknown, problems: Problems): Path[] {
 function report(error: DefinedError, root: unknown, problems: Problems): void {
   const path = pathOf(error.instancePath, root)
   if (/\/(oneOf|anyOf)\//.test(error.schemaPath)) return // a branch; the alternative itself is reported
-  const alternative = alternatives[error.schemaPath]
-  if (alternative) problems.add(path, alternative)
-  else if (error.keyword === 'additionalProperties') unknownKey(error, path, problems)
+  // A comment of the schema says in words what is expected there.
+  const expected = (error.parentSchema as { $comment: string }).$comment
+  if (error.keyword === 'additionalProperties') unknownKey(error, path, problems)
   else if (error.keyword === 'required') problems.add(path, `Expected the key ${error.params.missingProperty}`)
-  else if (error.keyword === 'dependentRequired') {
-    problems.add(path, `Expected the key ${error.params.missingProperty} beside ${error.params.property}`)
-  } else {
-    const expected = (error.parentSchema as { $comment: string }).$comment
+  else if (error.keyword !== 'oneOf' && error.keyword !== 'anyOf') {
     problems.add(path, invalidArgument(expected, pathText(path) || 'the recipe', error.data).message)
-  }
+  } else if (isMapping(error.data)) problems.add(path, `Expected ${expected}`)
 }
+
+const isMapping = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function unknownKey(
   error: Extract<DefinedError, { keyword: 'additionalProperties' }>,

@@ -143,7 +143,8 @@ class Parser {
     while (this.accept(',')) inputs.push(this.chain())
     let base = methods[method].base === 'required' ? inputs.shift() : undefined
     const count = inputs.length
-    const problem = inputCountProblem(method, count)
+    const isWhole = [';', ')'].includes(this.next())
+    const problem = isWhole ? inputCountProblem(method, count) : undefined
     if (problem) throw new ExpressionProblem(problem, at)
     const parameters: ExpressionParameter[] = []
     if (this.accept(';')) {

@@ -307,7 +307,8 @@ class Resolution {
       }
     }
     const nodes = this.merges.filter((node) => step === undefined || node.step === step)
-    this.checkOptions(options, [...path, 'options'], nodes, { partial: true })
+    if (step === undefined || this.steps.has(step))
+      this.checkOptions(options, [...path, 'options'], nodes, { partial: true })
     return {
       where: this.document.locate(path).text,
       match: typeof match === 'string' ? [match] : match,
