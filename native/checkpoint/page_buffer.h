@@ -12,6 +12,9 @@ class PageBuffer {
   PageBuffer(const PageBuffer&) = delete;
   PageBuffer& operator=(const PageBuffer&) = delete;
 
+  /// Makes bytes [begin, end) resident now, so that nobody waits for their pages later. Only a hint.
+  void populate(size_t begin, size_t end) const;
+
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }
 

@@ -49,11 +49,13 @@ ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups)
   }
   arena_ = std::make_unique<PageBuffer>(std::max(kDirectAlignment, std::min(all, largest + kReadAhead)));
   thread_ = std::thread([this] { serve(); });
+  for (size_t i = 0; i < kPopulators; i++) populating_[i] = std::thread([this, i] { populate(i); });
 }
 
 ReadAhead::~ReadAhead() {
   cancel();
   thread_.join();
+  for (std::thread& thread : populating_) thread.join();
 }
 
 void ReadAhead::cancel() {
@@ -97,6 +99,14 @@ ArrivingGroup::Part ReadAhead::plan_part(const ByteRange& range) const {
   part.lead = range.begin - begin;
   part.read_bytes = range.size() == 0 ? 0 : round_up(std::min(range.end, inputs_.bytes(range.input))) - begin;
   return part;
+}
+
+/// Zeroing the ring's pages, and on a virtual machine getting them at all, can take longer than reading into
+/// them: it is done ahead of the reads, by more than one thread.
+void ReadAhead::populate(size_t which) const {
+  constexpr uint64_t kStep = 16 << 20;
+  for (uint64_t begin = which * kStep; begin < arena_->size() && !stopping_; begin += kPopulators * kStep)
+    arena_->populate(begin, std::min<uint64_t>(arena_->size(), begin + kStep));
 }
 
 void ReadAhead::serve() {
@@ -144,8 +154,8 @@ void ReadAhead::read_ahead() {
   }
 }
 
-/// The part of the current group that was asked for least, so that the parts arrive together; false when all were asked
-/// for in full.
+/// The part of the current group that was asked for least, so that the parts arrive together; false when all
+/// were asked for in full.
 bool ReadAhead::next_part(size_t& chosen) const {
   bool any = false;
   for (size_t i = 0; i < current_->parts_.size(); i++) {

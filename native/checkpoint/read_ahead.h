@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -20,8 +21,8 @@ namespace branchmerge {
 /// The bytes of one tensor in several models, arriving in order.
 class ArrivingGroup {
  public:
-  /// Blocks until the first `end` bytes of range `index` of the group are there, and returns where they are; throws the
-  /// reader's failure.
+  /// Blocks until the first `end` bytes of range `index` of the group are there, and returns where they are;
+  /// throws the reader's failure.
   const std::byte* wait_for(size_t index, uint64_t end);
 
  private:
@@ -41,7 +42,8 @@ class ArrivingGroup {
   std::exception_ptr failure_;
 };
 
-/// Reads groups of byte ranges, one group after the other and ahead of their use, into a ring of memory of fixed size.
+/// Reads groups of byte ranges, one group after the other and ahead of their use, into a ring of memory of
+/// fixed size.
 class ReadAhead {
  public:
   using Group = std::vector<ByteRange>;
@@ -58,12 +60,14 @@ class ReadAhead {
   void cancel();
 
  private:
+  static constexpr size_t kPopulators = 2;
   struct Flight {
     ArrivingGroup* group;
     size_t part;
     uint64_t begin, end;  // in the part's memory
   };
   void serve();
+  void populate(size_t which) const;
   void read_ahead();
   bool begin_group();
   bool next_part(size_t& part) const;
@@ -87,7 +91,7 @@ class ReadAhead {
   // The ring: memory [tail, head) is in use, going round at the end.
   uint64_t head_ = 0, tail_ = 0;
   uint64_t releases_ = 0;
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
   std::exception_ptr failure_;
 
   // The reader thread's own.
@@ -96,6 +100,7 @@ class ReadAhead {
   std::map<uint64_t, Flight> flights_;
   uint64_t next_tag_ = 0;
   std::thread thread_;
+  std::thread populating_[kPopulators];
 };
 
 }  // namespace branchmerge

@@ -75,9 +75,9 @@ uint64_t rank_among_all(uint64_t rank, uint64_t below_zero, uint64_t unchanged) 
   return rank < below_zero ? rank : rank + unchanged;
 }
 
-/// Brackets around the quartiles come from one score in 512, at least so many and at most 2^20; below
+/// Brackets around the quartiles come from one score in 128, at least so many and at most 2^20; below
 /// kSmallTensor all scores are looked at.
-constexpr uint64_t kSampleOneIn = 512, kMinSamples = 1 << 13, kMaxSamples = 1 << 20;
+constexpr uint64_t kSampleOneIn = 128, kMinSamples = 1 << 13, kMaxSamples = 1 << 20;
 constexpr uint64_t kSmallTensor = 1 << 16;
 
 /// Half-width of a bracket in standard deviations of a sampled rank. One tensor in some thousand misses, is
@@ -130,7 +130,9 @@ class FuseOperator::Fusion {
         size_(dtype_bits(info_.dtype) / 8),
         n_(info_.elements),
         tensor_scope_(options_.scope == Scope::kTensor),
-        row_length_(tensor_scope_ ? n_ : info_.shape.empty() ? 1 : info_.shape.back()),
+        row_length_(tensor_scope_         ? n_
+                    : info_.shape.empty() ? 1
+                                          : info_.shape.back()),
         is_signed_(options_.score == Score::kSigned),
         brackets_(!tensor_scope_ && !is_signed_ && row_length_ > 1 && row_length_ <= kLongRow) {}
 
@@ -159,7 +161,8 @@ class FuseOperator::Fusion {
     const Stretch stretch = fetch(operands, worker, begin, end);
     if (kept_operand_) {
       const Bytes kept = *kept_operand_ == 1 ? stretch.right : stretch.left;
-      convert_elements(info_.dtype, reinterpret_cast<const std::byte*>(kept), output_dtype_, out, end - begin);
+      convert_elements(info_.dtype, reinterpret_cast<const std::byte*>(kept), output_dtype_, out,
+                       end - begin);
       return *kept_operand_ == 1 ? end - begin : 0;
     }
     if (options_.gate == Gate::kSoft) return write_soft(worker, stretch, end, out);
@@ -187,7 +190,9 @@ class FuseOperator::Fusion {
     return {raw(operands[0]->fetch(worker, begin * size_, end * size_)),
             raw(operands[1]->fetch(worker, begin * size_, end * size_)), begin, size_};
   }
-  Stretch fetch(size_t worker, uint64_t begin, uint64_t end) const { return fetch(*operands_, worker, begin, end); }
+  Stretch fetch(size_t worker, uint64_t begin, uint64_t end) const {
+    return fetch(*operands_, worker, begin, end);
+  }
 
   bool right_is_p() const { return options_.divergence == Divergence::kRightLeft; }
   Bytes p(const Stretch& s, uint64_t element) const {
@@ -457,7 +462,6 @@ class FuseOperator::Fusion {
 
     cpu::Brackets<Real> brackets{};
     brackets.count = int(open.size());
-    std::sort(samples_.begin(), samples_.end());
     // Room for thrice what is expected, of which no worker meets much more than its part.
     const double share = 3 * std::min(1.0, 2.0 / double(pool_->workers()));
     double widest = 1;
@@ -479,7 +483,7 @@ class FuseOperator::Fusion {
   }
 
   /// Returns the share of the tensor outside of the bracket.
-  double place_bracket(const Target& target, cpu::Brackets<Real>& brackets, size_t j) const {
+  double place_bracket(const Target& target, cpu::Brackets<Real>& brackets, size_t j) {
     const Real infinity = std::numeric_limits<Real>::infinity();
     brackets.low[j] = -infinity;
     brackets.high[j] = infinity;
@@ -490,9 +494,19 @@ class FuseOperator::Fusion {
       return f * m + sign * (kBracketDeviations * std::sqrt(m * f * (1 - f)) + 1);
     };
     const double low = std::floor(sampled(target.rank[0], -1)), high = std::ceil(sampled(target.rank[1], +1));
-    if (low >= 0) brackets.low[j] = samples_[size_t(low)];
-    if (high < m) brackets.high[j] = samples_[size_t(high)];
+    if (low >= 0) brackets.low[j] = sampled_score(size_t(low));
+    if (high < m) brackets.high[j] = sampled_score(size_t(high));
     return 1 - (std::min(high, m) - std::max(low, 0.0)) / m;
+  }
+
+  /// The score at a rank of the sample. Asked for in ascending order; a lower rank gives a score near it,
+  /// which is enough for a bracket.
+  Real sampled_score(size_t rank) {
+    const auto from = samples_.begin() + std::ptrdiff_t(samples_ordered_),
+               wanted = samples_.begin() + std::ptrdiff_t(rank);
+    if (rank >= samples_ordered_) std::nth_element(from, wanted, samples_.end());
+    samples_ordered_ = std::max(samples_ordered_, rank + 1);
+    return *wanted;
   }
 
   static void give_room(Scratch::Worker& worker, cpu::Brackets<Real>& brackets) {
@@ -588,7 +602,9 @@ class FuseOperator::Fusion {
     stats.kl_max = *std::max_element(middle, sorted.end());
   }
 
-  cpu::ScoreOptions<Real> score_options() const { return {is_signed_, options_.population == Population::kChanged}; }
+  cpu::ScoreOptions<Real> score_options() const {
+    return {is_signed_, options_.population == Population::kChanged};
+  }
 
   uint64_t write_hard(const Stretch& stretch, uint64_t end, std::byte* out) const {
     uint64_t taken = 0;
@@ -666,7 +682,8 @@ class FuseOperator::Fusion {
   WorkerPool* pool_ = nullptr;
 
   std::vector<Real> samples_;
-  std::vector<Real> kl_;  // one a row; one in all under tensor scope, and for rows of one element
+  size_t samples_ordered_ = 0;  // leading samples that are not above any later one
+  std::vector<Real> kl_;        // one a row; one in all under tensor scope, and for rows of one element
   std::atomic<bool> non_finite_{false}, bits_differ_{false};
   std::atomic<uint64_t> changed_{0};
   std::atomic<double> max_score_{0};
@@ -701,8 +718,8 @@ void FuseOperator::prepare(const std::vector<TensorReader*>& operands, WorkerPoo
   double_->prepare(operands, pool, stats_);
 }
 
-uint64_t FuseOperator::apply(size_t worker, uint64_t begin, uint64_t end, const std::vector<TensorReader*>& operands,
-                             std::byte* out) {
+uint64_t FuseOperator::apply(size_t worker, uint64_t begin, uint64_t end,
+                             const std::vector<TensorReader*>& operands, std::byte* out) {
   return single_ ? single_->apply(worker, begin, end, operands, out)
                  : double_->apply(worker, begin, end, operands, out);
 }
