@@ -69,11 +69,14 @@ export interface NativeByteRange {
   end: number
 }
 
-/** One merge: its operands are models' tensors or the results of earlier steps. Operand 0 is Left, operand 1 Right. */
-export interface NativeStep {
+/** One merge: its operands are models' tensors or the results of earlier steps. */
+export type NativeStep = {
   operands: ({ model: number } | { step: number })[]
-  fusion: NativeFusionOptions
-}
+} & (
+  | { method: 'fuse'; fusion: NativeFusionOptions }
+  /** A method of docs/methods; a base model is operand 0. One number each, or one for each operand but the base. */
+  | { method: string; parameters: Record<string, number[]> }
+)
 
 export interface NativeMergePlan {
   /** Every input file; `bytes` is what the header was validated against. */

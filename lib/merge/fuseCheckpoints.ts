@@ -127,7 +127,7 @@ function nativePlan(
         output: i,
       })),
     ),
-    programs: [[{ operands: [{ model: 0 }, { model: 1 }], fusion: options.fusion }]],
+    programs: [[{ method: 'fuse', operands: [{ model: 0 }, { model: 1 }], fusion: options.fusion }]],
     threads: options.threads,
     instructionSet,
   }

@@ -113,7 +113,8 @@ Napi::Value compare_ranges(const Napi::CallbackInfo& info) {
 /// A tensor in memory: everything is there already.
 class MemoryReader final : public TensorReader {
  public:
-  MemoryReader(const std::byte* bytes, const std::atomic<bool>& cancelled) : bytes_(bytes), cancelled_(cancelled) {}
+  MemoryReader(const std::byte* bytes, const std::atomic<bool>& cancelled)
+      : bytes_(bytes), cancelled_(cancelled) {}
   const std::byte* fetch(size_t, uint64_t begin, uint64_t) override {
     if (cancelled_) throw Error("ERR_CANCELLED", "The operation was cancelled");
     return bytes_ + begin;
@@ -184,7 +185,8 @@ Napi::Value fuse_in_memory(const Napi::CallbackInfo& info) {
         kept += merge->apply(worker, begin, end, operands, out.data() + begin * output_size);
         std::lock_guard lock(progress_mutex);  // counted and sent in one order
         progress.bytes_done += (end - begin) * output_size;
-        if (on_progress) on_progress(job, [now = progress](Napi::Env env) { return write_progress(env, now); });
+        if (on_progress)
+          on_progress(job, [now = progress](Napi::Env env) { return write_progress(env, now); });
       });
       StepStats stats{merge->stats(), kept};
       if (elements == 0) stats.tensor.identical = true;
@@ -199,7 +201,8 @@ Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const M
   o.Set("name", tensor.name);
   Napi::Array steps = Napi::Array::New(env), hashes = Napi::Array::New(env);
   for (const StepStats& step : merged.steps)
-    steps.Set(steps.Length(), write_stats(env, tensor.name, tensor.dtype, tensor.shape, merged.elements, step));
+    steps.Set(steps.Length(),
+              write_stats(env, tensor.name, tensor.dtype, tensor.shape, merged.elements, step));
   for (const std::string& hash : merged.model_hashes) hashes.Set(hashes.Length(), hash);
   o.Set("steps", steps);
   o.Set("modelHashes", hashes);
@@ -219,7 +222,8 @@ Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
         };
       if (on_tensor)
         callbacks.on_tensor = [&](const MergePlan::Tensor& tensor, const MergedTensor& merged) {
-          on_tensor(job, [plan, &tensor, merged](Napi::Env env) { return write_merged(env, tensor, merged); });
+          on_tensor(job,
+                    [plan, &tensor, merged](Napi::Env env) { return write_merged(env, tensor, merged); });
         };
       const MergeTotals totals = merge_checkpoints(*plan, callbacks, job.cancelled());
       return [totals](Napi::Env env) {

@@ -96,14 +96,33 @@ Operand read_operand(const Napi::Value& value) {
   return {Operand::Kind::kStep, size_t(read_count(operand.Get("step"), "step"))};
 }
 
+MethodParameters read_parameters(const Napi::Value& value) {
+  const Napi::Object object = read_object(value, "parameters");
+  const Napi::Array names = object.GetPropertyNames();
+  MethodParameters parameters;
+  for (uint32_t i = 0; i < names.Length(); i++) {
+    const std::string name = read_string(names.Get(i), "a parameter's name");
+    const Napi::Array values = read_array(object.Get(name), name.c_str());
+    for (uint32_t j = 0; j < values.Length(); j++)
+      parameters[name].push_back(read_number(values.Get(j), name.c_str()));
+  }
+  return parameters;
+}
+
 std::vector<Step> read_program(const Napi::Value& value) {
   const Napi::Array steps = read_array(value, "a program");
   std::vector<Step> program;
   for (uint32_t i = 0; i < steps.Length(); i++) {
     const Napi::Object step = read_object(steps.Get(i), "a step");
-    program.push_back({{}, read_options(step.Get("fusion"))});
+    program.emplace_back();
+    program.back().method = read_string(step.Get("method"), "method");
+    if (program.back().method == "fuse")
+      program.back().fusion = read_options(step.Get("fusion"));
+    else
+      program.back().parameters = read_parameters(step.Get("parameters"));
     const Napi::Array operands = read_array(step.Get("operands"), "operands");
-    for (uint32_t j = 0; j < operands.Length(); j++) program.back().operands.push_back(read_operand(operands.Get(j)));
+    for (uint32_t j = 0; j < operands.Length(); j++)
+      program.back().operands.push_back(read_operand(operands.Get(j)));
   }
   return program;
 }

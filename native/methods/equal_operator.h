@@ -3,8 +3,8 @@
 
 namespace branchmerge {
 
-/// Integer and bool tensors have nothing to merge by: all operands must be equal, and the result is one of them.
-/// prepare() throws ERR_INTEGER_MISMATCH naming the tensor and the first element that differs.
+/// Integer and bool tensors have nothing to merge by: all operands must be equal, and the result is one of
+/// them. prepare() throws ERR_INTEGER_MISMATCH naming the tensor and the first element that differs.
 class EqualOperator final : public TensorOperator {
  public:
   explicit EqualOperator(const OperandInfo& info) : info_(info) {}

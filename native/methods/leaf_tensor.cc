@@ -8,7 +8,8 @@
 
 namespace branchmerge {
 
-LeafTensor::LeafTensor(const InputFiles& inputs, const ByteRange& range, std::function<void(uint64_t)> on_first_look)
+LeafTensor::LeafTensor(const InputFiles& inputs, const ByteRange& range,
+                       std::function<void(uint64_t)> on_first_look)
     : inputs_(inputs),
       range_(range),
       on_first_look_(std::move(on_first_look)),
@@ -45,9 +46,11 @@ void LeafTensor::hash_pieces(const std::byte* bytes, uint64_t begin, size_t firs
     if (hashed_[piece].exchange(true)) continue;
     const std::byte* here = bytes + (piece * kHashPieceBytes - begin);
     const uint64_t room = std::min<uint64_t>(kHashPieceBytes, size() - piece * kHashPieceBytes);
-    const bool paired = piece + 1 < last && size() >= (piece + 2) * kHashPieceBytes && !hashed_[piece + 1].exchange(true);
+    const bool paired =
+        piece + 1 < last && size() >= (piece + 2) * kHashPieceBytes && !hashed_[piece + 1].exchange(true);
     if (paired)
-      std::tie(hashes_[piece], hashes_[piece + 1]) = xxh64_pair(here, here + kHashPieceBytes, kHashPieceBytes);
+      std::tie(hashes_[piece], hashes_[piece + 1]) =
+          xxh64_pair(here, here + kHashPieceBytes, kHashPieceBytes);
     else
       hashes_[piece] = xxh64({here, room});
     on_first_look_(paired ? 2 * kHashPieceBytes : room);

@@ -17,8 +17,9 @@ class LeafTensor {
   /// on_first_look(bytes) is called once for every byte, from any thread.
   LeafTensor(const InputFiles& inputs, const ByteRange& range, std::function<void(uint64_t)> on_first_look);
 
-  /// The bytes come from read-ahead: range `index` of `group`. Otherwise they are read from the file each time: from the
-  /// page cache, which is cheaper than keeping a copy, or because the tensor is too large to keep.
+  /// The bytes come from read-ahead: range `index` of `group`. Otherwise they are read from the file each
+  /// time: from the page cache, which is cheaper than keeping a copy, or because the tensor is too large to
+  /// keep.
   void attach(ArrivingGroup& group, size_t index);
 
   uint64_t size() const { return range_.size(); }

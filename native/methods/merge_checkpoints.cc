@@ -61,12 +61,19 @@ std::vector<OutputLayout> lay_out(const MergePlan& plan) {
 }
 
 void check_program(const std::vector<Step>& program, const MergePlan::Tensor& tensor) {
-  for (size_t i = 0; i < program.size(); i++)
-    for (const Operand& operand : program[i].operands)
-      if (program[i].operands.size() != 2 ||
-          operand.index >= (operand.kind == Operand::Kind::kModel ? tensor.models.size() : i))
-        throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its program does not fit its models");
-  if (program.empty()) throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its program is empty");
+  if (program.empty())
+    throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its program is empty");
+  for (size_t i = 0; i < program.size(); i++) {
+    const Step& step = program[i];
+    if (step.operands.empty() || (step.method == "fuse" && step.operands.size() != 2))
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': a step has too few operands");
+    if (step.method != "fuse" && find_method(step.method) == nullptr)
+      throw Error("ERR_INVALID_ARGUMENT", "There is no method '" + step.method + "'");
+    for (const Operand& operand : step.operands)
+      if (operand.index >= (operand.kind == Operand::Kind::kModel ? tensor.models.size() : i))
+        throw Error("ERR_INVALID_ARGUMENT",
+                    "Tensor '" + tensor.name + "': its program does not fit its models");
+  }
 }
 
 void check_plan(const MergePlan& plan) {
@@ -110,10 +117,12 @@ class Progress {
   std::chrono::steady_clock::time_point reported_{};
 };
 
-/// The result of a step as an operand of a later one: computed a stretch at a time, each time it is asked for.
+/// The result of a step as an operand of a later one: computed a stretch at a time, each time it is asked
+/// for.
 class StepReader final : public TensorReader {
  public:
-  StepReader(TensorOperator& step, const std::vector<TensorReader*>& operands, uint64_t element_bytes, size_t workers)
+  StepReader(TensorOperator& step, const std::vector<TensorReader*>& operands, uint64_t element_bytes,
+             size_t workers)
       : step_(step), operands_(operands), element_bytes_(element_bytes), buffers_(workers) {}
   const std::byte* fetch(size_t worker, uint64_t begin, uint64_t end) override {
     std::vector<std::byte>& buffer = buffers_[worker];
@@ -137,7 +146,9 @@ class TensorSink {
 
   /// Pieces end where (byte + phase()) is a multiple of kOutputPiece, and at the tensor's end.
   uint64_t phase() const { return begin_ % kWriteBlock; }
-  std::byte* open(uint64_t begin, uint64_t end) { return writer_.open(output_, begin_ + begin, begin_ + end); }
+  std::byte* open(uint64_t begin, uint64_t end) {
+    return writer_.open(output_, begin_ + begin, begin_ + end);
+  }
   void close(uint64_t begin, uint64_t end) {
     writer_.close(output_, begin_ + begin, begin_ + end);
     progress_.add(end - begin);
@@ -164,8 +175,7 @@ class Merge {
     }
     for (size_t i = 0; i < program.size(); i++) {
       const bool last = i + 1 == program.size();
-      add_step(std::make_unique<FuseOperator>(info_, last ? tensor.output_dtype : tensor.dtype, program[i].fusion,
-                                              *plan.instruction_set, scratch[i]));
+      add_step(make_operator(plan, program[i], last ? tensor.output_dtype : tensor.dtype, scratch[i]));
       for (const Operand& operand : program[i].operands)
         operand.kind == Operand::Kind::kModel ? add_leaf(leaves[operand.index], cancelled)
                                               : add_result(*steps_[operand.index]);
@@ -174,7 +184,8 @@ class Merge {
 
   void run(TensorSink& sink) {
     for (const std::unique_ptr<StepState>& step : steps_) step->merge->prepare(step->operands, pool_);
-    const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size, phase = sink.phase();
+    const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size,
+                   phase = sink.phase();
     StepState& last = *steps_.back();
     pool_.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
       const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
@@ -198,6 +209,13 @@ class Merge {
     std::atomic<uint64_t> kept{0};
   };
 
+  std::unique_ptr<TensorOperator> make_operator(const MergePlan& plan, const Step& step, DType output_dtype,
+                                                FusionScratch& scratch) const {
+    if (step.method == "fuse")
+      return std::make_unique<FuseOperator>(info_, output_dtype, step.fusion, *plan.instruction_set, scratch);
+    return find_method(step.method)(info_, output_dtype, step.operands.size(), step.parameters);
+  }
+
   void add_step(std::unique_ptr<TensorOperator> merge) {
     steps_.push_back(std::make_unique<StepState>());
     steps_.back()->merge = std::move(merge);
@@ -210,7 +228,8 @@ class Merge {
     add_reader(std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled));
   }
   void add_result(StepState& step) {
-    add_reader(std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(info_.dtype) / 8, pool_.workers()));
+    add_reader(std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(info_.dtype) / 8,
+                                            pool_.workers()));
   }
 
   const MergePlan::Tensor& tensor_;
@@ -232,7 +251,7 @@ void write_header(OutputWriter& writer, size_t output, const std::string& header
 }  // namespace
 
 MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callbacks,
-                            const std::atomic<bool>& cancelled) {
+                              const std::atomic<bool>& cancelled) {
   const auto started = std::chrono::steady_clock::now();
   check_plan(plan);
   const std::vector<OutputLayout> layouts = lay_out(plan);

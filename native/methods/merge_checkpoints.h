@@ -9,6 +9,7 @@
 #include "checkpoint/input_files.h"
 #include "fusion/cpu/kernels.h"
 #include "fusion/options.h"
+#include "methods/method.h"
 #include "tensor/tensor_operator.h"
 
 namespace branchmerge {
@@ -21,8 +22,10 @@ struct Operand {
 
 /// One merge. The last step of a program gives the result.
 struct Step {
+  std::string method;  // "fuse", or a name that find_method knows
   std::vector<Operand> operands;
-  FusionOptions fusion;
+  FusionOptions fusion;         // of "fuse"
+  MethodParameters parameters;  // of the others
 };
 
 struct MergePlan {
@@ -69,14 +72,14 @@ struct MergedTensor {
 };
 
 struct MergeCallbacks {
-  std::function<void(const MergeProgress&)> on_progress;                        // from any thread
+  std::function<void(const MergeProgress&)> on_progress;                         // from any thread
   std::function<void(const MergePlan::Tensor&, const MergedTensor&)> on_tensor;  // in plan order
 };
 
-/// Merges tensor by tensor, all steps of the program in one pass over the files: reading ahead, computing and writing
-/// overlap, and memory holds about the models' tensors of the largest name plus what is read ahead. The output files are
-/// complete and synced when this returns; on an Error they are left for the caller to remove. `cancelled` makes it throw
-/// ERR_CANCELLED soon.
+/// Merges tensor by tensor, all steps of the program in one pass over the files: reading ahead, computing and
+/// writing overlap, and memory holds about the models' tensors of the largest name plus what is read ahead.
+/// The output files are complete and synced when this returns; on an Error they are left for the caller to
+/// remove. `cancelled` makes it throw ERR_CANCELLED soon.
 MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callbacks,
                               const std::atomic<bool>& cancelled);
 
