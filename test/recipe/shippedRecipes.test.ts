@@ -1,7 +1,8 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { presets } from '../../lib/merge/presets.js'
-import { readRecipe } from '../../lib/recipe/recipe.js'
+import { methods } from '../../lib/recipe/methods.js'
+import { parseRecipe, readRecipe } from '../../lib/recipe/recipe.js'
 import type { RecipeNode } from '../../lib/recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../../lib/recipe/resolveRecipe.js'
 
@@ -37,4 +38,25 @@ test.each(shipped)('%s needs the paths of its models', async (file) => {
   const document = await readRecipe(`recipes/${file}`)
   const refusal = () => resolveRecipe(document, { models: { math: '/models/math' } })
   expect(refusal).toThrow(/problems:\n {2}recipes\/.*:\d+:3: Expected the path of the model "science"/)
+})
+
+test('the example of docs/recipes.md is a recipe, and its refusal reads as shown there', () => {
+  const page = readFileSync('docs/recipes.md', 'utf8')
+  const [, example] = /```yaml\n(models:.*?)```/s.exec(page) as unknown as [string, string]
+  const recipe = example.replace('"5f0c…"', `"${'0'.repeat(64)}"`)
+  expect(shape(resolveRecipe(parseRecipe(recipe, 'recipe.yaml'), { models: { coding: 'c' } }).root)).toBe(
+    '((math & science) & coding)',
+  )
+  const wrong = recipe.replace('& coding', '& codng').replace('lambda: 1.2', 'lambda: -1')
+  const [, refusal] = /```\n(recipe\.yaml has 2 problems.*?)\n```/s.exec(page) as unknown as [string, string]
+  expect(() => resolveRecipe(parseRecipe(wrong, 'recipe.yaml'), { models: { coding: 'c' } })).toThrow(refusal)
+})
+
+test('the table of methods in docs/recipes.md has every method and every option', () => {
+  const page = readFileSync('docs/recipes.md', 'utf8')
+  for (const [method, { parameters }] of Object.entries(methods)) {
+    const row = page.split('\n').find((line) => line.startsWith('|') && line.split('|')[1]?.includes(`\`${method}\``))
+    const names = method === 'della_linear' ? ['normalize'] : Object.keys(parameters)
+    for (const name of names) expect(row, `${name} of ${method}`).toContain(`\`${name}\``)
+  }
 })
