@@ -1,8 +1,9 @@
 import { dirname, isAbsolute, join } from 'node:path'
 import { type FloatDtype, floatDtypeFromName } from '../checkpoint/dtypes.js'
-import { checkOptionNames, checkPath, nearestName } from '../validate.js'
+import { checkOptionNames, checkPath, invalidArgument, nearestName } from '../validate.js'
 import { missingParameter } from './bindTensors.js'
-import { checkStructure } from './checkStructure.js'
+import { checkOptions } from './checkOptions.js'
+import { checkStructure, type SoundRecipe } from './checkStructure.js'
 import {
   type CallExpression,
   type Expression,
@@ -13,7 +14,7 @@ import {
   printExpression,
   tryParseExpression,
 } from './expression.js'
-import { methodFromName, methodSpellings, methods, parameterOf } from './methods.js'
+import { methodFromName, methodSpellings, methods } from './methods.js'
 import { defaultParameters, withSettings } from './parameters.js'
 import { type Path, Problems } from './problems.js'
 import {
@@ -27,7 +28,6 @@ import {
   recipeObject,
 } from './recipe.js'
 import type { MergeNode, ModelNode, RecipeNode, ResolvedModel, ResolvedRecipe, ResolvedRule } from './resolvedRecipe.js'
-import { settingProblem } from './setting.js'
 
 export interface ResolveOptions {
   /** Paths of models by name, over those of the recipe; relative to the working directory. */
@@ -48,41 +48,18 @@ export function resolveRecipe(recipe: Recipe | RecipeDocument, options: ResolveO
   const given = checkModels(options.models)
   const document = recipe instanceof RecipeDocument ? recipe : recipeObject(recipe)
   const problems = new Problems(document.file ?? 'The recipe', document.locate)
-  const broken = checkStructure(document.value, problems)
-  if (typeof document.value !== 'object' || Array.isArray(document.value)) problems.throwIfAny()
-  const sound = withoutBroken(document.value as Recipe, broken)
-  const resolved = new Resolution(sound, document, given, problems, broken).resolve()
+  const structure = checkStructure(document.value, problems)
+  const resolved =
+    structure.sound && new Resolution(structure.sound, structure.broken, document, given, problems).resolve()
   problems.throwIfAny()
   return resolved as ResolvedRecipe
 }
 
 function checkModels(models: unknown = {}): Map<string, string> {
-  checkOptionNames(models, Object.keys(models as object))
-  return new Map(Object.entries(models).map(([name, path]) => [name, checkPath(path, `models.${name}`)]))
-}
-
-/**
- * What the schema found right, so that the rest of the checks can go on: an entry that is wrong is gone from its list or
- * map, leaving a hole in a list; any other value that is wrong is gone whole.
- */
-function withoutBroken(recipe: Recipe, broken: readonly Path[]): SoundRecipe {
-  const sound: Record<string, unknown> = { ...recipe }
-  for (const [key, entry] of broken) {
-    if (key === undefined) continue
-    const value = sound[key]
-    if (Array.isArray(value) && entry !== undefined) {
-      sound[key] = value.with(entry as number, undefined)
-    } else if ((key === 'models' || key === 'options') && entry !== undefined) {
-      const { [entry]: _, ...others } = value as Record<string, unknown>
-      sound[key] = others
-    } else delete sound[key]
+  if (typeof models !== 'object' || models === null || Array.isArray(models)) {
+    throw invalidArgument('paths by name', 'models', models)
   }
-  return sound as SoundRecipe
-}
-
-type SoundRecipe = Omit<Recipe, 'steps' | 'rules'> & {
-  steps?: (RecipeStep | undefined)[]
-  rules?: (RecipeRule | undefined)[]
+  return new Map(Object.entries(models).map(([name, path]) => [name, checkPath(path, `models.${name}`)]))
 }
 
 /** A text that holds an expression, and where it stands. */
@@ -97,17 +74,17 @@ class Resolution {
   private readonly models = new Map<string, ModelNode>()
   private readonly merges: MergeNode[] = []
   private readonly ids = new Set<string>()
-  /** Set when a part could not be understood: what is missing then is not the recipe's fault. */
+  /** Set when a merge could not be understood: what seems to be without use may be used there. */
   private incomplete: boolean
 
   constructor(
     private readonly recipe: SoundRecipe,
+    private readonly broken: ReadonlySet<string>,
     private readonly document: RecipeDocument,
     private readonly given: ReadonlyMap<string, string>,
     private readonly problems: Problems,
-    broken: readonly Path[],
   ) {
-    this.incomplete = broken.some(([key]) => key === undefined || ['models', 'expression', 'steps'].includes(`${key}`))
+    this.incomplete = ['', 'models', 'expression', 'steps'].some((key) => broken.has(key))
     this.declared = new Map(
       Object.entries(recipe.models ?? {}).map(([name, model]) => [
         name,
@@ -142,6 +119,11 @@ class Resolution {
       embeddings,
       expect: { ...expected, ...(expectedDtype ? { dtype: floatDtype(expectedDtype) as FloatDtype } : {}) },
     }
+  }
+
+  /** Names that look unknown may be of models or steps that are wrong. */
+  private get namesAreMissing(): boolean {
+    return this.broken.has('models') || this.broken.has('steps')
   }
 
   private checkModelNames(): void {
@@ -200,7 +182,8 @@ class Resolution {
       node = this.resolveMethodStep(step, path, build)
     }
     if (node === undefined) this.incomplete = true
-    this.checkOptions(step.options, [...path, 'options'], this.merges.slice(before))
+    const merges = this.merges.slice(before)
+    this.checkOptions(step.options, [...path, 'options'], merges, { complete: node !== undefined })
     return node
   }
 
@@ -275,7 +258,7 @@ class Resolution {
   private unknownName(name: string, source: ExpressionText, at: number): void {
     const isLater = this.recipe.steps?.some((step) => step?.name === name)
     if (isLater) this.fault(source, `Expected an earlier step: "${name}" comes later or is this one`, at)
-    if (isLater || this.incomplete) return
+    if (isLater || this.namesAreMissing) return
     const near = nearestName(name, [...this.steps.keys(), ...this.declared.keys(), ...this.given.keys()])
     const advice = near ? `did you mean ${near}?` : `add it to models or pass it (--model ${name}=DIR)`
     this.fault(source, `Unknown model "${name}": ${advice}`, at)
@@ -300,15 +283,13 @@ class Resolution {
         `Expected the first layer before the last but received [${layers.join(', ')}]`,
       )
     }
-    if (step !== undefined && !this.steps.has(step)) {
-      const near = nearestName(step, [...this.steps.keys()])
-      if (!this.incomplete) {
-        this.problems.add([...path, 'step'], `Unknown step "${step}"${near ? `: did you mean ${near}?` : ''}`)
-      }
-    }
-    const nodes = this.merges.filter((node) => step === undefined || node.step === step)
-    if (step === undefined || this.steps.has(step))
+    if (step === undefined || this.steps.has(step)) {
+      const nodes = this.merges.filter((node) => step === undefined || node.step === step)
       this.checkOptions(options, [...path, 'options'], nodes, { partial: true })
+    } else if (!this.namesAreMissing) {
+      const near = nearestName(step, [...this.steps.keys()])
+      this.problems.add([...path, 'step'], `Unknown step "${step}"${near ? `: did you mean ${near}?` : ''}`)
+    }
     return {
       where: this.document.locate(path).text,
       match: typeof match === 'string' ? [match] : match,
@@ -318,56 +299,24 @@ class Resolution {
     }
   }
 
-  /** Options must be of a merge in their scope, of one meaning, and right for each. `partial`: null in lists is allowed. */
   private checkOptions(
     options: RecipeOptions | undefined,
     path: Path,
     nodes: readonly MergeNode[],
-    { partial = false } = {},
+    { partial = false, complete = !this.incomplete } = {},
   ): void {
-    for (const [name, setting] of Object.entries(options ?? {})) {
-      const at = [...path, name]
-      const users = nodes.filter(({ method }) => parameterOf(method, name))
-      if (users.length === 0) {
-        if (!this.incomplete) this.unknownOption(name, at, nodes)
-        continue
-      }
-      const meanings = new Map(users.map(({ method }) => [parameterOf(method, name)?.meaning, method]))
-      if (meanings.size > 1) {
-        const owners = [...meanings.values()].join(' and ')
-        const text = `Expected ${name} inside a step or a call: it is another thing for ${owners}`
-        this.problems.add(at, text, { key: true })
-        continue
-      }
-      if (!partial && Array.isArray(setting) && setting.includes(null)) {
-        this.problems.add(at, `Expected a number for each input for ${name}: null is for rules`)
-        continue
-      }
-      for (const { method, inputs } of users) {
-        const parameter = parameterOf(method, name)
-        const problem = parameter && settingProblem(name, parameter, setting, inputs.length)
-        if (problem) this.problems.add(at, problem)
-      }
-    }
-  }
-
-  private unknownOption(name: string, at: Path, nodes: readonly MergeNode[]): void {
-    const used = [...new Set(nodes.map(({ method }) => method))]
-    const known = [...new Set(used.flatMap((method) => Object.keys(methods[method].parameters)))]
-    const near = nearestName(name, known)
-    const advice = near ? `did you mean ${near}?` : `${used.join(' and ')} has ${known.join(', ')}`
-    this.problems.add(at, `Unknown option ${JSON.stringify(name)}: ${advice}`, { key: true })
+    checkOptions({ options: options ?? {}, path, nodes, complete, partial }, this.problems)
   }
 
   /** Parameters that must be given, and values that do not fit together; where rules can change them, bindTensors looks. */
   private checkParameters(rules: readonly ResolvedRule[]): void {
-    if (this.problems.count > 0) return
+    if (this.broken.size > 0) return // what is missing may be there, but wrong
     for (const node of this.merges) {
       const missing = missingParameter(node, node.parameters)
       const own = rules.filter(({ step }) => step === undefined || step === node.step)
       if (missing && !own.some(({ options }) => Object.hasOwn(options, missing))) {
         this.problems.add(this.pathOf(node), `Expected ${missing} for ${node.method}, in ${node.id}`)
-      } else if (own.length === 0) {
+      } else if (own.length === 0 && this.problems.count === 0) {
         const conflict = methods[node.method].conflict?.(node.parameters)
         if (conflict) this.problems.add(this.pathOf(node), `${conflict}, in ${node.id}`)
       }

@@ -420,7 +420,25 @@ output: {tokenizer: maths, dtype: 5}
     for (const line of lines) expect(line).toContain(problem)
   })
 
+  test('a wrong name in one step does not hide those in the next, nor what is missing', () => {
+    const steps = [
+      { name: 'x', expression: 'math & scince' },
+      { name: 'y', expression: 'x & codng' },
+      { expression: 'slerp(math, science)', options: { lambda: 1 } },
+    ]
+    const lines = problemsOf(() => resolveRecipe({ models, steps, rules: [{ match: '*', step: 'end', options: {} }] }))
+    expect(lines.filter((line) => !line.startsWith(' '))).toEqual([
+      'steps[0].expression: Unknown model "scince": did you mean science?',
+      'steps[1].expression: Unknown model "codng": did you mean coding?',
+      'steps[2].options.lambda: Unknown option "lambda": slerp has t',
+      'rules[0].step: Unknown step "end"',
+      'steps[2]: Expected t for slerp, in slerp(math, science)',
+    ])
+  })
+
   test('models that are passed but not used, and wrong options', () => {
+    const nothing = null as unknown as Record<string, string>
+    expect(() => resolveRecipe({}, { models: nothing })).toThrow('Expected paths by name for models but received null')
     const recipe = { models, expression: 'math & science & coding' }
     const passed = () => resolveRecipe(recipe, { models: { maths: 'x' } })
     expect(problemsOf(passed)).toEqual([
