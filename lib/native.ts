@@ -82,7 +82,12 @@ export interface NativeMergePlan {
   /** Every input file; `bytes` is what the header was validated against. */
   inputs: { path: string; bytes: number }[]
   /** Every file to write (temporary names), each with its `__metadata__`. */
-  outputs: { path: string; metadata: [key: string, value: string][] }[]
+  outputs: {
+    path: string
+    metadata: [key: string, value: string][]
+    /** Bytes from the start that an earlier run left on the disk ({@link NativeWritten}); 0: the file must not exist. */
+    written: number
+  }[]
   /** Steps in order; the last one of a program gives the result. */
   programs: NativeStep[][]
   /** In writing order: grouped by output, and contiguous in it in this order. */
@@ -95,10 +100,25 @@ export interface NativeMergePlan {
     models: NativeByteRange[]
     program: number
     output: number
+    /** Lies wholly within what an earlier run wrote: neither read nor computed. */
+    done: boolean
   }[]
+  /** Results of earlier steps keep float32 instead of being rounded to the tensor's dtype. */
+  floatIntermediates: boolean
+  /** Bytes for tensors in memory. Tensors that need more are read again in every pass, with the same result. */
+  memory: number
   threads: number
   /** 'scalar' | 'avx2' | 'avx512'; undefined: the best this CPU runs. */
   instructionSet: string | undefined
+}
+
+/**
+ * The first bytes of an output are on the disk, whatever happens next. Comes about every second, after onTensor of the
+ * tensors within.
+ */
+export interface NativeWritten {
+  output: number
+  bytes: number
 }
 
 /** What a merged tensor tells: of each step of its program, and of each model. */
@@ -170,6 +190,7 @@ export interface Native {
     plan: NativeMergePlan,
     onProgress: ((progress: NativeProgress) => void) | undefined,
     onTensor: ((merged: NativeMergedTensor) => void) | undefined,
+    onWritten: ((written: NativeWritten) => void) | undefined,
   ): NativeJob<NativeMergeTotals>
 }
 

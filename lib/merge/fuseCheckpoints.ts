@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { indexFileName } from '../checkpoint/openCheckpoint.js'
 import { type NativeMergedTensor, type NativeMergePlan, type NativeMergeTotals, type NativeTensorStats, native } from '../native.js'
@@ -96,6 +97,7 @@ async function runFusion(
       nativePlan(plan, options, instructionSet, output),
       guard(options.onProgress),
       onTensor,
+      undefined,
     )
   }, options.signal)
   return { totals, merged }
@@ -112,7 +114,7 @@ function nativePlan(
   const metadata = fileMetadata(options)
   return {
     inputs,
-    outputs: plan.files.map(({ name }) => ({ path: output.temporaryPath(name), metadata })),
+    outputs: plan.files.map(({ name }) => ({ path: output.temporaryPath(name), metadata, written: 0 })),
     tensors: plan.files.flatMap((file, i) =>
       file.tensors.map(({ name, dtype, outputDtype, shape, left, right }) => ({
         name,
@@ -125,9 +127,12 @@ function nativePlan(
         ],
         program: 0,
         output: i,
+        done: false,
       })),
     ),
     programs: [[{ method: 'fuse', operands: [{ model: 0 }, { model: 1 }], fusion: options.fusion }]],
+    floatIntermediates: false,
+    memory: Math.floor(totalmem() / 4),
     threads: options.threads,
     instructionSet,
   }

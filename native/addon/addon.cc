@@ -209,13 +209,22 @@ Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const M
   return o;
 }
 
-// mergeCheckpoints(plan, onProgress, onTensor)
+// mergeCheckpoints(plan, onProgress, onTensor, onWritten)
 Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
   return with_js_errors(info.Env(), [&] {
     auto plan = std::make_shared<const MergePlan>(read_plan(info[0]));
-    const Callback on_progress(info[1]), on_tensor(info[2]);
+    const Callback on_progress(info[1]), on_tensor(info[2]), on_written(info[3]);
     return Job::start(info.Env(), {}, [=](Job& job) -> Job::Result {
       MergeCallbacks callbacks;
+      if (on_written)
+        callbacks.on_written = [&](size_t output, uint64_t bytes) {
+          on_written(job, [output, bytes](Napi::Env env) {
+            Napi::Object o = Napi::Object::New(env);
+            o.Set("output", double(output));
+            o.Set("bytes", double(bytes));
+            return o;
+          });
+        };
       if (on_progress)
         callbacks.on_progress = [&](const MergeProgress& progress) {
           on_progress(job, [progress](Napi::Env env) { return write_progress(env, progress); });

@@ -84,7 +84,8 @@ MergePlan::Tensor read_plan_tensor(const Napi::Value& value) {
                          read_shape(tensor.Get("shape")),
                          {},
                          size_t(read_count(tensor.Get("program"), "program")),
-                         size_t(read_count(tensor.Get("output"), "output"))};
+                         size_t(read_count(tensor.Get("output"), "output")),
+                         tensor.Get("done").ToBoolean().Value()};
   const Napi::Array models = read_array(tensor.Get("models"), "models");
   for (uint32_t i = 0; i < models.Length(); i++) read.models.push_back(read_range(models.Get(i)));
   return read;
@@ -201,12 +202,15 @@ MergePlan read_plan(const Napi::Value& value) {
   const Napi::Array outputs = read_array(o.Get("outputs"), "outputs");
   for (uint32_t i = 0; i < outputs.Length(); i++) {
     const Napi::Object output = read_object(outputs.Get(i), "an output");
-    plan.outputs.push_back({read_string(output.Get("path"), "path"), read_metadata(output.Get("metadata"))});
+    plan.outputs.push_back({read_string(output.Get("path"), "path"), read_metadata(output.Get("metadata")),
+                            read_count(output.Get("written"), "written")});
   }
   const Napi::Array tensors = read_array(o.Get("tensors"), "tensors");
   for (uint32_t i = 0; i < tensors.Length(); i++) plan.tensors.push_back(read_plan_tensor(tensors.Get(i)));
   const Napi::Array programs = read_array(o.Get("programs"), "programs");
   for (uint32_t i = 0; i < programs.Length(); i++) plan.programs.push_back(read_program(programs.Get(i)));
+  plan.float_intermediates = o.Get("floatIntermediates").ToBoolean().Value();
+  plan.memory = read_count(o.Get("memory"), "memory");
   plan.threads = size_t(read_count(o.Get("threads"), "threads"));
   if (plan.threads < 1 || plan.threads > 1024) refuse("Expected 1 to 1024 threads");
   plan.instruction_set = &read_instruction_set(o.Get("instructionSet"));

@@ -74,6 +74,17 @@ File File::open_for_reading(const std::string& path) {
   return file;
 }
 
+File File::open_for_writing(const std::string& path) {
+  const int descriptor = without_interruption(
+      [&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW); });
+  if (descriptor < 0) fail_writing(path, errno);
+  File file(descriptor, path);
+  if (!S_ISREG(status_of(descriptor, path).st_mode)) fail_writing(path, EINVAL);
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0) fail_writing(path, errno);
+  return file;
+}
+
 File File::create(const std::string& path) {
   const int descriptor = without_interruption(
       [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });

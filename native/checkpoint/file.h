@@ -19,6 +19,8 @@ class File {
   /// Opens a regular file for reading: ERR_CHECKPOINT_NOT_FOUND when there is none, ERR_FILE_READ otherwise
   /// (a directory, a device, a pipe, no permission).
   static File open_for_reading(const std::string& path);
+  /// Opens an existing regular file for writing: ERR_OUTPUT_WRITE.
+  static File open_for_writing(const std::string& path);
   /// Creates (never overwrites) a file for writing: ERR_OUTPUT_WRITE or ERR_DISK_FULL.
   static File create(const std::string& path);
 

@@ -35,7 +35,13 @@ void throw_file_changed(const std::string& path) {
 
 InputFiles::InputFiles(const std::vector<Input>& inputs) {
   for (const Input& input : inputs) {
-    Opened opened{File::open_for_reading(input.path), input.bytes, false, false, 0, 0};
+    Opened opened{File::open_for_reading(input.path),
+                  File::open_for_reading(input.path),
+                  input.bytes,
+                  false,
+                  false,
+                  0,
+                  0};
     struct stat status;
     if (fstat(opened.file.descriptor(), &status) != 0 || uint64_t(status.st_size) != input.bytes)
       throw_file_changed(input.path);

@@ -28,6 +28,8 @@ class InputFiles {
   explicit InputFiles(const std::vector<Input>& inputs);
 
   const File& file(size_t input) const { return inputs_[input].file; }
+  /// The same file without direct I/O: any position and size, through the page cache.
+  const File& buffered(size_t input) const { return inputs_[input].buffered; }
   uint64_t bytes(size_t input) const { return inputs_[input].bytes; }
   bool cached(size_t input) const { return inputs_[input].cached; }
   bool direct(size_t input) const { return inputs_[input].direct; }
@@ -39,7 +41,7 @@ class InputFiles {
 
  private:
   struct Opened {
-    File file;
+    File file, buffered;
     uint64_t bytes;
     bool cached, direct;
     int64_t modified_seconds, modified_nanoseconds;

@@ -22,6 +22,11 @@ uint64_t round_up(uint64_t bytes) {
   return (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
 }
 
+uint64_t blocks_of(uint64_t bytes) { return (bytes + kWriteBlock - 1) / kWriteBlock; }
+
+/// How much work a sudden end may cost, against how often the disk is made to write everything down.
+constexpr std::chrono::seconds kSyncEvery{1};
+
 [[noreturn]] void throw_write_error(const std::string& path, int error) {
   const bool full = error == ENOSPC || error == EDQUOT;
   throw Error(full ? "ERR_DISK_FULL" : "ERR_OUTPUT_WRITE",
@@ -31,10 +36,13 @@ uint64_t round_up(uint64_t bytes) {
 
 }  // namespace
 
-OutputWriter::OutputWriter(std::vector<Output> outputs, size_t buffers)
-    : outputs_(std::move(outputs)), memory_(buffers * kWriteBlock), queue_(make_io_queue(kWritesInFlight)) {
+OutputWriter::OutputWriter(std::vector<Output> outputs, size_t buffers, OnWritten on_written)
+    : outputs_(std::move(outputs)),
+      on_written_(std::move(on_written)),
+      memory_(buffers * kWriteBlock),
+      queue_(make_io_queue(kWritesInFlight)) {
   for (size_t i = 0; i < buffers; i++) free_.push_back(memory_.data() + i * kWriteBlock);
-  for (const Output& output : outputs_) blocks_left_ += (output.bytes + kWriteBlock - 1) / kWriteBlock;
+  for (const Output& output : outputs_) blocks_left_ += blocks_of(output.bytes) - blocks_of(output.written);
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -158,7 +166,8 @@ void OutputWriter::end_write(const IoQueue::Completion& completion) {
     output.file.write_all({buffer + done, bytes - done}, at + done);
   }
   bytes_written_ += bytes;
-  if (--output.blocks_left == 0) close_output(id.first);
+  output.blocks_left--;
+  note_written(id.first, output, id.second);
 
   std::lock_guard lock(mutex_);
   blocks_.erase(id);
@@ -171,13 +180,33 @@ OutputWriter::OpenOutput& OutputWriter::opened(size_t index) {
   const auto found = open_.find(index);
   if (found != open_.end()) return found->second;
   const Output& wanted = outputs_[index];
-  OpenOutput output{File::create(wanted.path), false, (wanted.bytes + kWriteBlock - 1) / kWriteBlock};
+  OpenOutput output{wanted.written > 0 ? File::open_for_writing(wanted.path) : File::create(wanted.path)};
+  output.prefix = blocks_of(wanted.written);
+  output.blocks_left = blocks_of(wanted.bytes) - output.prefix;
   // All of the space at once: a full disk shows before hours of work, and the blocks lie together.
   if (fallocate(output.file.descriptor(), 0, 0, off_t(round_up(wanted.bytes))) != 0 && errno != EOPNOTSUPP)
     throw_write_error(wanted.path, errno);
   output.direct = output.file.use_direct_io();
   direct_ = output.direct;
   return open_.emplace(index, std::move(output)).first->second;
+}
+
+/// Syncs now and then, so that a run that is cut off can be taken up again, and tells how far the file is
+/// safe.
+void OutputWriter::note_written(size_t index, OpenOutput& output, uint64_t block) {
+  output.beyond.insert(block);
+  while (output.beyond.erase(output.prefix) > 0) output.prefix++;
+  const bool complete = output.blocks_left == 0;
+  const auto now = std::chrono::steady_clock::now();
+  if (!complete && (!on_written_ || now - output.synced < kSyncEvery)) return;
+  const uint64_t prefix = std::min(outputs_[index].bytes, output.prefix * kWriteBlock);
+  if (complete) {
+    close_output(index);
+  } else {
+    output.file.sync();
+    output.synced = now;
+  }
+  if (on_written_) on_written_(index, prefix);
 }
 
 void OutputWriter::close_output(size_t index) {

@@ -1,13 +1,16 @@
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -29,15 +32,21 @@ inline constexpr uint64_t kWriteBlock = 1 << 20;
 class OutputWriter {
  public:
   struct Output {
-    std::string path;  // must not exist
+    std::string path;  // must not exist, unless `written` says that an earlier run began it
     uint64_t bytes;
+    uint64_t written = 0;  // from the start, whole blocks or all of it: there already, and not written again
   };
+  /// Tells, from the writer's thread, that the first `bytes` of an output are on the disk, whatever happens
+  /// next.
+  using OnWritten = std::function<void(size_t output, uint64_t bytes)>;
 
   /// `buffers`: blocks held at a time; at least two more than there are producers.
-  OutputWriter(std::vector<Output> outputs, size_t buffers);
+  OutputWriter(std::vector<Output> outputs, size_t buffers, OnWritten on_written = {});
   /// Gives up what is not written; the files stay for the caller to remove.
   ~OutputWriter();
 
+  /// Whether an earlier run wrote these bytes: then there is nothing to open.
+  bool written(size_t output, uint64_t end) const { return end <= outputs_[output].written; }
   /// Room for bytes [begin, end) of a file, within one block; waits for a free buffer. Thread-safe. Throws
   /// the writer's failure.
   std::byte* open(size_t output, uint64_t begin, uint64_t end);
@@ -62,6 +71,9 @@ class OutputWriter {
     File file;
     bool direct = false;
     uint64_t blocks_left = 0;
+    uint64_t prefix = 0;             // blocks from the start without a gap
+    std::set<uint64_t> beyond = {};  // written beyond a gap
+    std::chrono::steady_clock::time_point synced = {};
   };
 
   void serve();
@@ -70,10 +82,12 @@ class OutputWriter {
   void end_write(const IoQueue::Completion& completion);
   OpenOutput& opened(size_t index);
   void close_output(size_t index);
+  void note_written(size_t index, OpenOutput& output, uint64_t block);
   uint64_t block_bytes(const BlockId& id) const;
   void fail(std::exception_ptr failure);
 
   const std::vector<Output> outputs_;
+  const OnWritten on_written_;
   PageBuffer memory_;
   std::unique_ptr<IoQueue> queue_;
 

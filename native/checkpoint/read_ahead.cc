@@ -38,16 +38,20 @@ const std::byte* ArrivingGroup::wait_for(size_t index, uint64_t end) {
   return part.memory + part.lead;
 }
 
-ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups)
+uint64_t ReadAhead::room(const Group& group) {
+  uint64_t bytes = 0;
+  for (const ByteRange& range : group) bytes += plan_part(range).read_bytes;
+  return bytes;
+}
+
+ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory)
     : inputs_(inputs), groups_(std::move(groups)), queue_(make_io_queue(kReadsInFlight)) {
-  uint64_t largest = 0, all = 0;
+  uint64_t largest = kDirectAlignment, all = kDirectAlignment;
   for (const Group& group : groups_) {
-    uint64_t need = 0;
-    for (const ByteRange& range : group) need += plan_part(range).read_bytes;
-    largest = std::max(largest, need);
-    all += need;
+    largest = std::max(largest, room(group));
+    all += room(group);
   }
-  arena_ = std::make_unique<PageBuffer>(std::max(kDirectAlignment, std::min(all, largest + kReadAhead)));
+  arena_ = std::make_unique<PageBuffer>(std::max(largest, std::min({all, largest + kReadAhead, memory})));
   thread_ = std::thread([this] { serve(); });
   for (size_t i = 0; i < kPopulators; i++) populating_[i] = std::thread([this, i] { populate(i); });
 }
@@ -91,13 +95,13 @@ void ReadAhead::release() {
   memory_freed_.notify_all();
 }
 
-ArrivingGroup::Part ReadAhead::plan_part(const ByteRange& range) const {
+ArrivingGroup::Part ReadAhead::plan_part(const ByteRange& range) {
   ArrivingGroup::Part part;
   part.range = range;
   // The same room whether direct or not: an input may turn out to refuse direct reads.
   const uint64_t begin = round_down(range.begin);
   part.lead = range.begin - begin;
-  part.read_bytes = range.size() == 0 ? 0 : round_up(std::min(range.end, inputs_.bytes(range.input))) - begin;
+  part.read_bytes = range.size() == 0 ? 0 : round_up(range.end) - begin;
   return part;
 }
 
@@ -170,13 +174,9 @@ bool ReadAhead::next_part(size_t& chosen) const {
 /// Takes memory for the next group; false when there is none yet.
 bool ReadAhead::begin_group() {
   auto group = std::make_unique<ArrivingGroup>();
-  uint64_t bytes = 0;
-  for (const ByteRange& range : groups_[next_group_]) {
-    group->parts_.push_back(plan_part(range));
-    bytes += group->parts_.back().read_bytes;
-  }
+  for (const ByteRange& range : groups_[next_group_]) group->parts_.push_back(plan_part(range));
   std::lock_guard lock(mutex_);
-  std::byte* memory = reserve(bytes);
+  std::byte* memory = reserve(room(groups_[next_group_]));
   if (memory == nullptr) return false;
   for (ArrivingGroup::Part& part : group->parts_) {
     part.memory = memory;

@@ -24,6 +24,7 @@ class ArrivingGroup {
   /// Blocks until the first `end` bytes of range `index` of the group are there, and returns where they are;
   /// throws the reader's failure.
   const std::byte* wait_for(size_t index, uint64_t end);
+  size_t size() const { return parts_.size(); }
 
  private:
   friend class ReadAhead;
@@ -48,8 +49,11 @@ class ReadAhead {
  public:
   using Group = std::vector<ByteRange>;
 
-  /// The inputs must outlive the reader.
-  ReadAhead(InputFiles& inputs, std::vector<Group> groups);
+  /// The inputs must outlive the reader. The ring takes at most `memory` bytes, or one group where that is
+  /// more.
+  ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory);
+  /// Memory that a group needs in the ring.
+  static uint64_t room(const Group& group);
   ~ReadAhead();
 
   /// The next group, as soon as there is memory for it. It stays until it is released.
@@ -75,7 +79,7 @@ class ReadAhead {
   void complete(const IoQueue::Completion& completion);
   void fail(std::exception_ptr failure);
   std::byte* reserve(uint64_t bytes);
-  ArrivingGroup::Part plan_part(const ByteRange& range) const;
+  static ArrivingGroup::Part plan_part(const ByteRange& range);
 
   InputFiles& inputs_;
   const std::vector<Group> groups_;

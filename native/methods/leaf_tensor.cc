@@ -33,7 +33,7 @@ const std::byte* LeafTensor::fetch(std::vector<std::byte>& buffer, uint64_t begi
     bytes = group_->wait_for(index_, until) + begin;
   } else {
     if (buffer.size() < until - begin) buffer.resize(until - begin);
-    inputs_.file(range_.input).read_exactly({buffer.data(), until - begin}, range_.begin + begin);
+    inputs_.buffered(range_.input).read_exactly({buffer.data(), until - begin}, range_.begin + begin);
     bytes = buffer.data();
   }
   if (hash) hash_pieces(bytes, begin, first, last);

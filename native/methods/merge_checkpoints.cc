@@ -13,6 +13,7 @@
 #include "fusion/fuse_operator.h"
 #include "methods/equal_operator.h"
 #include "methods/leaf_tensor.h"
+#include "tensor/convert.h"
 
 namespace branchmerge {
 namespace {
@@ -146,11 +147,15 @@ class TensorSink {
 
   /// Pieces end where (byte + phase()) is a multiple of kOutputPiece, and at the tensor's end.
   uint64_t phase() const { return begin_ % kWriteBlock; }
-  std::byte* open(uint64_t begin, uint64_t end) {
-    return writer_.open(output_, begin_ + begin, begin_ + end);
+  /// Room for output bytes [begin, end) of the tensor. What an earlier run wrote is computed once more, for
+  /// its figures, and dropped.
+  std::byte* open(std::vector<std::byte>& dropped, uint64_t begin, uint64_t end) {
+    if (!writer_.written(output_, begin_ + end)) return writer_.open(output_, begin_ + begin, begin_ + end);
+    dropped.resize(end - begin);
+    return dropped.data();
   }
   void close(uint64_t begin, uint64_t end) {
-    writer_.close(output_, begin_ + begin, begin_ + end);
+    if (!writer_.written(output_, begin_ + end)) writer_.close(output_, begin_ + begin, begin_ + end);
     progress_.add(end - begin);
   }
 
@@ -159,6 +164,27 @@ class TensorSink {
   const size_t output_;
   const uint64_t begin_;
   Progress& progress_;
+};
+
+/// An operand in a wider dtype than its own.
+class ConvertingReader final : public TensorReader {
+ public:
+  ConvertingReader(TensorReader& reader, DType from, DType to, size_t workers)
+      : reader_(reader), from_(from), to_(to), buffers_(workers) {}
+  const std::byte* fetch(size_t worker, uint64_t begin, uint64_t end) override {
+    const uint64_t to_size = dtype_bits(to_) / 8, from_size = dtype_bits(from_) / 8;
+    const uint64_t first = begin / to_size, last = end / to_size;
+    std::vector<std::byte>& buffer = buffers_[worker];
+    if (buffer.size() < end - begin) buffer.resize(end - begin);
+    convert_elements(from_, reader_.fetch(worker, first * from_size, last * from_size), to_, buffer.data(),
+                     last - first);
+    return buffer.data();
+  }
+
+ private:
+  TensorReader& reader_;
+  const DType from_, to_;
+  std::vector<std::vector<std::byte>> buffers_;
 };
 
 /// A tensor's program with its operators and readers.
@@ -170,15 +196,20 @@ class Merge {
     const std::vector<Step>& program = plan.programs[tensor.program];
     if (!dtype_is_float(tensor.dtype)) {
       add_step(std::make_unique<EqualOperator>(info_));
-      for (LeafTensor& leaf : leaves) add_leaf(leaf, cancelled);
+      for (LeafTensor& leaf : leaves) add_leaf(leaf, cancelled, tensor.dtype);
       return;
     }
+    const DType between = plan.float_intermediates && tensor.dtype != DType::F64 ? DType::F32 : tensor.dtype;
     for (size_t i = 0; i < program.size(); i++) {
       const bool last = i + 1 == program.size();
-      add_step(make_operator(plan, program[i], last ? tensor.output_dtype : tensor.dtype, scratch[i]));
+      const bool takes_results = std::any_of(program[i].operands.begin(), program[i].operands.end(),
+                                             [](const Operand& o) { return o.kind == Operand::Kind::kStep; });
+      OperandInfo info = info_;
+      if (takes_results) info.dtype = between;
+      add_step(make_operator(plan, program[i], info, last ? tensor.output_dtype : between, scratch[i]));
       for (const Operand& operand : program[i].operands)
-        operand.kind == Operand::Kind::kModel ? add_leaf(leaves[operand.index], cancelled)
-                                              : add_result(*steps_[operand.index]);
+        operand.kind == Operand::Kind::kModel ? add_leaf(leaves[operand.index], cancelled, info.dtype)
+                                              : add_result(*steps_[operand.index], between);
     }
   }
 
@@ -187,10 +218,11 @@ class Merge {
     const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size,
                    phase = sink.phase();
     StepState& last = *steps_.back();
+    std::vector<std::vector<std::byte>> dropped(pool_.workers());
     pool_.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
       const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
       const uint64_t end = std::min(bytes, (i + 1) * kOutputPiece - phase);
-      std::byte* out = sink.open(begin, end);
+      std::byte* out = sink.open(dropped[worker], begin, end);
       last.kept += last.merge->apply(worker, begin / size, end / size, last.operands, out);
       sink.close(begin, end);
     });
@@ -209,11 +241,12 @@ class Merge {
     std::atomic<uint64_t> kept{0};
   };
 
-  std::unique_ptr<TensorOperator> make_operator(const MergePlan& plan, const Step& step, DType output_dtype,
+  std::unique_ptr<TensorOperator> make_operator(const MergePlan& plan, const Step& step,
+                                                const OperandInfo& info, DType output_dtype,
                                                 FusionScratch& scratch) const {
     if (step.method == "fuse")
-      return std::make_unique<FuseOperator>(info_, output_dtype, step.fusion, *plan.instruction_set, scratch);
-    return find_method(step.method)(info_, output_dtype, step.operands.size(), step.parameters);
+      return std::make_unique<FuseOperator>(info, output_dtype, step.fusion, *plan.instruction_set, scratch);
+    return find_method(step.method)(info, output_dtype, step.operands.size(), step.parameters);
   }
 
   void add_step(std::unique_ptr<TensorOperator> merge) {
@@ -224,12 +257,16 @@ class Merge {
     steps_.back()->operands.push_back(reader.get());
     readers_.push_back(std::move(reader));
   }
-  void add_leaf(LeafTensor& leaf, const std::atomic<bool>& cancelled) {
-    add_reader(std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled));
+  void add_leaf(LeafTensor& leaf, const std::atomic<bool>& cancelled, DType wanted) {
+    std::unique_ptr<TensorReader> reader = std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled);
+    if (wanted == info_.dtype) return add_reader(std::move(reader));
+    auto converting = std::make_unique<ConvertingReader>(*reader, info_.dtype, wanted, pool_.workers());
+    readers_.push_back(std::move(reader));
+    add_reader(std::move(converting));
   }
-  void add_result(StepState& step) {
-    add_reader(std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(info_.dtype) / 8,
-                                            pool_.workers()));
+  void add_result(StepState& step, DType dtype) {
+    add_reader(
+        std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(dtype) / 8, pool_.workers()));
   }
 
   const MergePlan::Tensor& tensor_;
@@ -242,6 +279,10 @@ class Merge {
 void write_header(OutputWriter& writer, size_t output, const std::string& header) {
   for (uint64_t at = 0; at < header.size();) {
     const uint64_t end = std::min<uint64_t>(header.size(), (at / kWriteBlock + 1) * kWriteBlock);
+    if (writer.written(output, end)) {
+      at = end;
+      continue;
+    }
     std::memcpy(writer.open(output, at, end), header.data() + at, end - at);
     writer.close(output, at, end);
     at = end;
@@ -257,25 +298,29 @@ MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callb
   const std::vector<OutputLayout> layouts = lay_out(plan);
 
   InputFiles inputs(plan.inputs);
-  // Input in the page cache is read from there; the rest is read ahead.
+  // Input in the page cache is read from there, and so are tensors too large to keep; the rest is read ahead.
   std::vector<ReadAhead::Group> groups;
   uint64_t bytes_read = 0, bytes_merged = 0;
-  size_t steps = 0;
+  size_t steps = 0, tensors_left = 0;
   for (const MergePlan::Tensor& tensor : plan.tensors) {
+    if (tensor.done) continue;
+    tensors_left++;
     groups.emplace_back();
     for (const ByteRange& range : tensor.models) {
       if (!inputs.cached(range.input)) groups.back().push_back(range);
       bytes_read += range.size();
     }
+    if (ReadAhead::room(groups.back()) > plan.memory) groups.back().clear();
     bytes_merged += output_bytes(tensor);
     steps = std::max(steps, plan.programs[tensor.program].size());
   }
-  Progress progress(callbacks, bytes_read + bytes_merged, plan.tensors.size());
+  Progress progress(callbacks, bytes_read + bytes_merged, tensors_left);
 
   std::vector<OutputWriter::Output> outputs;
-  for (size_t i = 0; i < layouts.size(); i++) outputs.push_back({plan.outputs[i].path, layouts[i].bytes});
-  OutputWriter writer(std::move(outputs), plan.threads + kBlocksInFlight);
-  ReadAhead reader(inputs, std::move(groups));
+  for (size_t i = 0; i < layouts.size(); i++)
+    outputs.push_back({plan.outputs[i].path, layouts[i].bytes, plan.outputs[i].written});
+  OutputWriter writer(std::move(outputs), plan.threads + kBlocksInFlight, callbacks.on_written);
+  ReadAhead reader(inputs, std::move(groups), plan.memory);
   WorkerPool pool(plan.threads);
   std::vector<FusionScratch> scratch(steps);
 
@@ -287,14 +332,17 @@ MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callb
     size_t& index = placed[tensor.output];
     if (index == 0) write_header(writer, tensor.output, layout.header);
 
+    const uint64_t begin = layout.begins[index++];
+    if (tensor.done) continue;
+
     ArrivingGroup& group = reader.next();
     std::deque<LeafTensor> leaves;
     size_t arriving = 0;
     for (const ByteRange& range : tensor.models) {
       leaves.emplace_back(inputs, range, [&](uint64_t bytes) { progress.add(bytes); });
-      if (!inputs.cached(range.input)) leaves.back().attach(group, arriving++);
+      if (arriving < group.size() && !inputs.cached(range.input)) leaves.back().attach(group, arriving++);
     }
-    TensorSink sink(writer, tensor.output, layout.begins[index++], progress);
+    TensorSink sink(writer, tensor.output, begin, progress);
     Merge merge(plan, tensor, leaves, scratch, pool, cancelled);
     merge.run(sink);
 

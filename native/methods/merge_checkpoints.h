@@ -30,8 +30,9 @@ struct Step {
 
 struct MergePlan {
   struct Output {
-    std::string path;  // must not exist
+    std::string path;  // must not exist, unless an earlier run began it
     Metadata metadata;
+    uint64_t written = 0;  // bytes from the start that are there already (MergeCallbacks::on_written)
   };
   struct Tensor {
     std::string name;
@@ -40,11 +41,16 @@ struct MergePlan {
     std::vector<ByteRange> models;  // where each model has it
     size_t program;
     size_t output;
+    bool done = false;  // lies within what was written already
   };
   std::vector<InputFiles::Input> inputs;
   std::vector<Output> outputs;
   std::vector<std::vector<Step>> programs;
   std::vector<Tensor> tensors;  // in writing order: grouped by output
+  /// Results of earlier steps keep float32 instead of being rounded to the tensor's dtype (F64 stays F64).
+  bool float_intermediates = false;
+  /// Bytes for tensors in memory. Tensors that need more are read again in every pass instead.
+  uint64_t memory;
   size_t threads;
   const cpu::InstructionSet* instruction_set;
 };
@@ -74,6 +80,9 @@ struct MergedTensor {
 struct MergeCallbacks {
   std::function<void(const MergeProgress&)> on_progress;                         // from any thread
   std::function<void(const MergePlan::Tensor&, const MergedTensor&)> on_tensor;  // in plan order
+  /// The first `bytes` of an output are on the disk; from the writer's thread, after on_tensor of the tensors
+  /// in them.
+  std::function<void(size_t output, uint64_t bytes)> on_written;
 };
 
 /// Merges tensor by tensor, all steps of the program in one pass over the files: reading ahead, computing and

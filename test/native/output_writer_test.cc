@@ -94,5 +94,33 @@ TEST_CASE("cancelling wakes producers that wait for a buffer") {
   canceller.join();
 }
 
+TEST_CASE("a file that was cut off is taken up where it was safe") {
+  const TemporaryDirectory directory;
+  const uint64_t size = 6 * kWriteBlock + 777, safe = 4 * kWriteBlock;
+  const std::string path = directory.file("cut");
+  {
+    OutputWriter writer({{path, size}}, 8);
+    fill(writer, 0, 0, safe + kWriteBlock);
+    // Cut off here: what is not safe may hold anything.
+  }
+  uint64_t told = 0;
+  OutputWriter writer({{path, size, safe}}, 8, [&](size_t output, uint64_t bytes) {
+    CHECK(output == 0);
+    CHECK(bytes >= told);
+    told = bytes;
+  });
+  CHECK(writer.written(0, safe));
+  CHECK(!writer.written(0, safe + 1));
+  fill(writer, 0, safe, size);
+  writer.finish();
+  CHECK(told == size);
+  std::ifstream file(path, std::ios::binary);
+  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  REQUIRE(bytes.size() == size);
+  uint64_t wrong = 0;
+  for (uint64_t at = 0; at < size; at++) wrong += std::byte(bytes[at]) != byte_at(0, at);
+  CHECK(wrong == 0);
+}
+
 }  // namespace
 }  // namespace branchmerge

@@ -36,7 +36,7 @@ TEST_CASE("groups arrive whole, in order, from any alignment, and through a ring
   groups.push_back({{0, size - 5, size}});
   groups.emplace_back();
   InputFiles inputs({{path, size}});
-  ReadAhead reader(inputs, groups);
+  ReadAhead reader(inputs, groups, 456 << 20);
   for (const ReadAhead::Group& group : groups) {
     ArrivingGroup& arriving = reader.next();
     for (size_t i = 0; i < group.size(); i++) {
@@ -61,7 +61,7 @@ TEST_CASE("a file that shrinks while it is read is an error, not a signal") {
   // The ring holds less than all of it: the second pair is read after the cut.
   const uint64_t half = size / 2;
   InputFiles inputs({{path, size}});
-  ReadAhead reader(inputs, {{{0, 0, half}, {0, 0, half}}, {{0, half, size}, {0, half, size}}});
+  ReadAhead reader(inputs, {{{0, 0, half}, {0, 0, half}}, {{0, half, size}, {0, half, size}}}, uint64_t(1) << 40);
   ArrivingGroup& first = reader.next();
   for (const size_t part : {0, 1}) first.wait_for(part, half);
   REQUIRE(truncate(path.c_str(), off_t(half + 1000)) == 0);
@@ -73,7 +73,7 @@ TEST_CASE("a file that was written to meanwhile is noticed") {
   const TemporaryDirectory directory;
   const std::string path = directory.write("left", random_bytes(1000));
   InputFiles inputs({{path, 1000}});
-  ReadAhead reader(inputs, {{{0, 0, 1000}, {0, 0, 1000}}});
+  ReadAhead reader(inputs, {{{0, 0, 1000}, {0, 0, 1000}}}, 1 << 20);
   ArrivingGroup& group = reader.next();
   for (const size_t part : {0, 1}) group.wait_for(part, 1000);
   reader.release();
@@ -86,7 +86,7 @@ TEST_CASE("cancelling wakes everyone") {
   const TemporaryDirectory directory;
   const std::string path = directory.write("left", random_bytes(1000));
   InputFiles inputs({{path, 1000}});
-  ReadAhead reader(inputs, {{{0, 0, 1000}, {0, 0, 1000}}});
+  ReadAhead reader(inputs, {{{0, 0, 1000}, {0, 0, 1000}}}, 1 << 20);
   reader.cancel();
   CHECK(error_code([&] { reader.next(); }) == "ERR_CANCELLED");
 }
