@@ -99,10 +99,11 @@ TEST_CASE("a file that was cut off is taken up where it was safe") {
   const uint64_t size = 6 * kWriteBlock + 777, safe = 4 * kWriteBlock;
   const std::string path = directory.file("cut");
   {
-    OutputWriter writer({{path, size}}, 8);
-    fill(writer, 0, 0, safe + kWriteBlock);
-    // Cut off here: what is not safe may hold anything.
+    OutputWriter writer({{path, safe}}, 8);
+    fill(writer, 0, 0, safe);
+    writer.finish();
   }
+  std::ofstream(path, std::ios::binary | std::ios::app) << "what is not safe may hold anything";
   uint64_t told = 0;
   OutputWriter writer({{path, size, safe}}, 8, [&](size_t output, uint64_t bytes) {
     CHECK(output == 0);
