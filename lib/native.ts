@@ -127,6 +127,8 @@ export interface NativeMergedTensor {
   steps: NativeTensorStats[]
   /** Hash of the tensor's bytes in each model, see docs/provenance.md. */
   modelHashes: string[]
+  /** Where its bytes end in the output file. */
+  outputEnd: number
 }
 
 export interface NativeMergeTotals {

@@ -206,6 +206,7 @@ Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const M
   for (const std::string& hash : merged.model_hashes) hashes.Set(hashes.Length(), hash);
   o.Set("steps", steps);
   o.Set("modelHashes", hashes);
+  o.Set("outputEnd", double(merged.output_end));
   return o;
 }
 

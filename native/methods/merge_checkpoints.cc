@@ -346,7 +346,7 @@ MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callb
     Merge merge(plan, tensor, leaves, scratch, pool, cancelled);
     merge.run(sink);
 
-    MergedTensor merged{merge.stats(), {}, elements_of(tensor)};
+    MergedTensor merged{merge.stats(), {}, elements_of(tensor), begin + output_bytes(tensor)};
     for (LeafTensor& leaf : leaves) {
       leaf.finish();
       merged.model_hashes.push_back(leaf.hash());

@@ -8,25 +8,10 @@
 #include "checkpoint/header.h"
 #include "checkpoint/input_files.h"
 #include "fusion/cpu/kernels.h"
-#include "fusion/options.h"
-#include "methods/method.h"
+#include "methods/step.h"
 #include "tensor/tensor_operator.h"
 
 namespace branchmerge {
-
-/// An operand of a step: a model's tensor, or the result of an earlier step.
-struct Operand {
-  enum class Kind : uint8_t { kModel, kStep } kind;
-  size_t index;
-};
-
-/// One merge. The last step of a program gives the result.
-struct Step {
-  std::string method;  // "fuse", or a name that find_method knows
-  std::vector<Operand> operands;
-  FusionOptions fusion;         // of "fuse"
-  MethodParameters parameters;  // of the others
-};
 
 struct MergePlan {
   struct Output {
@@ -75,6 +60,7 @@ struct MergedTensor {
   std::vector<StepStats> steps;
   std::vector<std::string> model_hashes;
   uint64_t elements;
+  uint64_t output_end;  // where its bytes end in the output file
 };
 
 struct MergeCallbacks {
