@@ -69,14 +69,14 @@ export interface NativeByteRange {
   end: number
 }
 
-/** One merge: its operands are models' tensors or the results of earlier steps. */
-export type NativeStep = {
-  operands: ({ model: number } | { step: number })[]
-} & (
+/** How a merge is made. */
+export type NativeMethod =
   | { method: 'fuse'; fusion: NativeFusionOptions }
   /** A method of docs/methods; a base model is operand 0. One number each, or one for each operand but the base. */
   | { method: string; parameters: Record<string, number[]> }
-)
+
+/** One merge: its operands are models' tensors or the results of earlier steps. */
+export type NativeStep = NativeMethod & { operands: ({ model: number } | { step: number })[] }
 
 export interface NativeMergePlan {
   /** Every input file; `bytes` is what the header was validated against. */
@@ -173,16 +173,17 @@ export interface Native {
     left: { path: string; begin: number; end: number },
     right: { path: string; begin: number; end: number },
   ): NativeJob<boolean>
-  fuseTensor(
+  /** Merges tensors in memory into `out`. The name is that of messages and of random numbers (docs/methods). */
+  mergeTensor(
     input: {
+      name: string
       dtype: string
       outputDtype: string
       shape: number[]
-      left: ArrayBufferView
-      right: ArrayBufferView
+      operands: ArrayBufferView[]
       out: ArrayBufferView
     },
-    options: NativeFusionOptions,
+    method: NativeMethod,
     threads: number,
     instructionSet: string | undefined,
     onProgress: ((progress: NativeProgress) => void) | undefined,

@@ -51,10 +51,18 @@ export async function fuseTensors<D extends ArrayBufferView>(
   checkAlike(a, b)
   const outputDtype = resolved.dtype && isFloat(a.dtype) ? resolved.dtype : a.dtype
   const bytes = allocate(a.elements * dtypeBytes(outputDtype))
-  const input = { dtype: a.dtype, outputDtype, shape: a.shape, left: a.data, right: b.data, out: new Uint8Array(bytes) }
+  const input = {
+    name: 'tensor',
+    dtype: a.dtype,
+    outputDtype,
+    shape: a.shape,
+    operands: [a.data, b.data],
+    out: new Uint8Array(bytes),
+  }
+  const method = { method: 'fuse', fusion: resolved.fusion } as const
   const instructionSet = requestedInstructionSet(native)
   const stats = await runJob(
-    (guard) => native.fuseTensor(input, resolved.fusion, resolved.threads, instructionSet, guard(resolved.onProgress)),
+    (guard) => native.mergeTensor(input, method, resolved.threads, instructionSet, guard(resolved.onProgress)),
     resolved.signal,
   )
   const data = outputDtype === a.dtype ? sameClass(left.data, bytes) : defaultClass(outputDtype as FloatDtype, bytes)

@@ -1,6 +1,7 @@
 // The addon: what lib/native.ts declares, and nothing of it knows how to fuse.
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <mutex>
 
 #include "addon/job.h"
@@ -8,8 +9,8 @@
 #include "checkpoint/hash.h"
 #include "checkpoint/index.h"
 #include "checkpoint/io_queue.h"
-#include "fusion/fuse_operator.h"
 #include "methods/equal_operator.h"
+#include "methods/step.h"
 
 namespace branchmerge {
 namespace {
@@ -140,41 +141,67 @@ std::span<std::byte> bytes_of(const Napi::Value& value, const char* name) {
   throw Error("ERR_INVALID_ARGUMENT", std::string("Expected a typed array for ") + name);
 }
 
-// fuseTensor(input, options, threads, instructionSet, onProgress)
-Napi::Value fuse_in_memory(const Napi::CallbackInfo& info) {
+struct MemoryInput {
+  OperandInfo info;
+  DType output_dtype;
+  std::vector<std::span<std::byte>> operands;
+  std::span<std::byte> out;
+  std::vector<Napi::Value> keep;  // whose memory that is
+};
+
+void check_size(std::span<std::byte> data, DType dtype, uint64_t elements) {
+  const uint64_t size = dtype_bits(dtype) / 8;
+  if (data.size() / size != elements || data.size() % size != 0)
+    throw Error("ERR_TENSOR_SIZE", "The data do not fit the shape");
+}
+
+MemoryInput read_memory_input(const Napi::Value& value) {
+  if (!value.IsObject()) throw Error("ERR_INVALID_ARGUMENT", "Expected an object for input");
+  const Napi::Object o = value.As<Napi::Object>();
+  MemoryInput input{{read_string(o.Get("name"), "name"), read_dtype(o.Get("dtype")), read_shape(o.Get("shape")), 1},
+                    read_dtype(o.Get("outputDtype")),
+                    {},
+                    bytes_of(o.Get("out"), "out"),
+                    {o.Get("out")}};
+  uint64_t& elements = input.info.elements;
+  for (const uint64_t size : input.info.shape)
+    if (__builtin_mul_overflow(elements, size, &elements))
+      throw Error("ERR_TENSOR_OVERFLOW", "The shape is too large");
+  check_size(input.out, input.output_dtype, elements);
+  if (!o.Get("operands").IsArray()) throw Error("ERR_INVALID_ARGUMENT", "Expected an array for operands");
+  const Napi::Array operands = o.Get("operands").As<Napi::Array>();
+  if (operands.Length() == 0) throw Error("ERR_INVALID_ARGUMENT", "Expected at least one operand");
+  for (uint32_t i = 0; i < operands.Length(); i++) {
+    input.operands.push_back(bytes_of(operands.Get(i), "an operand"));
+    input.keep.push_back(operands.Get(i));
+    check_size(input.operands.back(), input.info.dtype, elements);
+  }
+  return input;
+}
+
+// mergeTensor(input, step, threads, instructionSet, onProgress)
+Napi::Value merge_in_memory(const Napi::CallbackInfo& info) {
   return with_js_errors(info.Env(), [&] {
-    const Napi::Object input = info[0].As<Napi::Object>();
-    const DType dtype = read_dtype(input.Get("dtype")), output_dtype = read_dtype(input.Get("outputDtype"));
-    const std::vector<uint64_t> shape = read_shape(input.Get("shape"));
-    const std::span<std::byte> left = bytes_of(input.Get("left"), "left"),
-                               right = bytes_of(input.Get("right"), "right"),
-                               out = bytes_of(input.Get("out"), "out");
-    uint64_t elements = 1;
-    for (const uint64_t size : shape)
-      if (__builtin_mul_overflow(elements, size, &elements))
-        throw Error("ERR_TENSOR_OVERFLOW", "The shape is too large");
-    const uint64_t size = dtype_bits(dtype) / 8, output_size = dtype_bits(output_dtype) / 8;
-    if (left.size() / size != elements || right.size() / size != elements ||
-        out.size() / output_size != elements || left.size() % size != 0 || right.size() % size != 0 ||
-        out.size() % output_size != 0)
-      throw Error("ERR_TENSOR_SIZE", "The data do not fit the shape");
-    const FusionOptions options = read_options(info[1]);
+    const MemoryInput input = read_memory_input(info[0]);
+    const Step step = read_step(info[1]);
     const uint64_t threads = read_count(info[2], "threads");
     if (threads < 1 || threads > 1024) throw Error("ERR_INVALID_ARGUMENT", "Expected 1 to 1024 threads");
     const cpu::InstructionSet* instruction_set = &read_instruction_set(info[3]);
     const Callback on_progress(info[4]);
 
-    const auto work = [=](Job& job) -> Job::Result {
+    const auto work = [operand = input.info, output_dtype = input.output_dtype, inputs = input.operands,
+                       out = input.out, step, threads, instruction_set, on_progress](Job& job) -> Job::Result {
       WorkerPool pool(threads);
       FusionScratch scratch;
-      const OperandInfo operand{"tensor", dtype, shape, elements};
-      std::unique_ptr<TensorOperator> merge;
-      if (dtype_is_float(dtype))
-        merge = std::make_unique<FuseOperator>(operand, output_dtype, options, *instruction_set, scratch);
-      else
-        merge = std::make_unique<EqualOperator>(operand);
-      MemoryReader left_reader(left.data(), job.cancelled()), right_reader(right.data(), job.cancelled());
-      const std::vector<TensorReader*> operands{&left_reader, &right_reader};
+      const std::unique_ptr<TensorOperator> merge =
+          dtype_is_float(operand.dtype)
+              ? make_step_operator(step, inputs.size(), operand, output_dtype, *instruction_set, scratch)
+              : std::make_unique<EqualOperator>(operand);
+      std::deque<MemoryReader> readers;
+      std::vector<TensorReader*> operands;
+      for (const std::span<std::byte> bytes : inputs)
+        operands.push_back(&readers.emplace_back(bytes.data(), job.cancelled()));
+      const uint64_t elements = operand.elements, output_size = dtype_bits(output_dtype) / 8;
       if (elements > 0) merge->prepare(operands, pool);
 
       std::mutex progress_mutex;
@@ -190,9 +217,11 @@ Napi::Value fuse_in_memory(const Napi::CallbackInfo& info) {
       });
       StepStats stats{merge->stats(), kept};
       if (elements == 0) stats.tensor.identical = true;
-      return [=](Napi::Env env) { return write_stats(env, operand.name, dtype, shape, elements, stats); };
+      return [operand, stats](Napi::Env env) {
+        return write_stats(env, operand.name, operand.dtype, operand.shape, operand.elements, stats);
+      };
     };
-    return Job::start(info.Env(), {input.Get("left"), input.Get("right"), input.Get("out")}, work);
+    return Job::start(info.Env(), input.keep, work);
   });
 }
 
@@ -255,7 +284,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("readHeader", Napi::Function::New<read_header_of>(env, "readHeader"));
   exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
   exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
-  exports.Set("fuseTensor", Napi::Function::New<fuse_in_memory>(env, "fuseTensor"));
+  exports.Set("mergeTensor", Napi::Function::New<merge_in_memory>(env, "mergeTensor"));
   exports.Set("mergeCheckpoints", Napi::Function::New<merge_checkpoint_files>(env, "mergeCheckpoints"));
   return exports;
 }

@@ -97,6 +97,33 @@ Operand read_operand(const Napi::Value& value) {
   return {Operand::Kind::kStep, size_t(read_count(operand.Get("step"), "step"))};
 }
 
+FusionOptions read_options(const Napi::Value& value) {
+  const Napi::Object o = read_object(value, "options");
+  FusionOptions options;
+  options.scope =
+      read_choice<Scope>(o.Get("scope"), "scope", {{"row", Scope::kRow}, {"tensor", Scope::kTensor}});
+  options.divergence = read_choice<Divergence>(
+      o.Get("divergence"), "divergence",
+      {{"right||left", Divergence::kRightLeft}, {"left||right", Divergence::kLeftRight}});
+  options.score =
+      read_choice<Score>(o.Get("score"), "score", {{"abs", Score::kAbsolute}, {"signed", Score::kSigned}});
+  options.gate = read_choice<Gate>(
+      o.Get("gate"), "gate", {{"ge", Gate::kGreaterEqual}, {"gt", Gate::kGreater}, {"soft", Gate::kSoft}});
+  options.quantile = read_choice<Quantile>(o.Get("quantile"), "quantile",
+                                           {{"lower", Quantile::kLower}, {"linear", Quantile::kLinear}});
+  options.population = read_choice<Population>(
+      o.Get("population"), "population", {{"all", Population::kAll}, {"changed", Population::kChanged}});
+  options.non_finite = read_choice<NonFinite>(
+      o.Get("nonFinite"), "nonFinite",
+      {{"error", NonFinite::kError}, {"left", NonFinite::kLeft}, {"right", NonFinite::kRight}});
+  options.lambda = read_number(o.Get("lambda"), "lambda");
+  options.epsilon = read_number(o.Get("epsilon"), "epsilon");
+  if (!std::isfinite(options.lambda) || options.lambda < 0) refuse("Expected a finite lambda, 0 or more");
+  if (!(options.epsilon == 0 || (options.epsilon >= 1e-30 && options.epsilon <= 1)))
+    refuse("Expected an epsilon of 0, or between 1e-30 and 1");
+  return options;
+}
+
 MethodParameters read_parameters(const Napi::Value& value) {
   const Napi::Object object = read_object(value, "parameters");
   const Napi::Array names = object.GetPropertyNames();
@@ -114,14 +141,8 @@ std::vector<Step> read_program(const Napi::Value& value) {
   const Napi::Array steps = read_array(value, "a program");
   std::vector<Step> program;
   for (uint32_t i = 0; i < steps.Length(); i++) {
-    const Napi::Object step = read_object(steps.Get(i), "a step");
-    program.emplace_back();
-    program.back().method = read_string(step.Get("method"), "method");
-    if (program.back().method == "fuse")
-      program.back().fusion = read_options(step.Get("fusion"));
-    else
-      program.back().parameters = read_parameters(step.Get("parameters"));
-    const Napi::Array operands = read_array(step.Get("operands"), "operands");
+    program.push_back(read_step(steps.Get(i)));
+    const Napi::Array operands = read_array(steps.Get(i).As<Napi::Object>().Get("operands"), "operands");
     for (uint32_t j = 0; j < operands.Length(); j++)
       program.back().operands.push_back(read_operand(operands.Get(j)));
   }
@@ -157,38 +178,22 @@ std::vector<uint64_t> read_shape(const Napi::Value& value) {
   return shape;
 }
 
+Step read_step(const Napi::Value& value) {
+  const Napi::Object object = read_object(value, "a step");
+  Step step;
+  step.method = read_string(object.Get("method"), "method");
+  if (step.method == "fuse")
+    step.fusion = read_options(object.Get("fusion"));
+  else
+    step.parameters = read_parameters(object.Get("parameters"));
+  return step;
+}
+
 const cpu::InstructionSet& read_instruction_set(const Napi::Value& value) {
   if (value.IsUndefined()) return cpu::best_instruction_set();
   const std::string name = read_string(value, "instructionSet");
   if (const cpu::InstructionSet* found = cpu::instruction_set(name.c_str())) return *found;
   throw Error("ERR_UNAVAILABLE", "This CPU or build does not run the instruction set '" + name + "'");
-}
-
-FusionOptions read_options(const Napi::Value& value) {
-  const Napi::Object o = read_object(value, "options");
-  FusionOptions options;
-  options.scope =
-      read_choice<Scope>(o.Get("scope"), "scope", {{"row", Scope::kRow}, {"tensor", Scope::kTensor}});
-  options.divergence = read_choice<Divergence>(
-      o.Get("divergence"), "divergence",
-      {{"right||left", Divergence::kRightLeft}, {"left||right", Divergence::kLeftRight}});
-  options.score =
-      read_choice<Score>(o.Get("score"), "score", {{"abs", Score::kAbsolute}, {"signed", Score::kSigned}});
-  options.gate = read_choice<Gate>(
-      o.Get("gate"), "gate", {{"ge", Gate::kGreaterEqual}, {"gt", Gate::kGreater}, {"soft", Gate::kSoft}});
-  options.quantile = read_choice<Quantile>(o.Get("quantile"), "quantile",
-                                           {{"lower", Quantile::kLower}, {"linear", Quantile::kLinear}});
-  options.population = read_choice<Population>(
-      o.Get("population"), "population", {{"all", Population::kAll}, {"changed", Population::kChanged}});
-  options.non_finite = read_choice<NonFinite>(
-      o.Get("nonFinite"), "nonFinite",
-      {{"error", NonFinite::kError}, {"left", NonFinite::kLeft}, {"right", NonFinite::kRight}});
-  options.lambda = read_number(o.Get("lambda"), "lambda");
-  options.epsilon = read_number(o.Get("epsilon"), "epsilon");
-  if (!std::isfinite(options.lambda) || options.lambda < 0) refuse("Expected a finite lambda, 0 or more");
-  if (!(options.epsilon == 0 || (options.epsilon >= 1e-30 && options.epsilon <= 1)))
-    refuse("Expected an epsilon of 0, or between 1e-30 and 1");
-  return options;
 }
 
 MergePlan read_plan(const Napi::Value& value) {

@@ -7,7 +7,8 @@
 // JavaScript values ↔ the core's types, as lib/native.ts declares them. Reading throws ERR_INVALID_ARGUMENT.
 namespace branchmerge {
 
-FusionOptions read_options(const Napi::Value& value);
+/// Without its operands.
+Step read_step(const Napi::Value& value);
 MergePlan read_plan(const Napi::Value& value);
 const cpu::InstructionSet& read_instruction_set(const Napi::Value& value);
 DType read_dtype(const Napi::Value& value);

@@ -66,8 +66,8 @@ void check_program(const std::vector<Step>& program, const MergePlan::Tensor& te
     throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its program is empty");
   for (size_t i = 0; i < program.size(); i++) {
     const Step& step = program[i];
-    if (step.operands.empty() || (step.method == "fuse" && step.operands.size() != 2))
-      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': a step has too few operands");
+    if (step.operands.empty())
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': a step has no operands");
     if (step.method != "fuse" && find_method(step.method) == nullptr)
       throw Error("ERR_INVALID_ARGUMENT", "There is no method '" + step.method + "'");
     for (const Operand& operand : step.operands)
@@ -206,7 +206,8 @@ class Merge {
                                              [](const Operand& o) { return o.kind == Operand::Kind::kStep; });
       OperandInfo info = info_;
       if (takes_results) info.dtype = between;
-      add_step(make_operator(plan, program[i], info, last ? tensor.output_dtype : between, scratch[i]));
+      add_step(make_step_operator(program[i], program[i].operands.size(), info,
+                                  last ? tensor.output_dtype : between, *plan.instruction_set, scratch[i]));
       for (const Operand& operand : program[i].operands)
         operand.kind == Operand::Kind::kModel ? add_leaf(leaves[operand.index], cancelled, info.dtype)
                                               : add_result(*steps_[operand.index], between);
@@ -240,14 +241,6 @@ class Merge {
     std::vector<TensorReader*> operands;
     std::atomic<uint64_t> kept{0};
   };
-
-  std::unique_ptr<TensorOperator> make_operator(const MergePlan& plan, const Step& step,
-                                                const OperandInfo& info, DType output_dtype,
-                                                FusionScratch& scratch) const {
-    if (step.method == "fuse")
-      return std::make_unique<FuseOperator>(info, output_dtype, step.fusion, *plan.instruction_set, scratch);
-    return find_method(step.method)(info, output_dtype, step.operands.size(), step.parameters);
-  }
 
   void add_step(std::unique_ptr<TensorOperator> merge) {
     steps_.push_back(std::make_unique<StepState>());

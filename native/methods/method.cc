@@ -3,6 +3,10 @@
 #include "error.h"
 
 namespace branchmerge {
+
+// One file a method: native/methods/<name>.cc defines its make_<name>, and is listed here.
+MakeMethod make_linear, make_nearswap, make_passthrough, make_ram, make_task_arithmetic;
+
 namespace {
 
 struct Entry {
@@ -10,9 +14,12 @@ struct Entry {
   MakeMethod* make;
 };
 
-// One file a method: native/methods/<name>.cc defines its make_<name>, and is listed here.
 constexpr Entry kMethods[] = {
-    {"", nullptr},
+    {"linear", make_linear},
+    {"nearswap", make_nearswap},
+    {"passthrough", make_passthrough},
+    {"ram", make_ram},
+    {"task_arithmetic", make_task_arithmetic},
 };
 
 }  // namespace
@@ -21,6 +28,12 @@ MakeMethod* find_method(std::string_view name) {
   for (const Entry& entry : kMethods)
     if (entry.name == name) return entry.make;
   return nullptr;
+}
+
+void check_operands(std::string_view method, size_t operands, size_t least, size_t most) {
+  if (operands >= least && operands <= most) return;
+  throw Error("ERR_INVALID_ARGUMENT", "The method " + std::string(method) + " does not take " +
+                                          std::to_string(operands) + " operands (its base counted)");
 }
 
 const std::vector<double>& parameter_list(const MethodParameters& parameters, std::string_view name,

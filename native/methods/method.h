@@ -1,4 +1,6 @@
 #pragma once
+#include <cstddef>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -20,6 +22,10 @@ using MakeMethod = std::unique_ptr<TensorOperator>(const OperandInfo& info, DTyp
 /// nullptr when there is no such method. Fusion is not among them: it takes FusionOptions
 /// (fusion/fuse_operator.h).
 MakeMethod* find_method(std::string_view name);
+
+/// Refuses a number of operands, the base among them, that the method does not take.
+void check_operands(std::string_view method, size_t operands, size_t least,
+                    size_t most = std::numeric_limits<size_t>::max());
 
 /// The parameter, or an Error: lib/recipe resolves every parameter before it comes here.
 double parameter(const MethodParameters& parameters, std::string_view name);

@@ -28,9 +28,16 @@ export async function fuseNative(
   const elements = pair.left.length / byteSize[pair.dtype]
   // Filled with a pattern, so that an element the engine forgets is seen.
   const fused = new Uint8Array(elements * byteSize[outputDtype]).fill(0xa5)
-  const job = native.fuseTensor(
-    { dtype: pair.dtype, outputDtype, shape: pair.shape, left: pair.left, right: pair.right, out: fused },
-    { ...options, nonFinite: run.nonFinite ?? 'error' },
+  const job = native.mergeTensor(
+    {
+      name: 'tensor',
+      dtype: pair.dtype,
+      outputDtype,
+      shape: pair.shape,
+      operands: [pair.left, pair.right],
+      out: fused,
+    },
+    { method: 'fuse', fusion: { ...options, nonFinite: run.nonFinite ?? 'error' } },
     run.threads ?? 2,
     run.instructionSet,
     undefined,
