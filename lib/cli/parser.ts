@@ -60,12 +60,18 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       handler: handler(async () => (await import('./inspect.js')).runInspect),
     })
     .command({
+      command: 'report [directory]',
+      describe: 'Draw what was taken from Right, by layer and kind of weight',
+      builder: reportArguments,
+      handler: handler(async () => (await import('./report.js')).runReport),
+    })
+    .command({
       command: 'doctor',
       describe: 'Show what this build and machine can do',
       builder: doctorArguments,
       handler: handler(async () => (await import('./doctor.js')).runDoctor),
     })
-    .demandCommand(1, 'Name a command: fuse, inspect or doctor')
+    .demandCommand(1, 'Name a command: fuse, inspect, report or doctor')
     .strict()
     .recommendCommands()
     .version(version)
@@ -104,6 +110,20 @@ function inspectArguments(command: Argv): Argv {
     .options({ json })
     .example('$0 inspect merged/', 'Tensors, files, totals and problems')
     .example('$0 inspect model.safetensors --json', '')
+}
+
+function reportArguments(command: Argv): Argv {
+  return command
+    .positional('directory', { type: 'string', describe: 'Directory that branchmerge wrote' })
+    .options({
+      stats: { type: 'string', describe: 'Instead of a directory: the file of fuse --stats', group: output },
+      out: { type: 'string', describe: 'Write a picture to this .svg or .html file', group: output },
+      overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
+      json,
+    })
+    .example('$0 report merged/', 'In the terminal')
+    .example('$0 report merged/ --out merged.html', 'The picture with a table of every number')
+    .example('$0 report --stats stats.jsonl --out merged.svg', '')
 }
 
 function doctorArguments(command: Argv): Argv {

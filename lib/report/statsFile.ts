@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { access, open, rename, rm, stat } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { outputFailure, partialSuffix } from '../merge/outputDirectory.js'
+import { outputFailure } from '../merge/outputDirectory.js'
 import type { TensorStats } from '../merge/tensorStats.js'
+import { writeWhole } from './writeWhole.js'
 
 /** One line of a statistics file. */
 export function statsLine({ name, shape, dtype, elements, kept, threshold, q1, median, q3, kl }: TensorStats): string {
@@ -33,20 +34,7 @@ export async function checkStatsPath(path: string, options: { out: string; overw
   })
 }
 
-/** Writes JSON lines, one for every tensor, under a temporary name that becomes `path` when all is on disk. */
+/** Writes JSON lines, one for every tensor, see {@link writeWhole}. */
 export async function writeStatsFile(path: string, tensors: TensorStats[]): Promise<void> {
-  const temporary = `${path}.${process.pid}${partialSuffix}`
-  try {
-    const handle = await open(temporary, 'w')
-    try {
-      await handle.writeFile(tensors.map(statsLine).join(''))
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw outputFailure(path, error as NodeJS.ErrnoException)
-  }
+  await writeWhole(path, tensors.map(statsLine).join(''))
 }

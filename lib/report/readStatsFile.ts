@@ -1,0 +1,58 @@
+import { readSmallFile } from '../checkpoint/readSmallFile.js'
+import { BranchMergeError } from '../errors.js'
+import type { ReportInput, ReportTensor } from './fractionGrid.js'
+
+/** Two million lines; a model of 671 B parameters in experts has ninety thousand tensors. */
+export const maxStatsBytes = 2 ** 29
+
+/**
+ * The statistics that `fuse --stats` wrote, as one step. The file does not tell identical tensors from others: they are
+ * those whose threshold and divergences are all 0.
+ *
+ * @throws ERR_FILE_READ when there is no such file, ERR_STATS when a line of it is no statistics of a tensor
+ */
+export async function readStatsFile(path: string): Promise<ReportInput> {
+  const bytes = await readSmallFile(path, maxStatsBytes, 'ERR_STATS')
+  if (!bytes) throw new BranchMergeError('ERR_FILE_READ', `There is no file ${path}`)
+  const lines = bytes.toString('utf8').split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  const tensors = lines.map((line, i) => readLine(line, `${path}:${i + 1}`))
+  if (tensors.length === 0)
+    throw new BranchMergeError('ERR_STATS', `Expected a line for each tensor in ${path}, it is empty`)
+  return { steps: [{ name: 'left & right', tensors }], notDrawn: [] }
+}
+
+function readLine(line: string, place: string): ReportTensor {
+  const record = parse(line)
+  const { name, shape, elements, kept, threshold, kl } = record ?? {}
+  if (
+    typeof name !== 'string' ||
+    !isShape(shape) ||
+    !isCount(elements) ||
+    !isCount(kept) ||
+    kept > elements ||
+    typeof threshold !== 'number' ||
+    typeof (kl as { max?: unknown } | null | undefined)?.max !== 'number'
+  ) {
+    throw new BranchMergeError(
+      'ERR_STATS',
+      `Expected the statistics of a tensor, as fuse --stats writes them, at ${place} but received ${line.slice(0, 80)}`,
+    )
+  }
+  const unmoved = threshold === 0
+  const diverges = (kl as { max: number }).max > 0
+  return { name, shape, elements, kept, degenerate: unmoved && diverges, identical: unmoved && !diverges }
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const isShape = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount)
