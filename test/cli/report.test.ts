@@ -1,5 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { fileNames } from '../support/directoryContents.js'
 import { elementsOf, parseXml, textOf } from '../support/parseXml.js'
@@ -89,6 +91,18 @@ describe('report --stats', () => {
   })
 })
 
+test('the picture of the guide is what its commands make', async () => {
+  const directory = temporaryDirectory()
+  const [stats, out] = [join(directory, 'stats.jsonl'), join(directory, 'heat-map.svg')]
+  execFileSync(process.execPath, [fileURLToPath(new URL('../../examples/deepPair.js', import.meta.url)), directory])
+  const sides = [join(directory, 'left'), join(directory, 'right')]
+  expect((await runCommand(['fuse', ...sides, '--out', join(directory, 'merged'), '--stats', stats])).code).toBe(0)
+  expect((await runCommand(['report', '--stats', stats, '--out', out])).code).toBe(0)
+  expect(readFileSync(out, 'utf8')).toBe(
+    readFileSync(new URL('../../docs/images/heat-map.svg', import.meta.url), 'utf8'),
+  )
+})
+
 describe('what is refused', () => {
   test.each([
     [[], 'Expected a merged directory or --stats FILE, one of them'],
@@ -108,6 +122,11 @@ describe('what is refused', () => {
     const { code, stderr } = await runCommand(['report', '--stats', stats, '--out', out])
     expect([code, readFileSync(out, 'utf8')]).toEqual([1, 'mine'])
     expect(stderr).toContain('[ERR_OUTPUT_EXISTS]')
+    rmSync(out)
+    mkdirSync(out)
+    const second = await runCommand(['report', '--stats', stats, '--out', out, '--overwrite'])
+    expect(second.code).toBe(1)
+    expect(second.stderr).toContain('[ERR_OUTPUT_EXISTS]')
   })
 
   test.each([
