@@ -5,7 +5,8 @@
 namespace branchmerge {
 
 // One file a method: native/methods/<name>.cc defines its make_<name>, and is listed here.
-MakeMethod make_linear, make_nearswap, make_passthrough, make_ram, make_task_arithmetic;
+MakeMethod make_karcher, make_linear, make_model_stock, make_multislerp, make_nearswap, make_nuslerp,
+    make_passthrough, make_ram, make_slerp, make_task_arithmetic;
 
 namespace {
 
@@ -15,10 +16,15 @@ struct Entry {
 };
 
 constexpr Entry kMethods[] = {
+    {"karcher", make_karcher},
     {"linear", make_linear},
+    {"model_stock", make_model_stock},
+    {"multislerp", make_multislerp},
     {"nearswap", make_nearswap},
+    {"nuslerp", make_nuslerp},
     {"passthrough", make_passthrough},
     {"ram", make_ram},
+    {"slerp", make_slerp},
     {"task_arithmetic", make_task_arithmetic},
 };
 
