@@ -5,8 +5,9 @@
 namespace branchmerge {
 
 // One file a method: native/methods/<name>.cc defines its make_<name>, and is listed here.
-MakeMethod make_karcher, make_linear, make_model_stock, make_multislerp, make_nearswap, make_nuslerp,
-    make_passthrough, make_ram, make_slerp, make_task_arithmetic;
+MakeMethod make_breadcrumbs, make_breadcrumbs_ties, make_dare_linear, make_dare_ties, make_della,
+    make_della_linear, make_karcher, make_linear, make_model_stock, make_multislerp, make_nearswap,
+    make_nuslerp, make_passthrough, make_ram, make_sce, make_slerp, make_task_arithmetic, make_ties;
 
 namespace {
 
@@ -16,6 +17,12 @@ struct Entry {
 };
 
 constexpr Entry kMethods[] = {
+    {"breadcrumbs", make_breadcrumbs},
+    {"breadcrumbs_ties", make_breadcrumbs_ties},
+    {"dare_linear", make_dare_linear},
+    {"dare_ties", make_dare_ties},
+    {"della", make_della},
+    {"della_linear", make_della_linear},
     {"karcher", make_karcher},
     {"linear", make_linear},
     {"model_stock", make_model_stock},
@@ -24,8 +31,10 @@ constexpr Entry kMethods[] = {
     {"nuslerp", make_nuslerp},
     {"passthrough", make_passthrough},
     {"ram", make_ram},
+    {"sce", make_sce},
     {"slerp", make_slerp},
     {"task_arithmetic", make_task_arithmetic},
+    {"ties", make_ties},
 };
 
 }  // namespace

@@ -1,0 +1,59 @@
+#pragma once
+#include <bit>
+#include <vector>
+
+#include "fusion/order_statistics.h"
+#include "methods/passes.h"
+
+namespace branchmerge {
+
+/// Counters of one round, per worker: 16 bits of a key, for each prefix in question.
+class PrefixCounts {
+ public:
+  PrefixCounts(size_t workers, const std::vector<uint64_t>& prefixes, int shift)
+      : prefixes_(prefixes), shift_(shift), counts_(workers) {}
+
+  void count(size_t worker, uint64_t key) {
+    std::vector<uint64_t>& mine = counts_[worker];
+    for (size_t t = 0; t < prefixes_.size(); t++)
+      if (key >> shift_ >> 16 == prefixes_[t]) mine[t * kBins + (key >> shift_ & (kBins - 1))]++;
+  }
+  /// Before a worker's first key.
+  void open(size_t worker) { counts_[worker].resize(prefixes_.size() * kBins); }
+  /// Of all workers, for OrderStatistics::narrow.
+  std::vector<std::vector<uint64_t>> totals() const;
+
+ private:
+  static constexpr size_t kBins = 1 << 16;
+  const std::vector<uint64_t>& prefixes_;
+  const int shift_;
+  std::vector<std::vector<uint64_t>> counts_;
+};
+
+/// The values at the given ranks (in ascending order of magnitude) among magnitudes of a whole tensor: exact,
+/// in one pass for each 16 bits of a value. `single`: the values are float32. values(worker, tile) points to
+/// tile.size values, whose signs are ignored.
+template <class Values>
+std::vector<double> magnitudes_at_ranks(Passes& passes, const std::vector<uint64_t>& ranks, bool single,
+                                        const Values& values) {
+  OrderStatistics statistics(ranks, single ? 32 : 64);
+  while (!statistics.finished()) {
+    PrefixCounts counts(passes.pool().workers(), statistics.prefixes(), statistics.shift());
+    passes.for_blocks([&](size_t worker, size_t, uint64_t begin, uint64_t end) {
+      counts.open(worker);
+      passes.read(worker, begin, end, [&](const Tile& tile) {
+        const double* value = values(worker, tile);
+        for (size_t i = 0; i < tile.size; i++)
+          counts.count(worker, single ? std::bit_cast<uint32_t>(float(value[i])) & 0x7fffffff
+                                      : std::bit_cast<uint64_t>(value[i]) & 0x7fffffffffffffff);
+      });
+    });
+    statistics.narrow(counts.totals());
+  }
+  std::vector<double> found;
+  for (const uint64_t key : statistics.keys())
+    found.push_back(single ? double(std::bit_cast<float>(uint32_t(key))) : std::bit_cast<double>(key));
+  return found;
+}
+
+}  // namespace branchmerge
