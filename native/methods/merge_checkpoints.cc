@@ -194,7 +194,7 @@ class Merge {
         std::vector<FusionScratch>& scratch, WorkerPool& pool, const std::atomic<bool>& cancelled)
       : tensor_(tensor), info_{tensor.name, tensor.dtype, tensor.shape, elements_of(tensor)}, pool_(pool) {
     const std::vector<Step>& program = plan.programs[tensor.program];
-    if (!dtype_is_float(tensor.dtype)) {
+    if (!dtype_is_float(tensor.dtype) || info_.elements == 0) {
       add_step(std::make_unique<EqualOperator>(info_));
       for (LeafTensor& leaf : leaves) add_leaf(leaf, cancelled, tensor.dtype);
       return;

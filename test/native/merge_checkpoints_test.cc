@@ -1,0 +1,171 @@
+// Whole merges of small files: whatever the memory, the threads and where a run was cut off, the files are
+// the same.
+#include "methods/merge_checkpoints.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <random>
+
+#include "checkpoint/output_writer.h"
+#include "error_code.h"
+#include "temporary_directory.h"
+#include "tensor/convert.h"
+
+namespace branchmerge {
+namespace {
+
+const std::vector<std::pair<std::string, std::vector<uint64_t>>> kTensors{{"embedding", {1000, 700}},
+                                                                          {"norm", {700}},
+                                                                          {"projection", {600, 901}},
+                                                                          {"empty", {0, 5}},
+                                                                          {"scalar", {}}};
+
+uint64_t elements_of(const std::vector<uint64_t>& shape) {
+  uint64_t n = 1;
+  for (const uint64_t size : shape) n *= size;
+  return n;
+}
+
+/// A file of the tensors above in bf16, around one base; not in the page cache, so that it is read ahead.
+InputFiles::Input write_model(const TemporaryDirectory& directory, int seed) {
+  std::vector<TensorLayout> layouts;
+  for (const auto& [name, shape] : kTensors)
+    layouts.push_back({name, DType::BF16, shape, 2 * elements_of(shape)});
+  std::string bytes = serialize_header(layouts, {}, 8);
+  std::mt19937_64 base(1), own(uint64_t(seed) + 2);
+  std::normal_distribution<double> normal;
+  for (const auto& [name, shape] : kTensors)
+    for (uint64_t i = 0; i < elements_of(shape); i++) {
+      const double value = 0.02 * normal(base) + 5e-4 * normal(own);
+      char element[2];
+      round_to_dtype(&value, DType::BF16, reinterpret_cast<std::byte*>(element), 1);
+      bytes.append(element, 2);
+    }
+  const std::string path = directory.write("model" + std::to_string(seed), bytes);
+  const int descriptor = open(path.c_str(), O_RDONLY);
+  fsync(descriptor);
+  posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
+  close(descriptor);
+  return {path, bytes.size()};
+}
+
+/// ((0 & 1) & 2), all in one output file.
+MergePlan make_plan(const TemporaryDirectory& directory, const std::string& output) {
+  MergePlan plan;
+  for (int seed = 0; seed < 3; seed++) plan.inputs.push_back(write_model(directory, seed));
+  plan.outputs.push_back({directory.file(output), {{"format", "pt"}}});
+  using Kind = Operand::Kind;
+  plan.programs.push_back({{"fuse", {{Kind::kModel, 0}, {Kind::kModel, 1}}, {}, {}},
+                           {"fuse", {{Kind::kStep, 0}, {Kind::kModel, 2}}, {}, {}}});
+  uint64_t at = plan.inputs[0].bytes;
+  for (const auto& [name, shape] : kTensors) at -= 2 * elements_of(shape);
+  for (const auto& [name, shape] : kTensors) {
+    const uint64_t end = at + 2 * elements_of(shape);
+    plan.tensors.push_back(
+        {name, DType::BF16, DType::BF16, shape, {{0, at, end}, {1, at, end}, {2, at, end}}, 0, 0});
+    at = end;
+  }
+  plan.memory = uint64_t(1) << 40;
+  plan.threads = 2;
+  plan.instruction_set = &cpu::best_instruction_set();
+  return plan;
+}
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string run(const MergePlan& plan) {
+  const std::atomic<bool> cancelled{false};
+  merge_checkpoints(plan, {}, cancelled);
+  return contents(plan.outputs[0].path);
+}
+
+TEST_CASE("tensors that do not fit into memory are read again in every pass, with the same result") {
+  const TemporaryDirectory directory;
+  const std::string expected = run(make_plan(directory, "roomy"));
+  for (const uint64_t memory : {uint64_t(0), uint64_t(100'000), uint64_t(4'000'000)}) {
+    MergePlan plan = make_plan(directory, "tight" + std::to_string(memory));
+    plan.memory = memory;
+    CHECK(run(plan) == expected);
+  }
+}
+
+TEST_CASE("a sequence in one pass equals the merges one after the other through a file") {
+  const TemporaryDirectory directory;
+  const std::string expected = run(make_plan(directory, "sequence"));
+  MergePlan first = make_plan(directory, "first");
+  first.programs[0].pop_back();
+  const std::string middle = run(first);
+
+  MergePlan second = make_plan(directory, "second");
+  second.inputs[0] = {directory.file("first"), middle.size()};
+  second.programs[0].pop_back();
+  second.programs[0][0].operands[1].index = 2;
+  uint64_t at = middle.size();
+  for (const auto& [name, shape] : kTensors) at -= 2 * elements_of(shape);
+  for (MergePlan::Tensor& tensor : second.tensors) {
+    tensor.models[0] = {0, at, at + tensor.models[0].size()};
+    at = tensor.models[0].end;
+  }
+  CHECK(run(second) == expected);
+}
+
+TEST_CASE(
+    "float32 between steps gives another result than rounding, and the same for any number of threads") {
+  const TemporaryDirectory directory;
+  const std::string rounded = run(make_plan(directory, "rounded"));
+  std::string kept;
+  for (const size_t threads : {1, 2, 7}) {
+    MergePlan plan = make_plan(directory, "float" + std::to_string(threads));
+    plan.float_intermediates = true;
+    plan.threads = threads;
+    // A soft gate has results that bf16 cannot hold.
+    for (Step& step : plan.programs[0]) step.fusion.gate = Gate::kSoft, step.fusion.lambda = 0;
+    const std::string bytes = run(plan);
+    CHECK(bytes.size() == rounded.size());
+    if (kept.empty()) kept = bytes;
+    CHECK(bytes == kept);
+  }
+}
+
+TEST_CASE("a run that was cut off goes on from what was safe") {
+  const TemporaryDirectory directory;
+  const std::string expected = run(make_plan(directory, "whole"));
+  for (const uint64_t written : {kWriteBlock, 2 * kWriteBlock}) {
+    REQUIRE(written < expected.size());
+    const std::string name = "cut" + std::to_string(written);
+    MergePlan plan = make_plan(directory, name);
+    plan.outputs[0].written = written;
+    uint64_t end = expected.size();
+    for (const MergePlan::Tensor& tensor : plan.tensors) end -= tensor.models[0].size();
+    for (MergePlan::Tensor& tensor : plan.tensors) {
+      end += tensor.models[0].size();
+      tensor.done = end <= written;
+    }
+    directory.write(name, expected.substr(0, written) + "garbage");
+    CHECK(run(plan) == expected);
+  }
+}
+
+TEST_CASE("a plan that does not fit its inputs is refused") {
+  const TemporaryDirectory directory;
+  MergePlan beyond = make_plan(directory, "beyond");
+  beyond.tensors[0].models[0].end += beyond.inputs[0].bytes;
+  CHECK(error_code([&] { run(beyond); }) == "ERR_INVALID_ARGUMENT");
+  MergePlan method = make_plan(directory, "method");
+  method.programs[0][0].method = "no such";
+  CHECK(error_code([&] { run(method); }) == "ERR_INVALID_ARGUMENT");
+  MergePlan operand = make_plan(directory, "operand");
+  operand.programs[0][0].operands[0] = {Operand::Kind::kStep, 0};
+  CHECK(error_code([&] { run(operand); }) == "ERR_INVALID_ARGUMENT");
+}
+
+}  // namespace
+}  // namespace branchmerge
