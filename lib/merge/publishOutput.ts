@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, copyFile, mkdir, open, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { copyFile, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
 import { isSideFile } from '../checkpoint/sideFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { native } from '../native.js'
-import { examineOutput, freeBytes, outputFailure, partialSuffix } from './outputDirectory.js'
+import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
+import { examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
 import { provenanceFileName } from './provenance.js'
 
 /** The names by which a directory looks like a complete checkpoint. */
@@ -23,6 +24,8 @@ export class OutputTransaction {
   private readonly token = `${process.pid}-${randomBytes(4).toString('hex')}`
   private readonly written = new Set<string>()
   private readonly published = new Set<string>()
+  /** Finished files that lie elsewhere, by the name that they are to have. */
+  private readonly adopted = new Map<string, string>()
 
   private constructor(
     private readonly directory: string,
@@ -61,8 +64,13 @@ export class OutputTransaction {
     return this.partialPath(name)
   }
 
+  /** Takes the finished and synced file at `path`, on the same file system, for `name`. discard() puts it back. */
+  adopt(name: string, path: string): void {
+    this.adopted.set(name, path)
+  }
+
   private partialPath(name: string): string {
-    return join(this.directory, `${name}.${this.token}${partialSuffix}`)
+    return this.adopted.get(name) ?? join(this.directory, `${name}.${this.token}${partialSuffix}`)
   }
 
   async writeFile(name: string, text: string): Promise<void> {
@@ -123,9 +131,15 @@ export class OutputTransaction {
   /** Removes whatever was written, and the directory if it was created for it. Never throws: it follows an error. */
   async discard(): Promise<void> {
     for (const name of this.written) await rm(this.partialPath(name), { force: true }).catch(ignore)
-    for (const name of this.published) await rm(join(this.directory, name), { force: true }).catch(ignore)
+    for (const name of this.published) await this.takeBack(name).catch(ignore)
     if (this.created) await removeEmpty(this.directory, dirname(this.created))
     busy.delete(this.directory)
+  }
+
+  private async takeBack(name: string): Promise<void> {
+    const path = join(this.directory, name)
+    const place = this.adopted.get(name)
+    await (place === undefined ? rm(path, { force: true }) : rename(path, place))
   }
 }
 
@@ -138,60 +152,6 @@ async function checkFreeSpace(directory: string, needed: number): Promise<void> 
     'ERR_DISK_FULL',
     `Expected ${needed} free bytes for ${directory} but its file system has ${free}. Free some or choose another directory.`,
   )
-}
-
-/**
- * Creates a directory and those above it that are missing, and returns the topmost that it made. (mkdir's own `recursive`
- * never returns on a file system that answers ENOENT to every creation, as /proc does.)
- */
-async function makeDirectory(path: string): Promise<string> {
-  const parent = dirname(path)
-  const above = parent === path || (await isPresent(parent)) ? undefined : await makeDirectory(parent)
-  await write(path, () => mkdir(path))
-  return above ?? path
-}
-
-function isPresent(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
-}
-
-/** Runs a step that writes at `path`; its failure is an output error. */
-async function write<T>(path: string, step: () => Promise<T>): Promise<T> {
-  try {
-    return await step()
-  } catch (error) {
-    throw outputFailure(path, error as NodeJS.ErrnoException)
-  }
-}
-
-async function writeNew(path: string, text: string): Promise<void> {
-  const handle = await open(path, 'wx')
-  try {
-    await handle.writeFile(text)
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Makes a file or the names in a directory durable. */
-async function sync(path: string): Promise<void> {
-  await write(path, async () => {
-    const handle = await open(path, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  })
-}
-
-async function removeIfPresent(path: string): Promise<void> {
-  await unlink(path).catch((cause) => {
-    if (cause.code !== 'ENOENT') throw outputFailure(path, cause)
-  })
 }
 
 async function removeEmpty(directory: string, end: string): Promise<void> {
