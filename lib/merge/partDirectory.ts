@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto'
+import { readdir, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { BranchMergeError } from '../errors.js'
+import { type NativeMergedTensor, type NativeMergeTotals, native } from '../native.js'
+import { runJob } from '../runJob.js'
+import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
+
+/** Holds, in the output directory, what the tasks of a merge have done, until it is finished. */
+export const partDirectoryName = '.branchmerge-shards'
+
+/** Version of the records' layout. */
+const format = 1
+
+/** Ends the names of files that are not finished: <name>.<random>.partial */
+const partialSuffix = '.partial'
+
+/** A weights file of the output. */
+export interface PartFile {
+  name: string
+  bytes: number
+  headerHash: string
+}
+
+/** What a task tells when its files are safe. */
+export interface PartRecord {
+  format: number
+  /** Of everything that decides the bytes of the whole output, the same in each task. */
+  fingerprint: string
+  /** 1 to `parts`. */
+  part: number
+  parts: number
+  /** What the merge is planned from again when it is finished. */
+  request: unknown
+  files: PartFile[]
+  /** In the order of the output. */
+  merged: NativeMergedTensor[]
+  totals: NativeMergeTotals
+}
+
+/**
+ * The directory in which the tasks of one merge, on any number of machines, leave their files for the one that finishes it.
+ * A file has its name only when it is on the disk, and a record is written after the files that it vouches for.
+ */
+export class PartDirectory {
+  readonly path: string
+
+  constructor(out: string) {
+    this.path = join(resolve(out), partDirectoryName)
+  }
+
+  fileAt(name: string): string {
+    return join(this.path, name)
+  }
+
+  /** Creates it where it is missing; other tasks may be doing so at this moment. */
+  async create(): Promise<void> {
+    for (;;) {
+      if ((await this.names()) !== undefined) return
+      try {
+        await syncAbove(this.path, await makeDirectory(this.path))
+      } catch (error) {
+        const { cause } = error as { cause?: NodeJS.ErrnoException }
+        if (cause?.code !== 'EEXIST') throw error
+      }
+    }
+  }
+
+  private async names(): Promise<string[] | undefined> {
+    try {
+      return await readdir(this.path)
+    } catch (error) {
+      const cause = error as NodeJS.ErrnoException
+      if (cause.code === 'ENOENT') return undefined
+      throw new BranchMergeError('ERR_OUTPUT_WRITE', `Cannot look into ${this.path}: ${cause.message}`, { cause })
+    }
+  }
+
+  /**
+   * Every record that is there, in the order of the parts.
+   *
+   * @throws ERR_PART_MISMATCH when two are not of the same merge.
+   */
+  async records(): Promise<PartRecord[]> {
+    const names = ((await this.names()) ?? []).filter((name) => /^part-\d+-of-\d+\.json$/.test(name)).sort()
+    const records = await Promise.all(names.map((name) => this.readRecord(name)))
+    for (const [i, record] of records.entries())
+      this.checkAgreement(records[0] as PartRecord, record, names[i] as string)
+    return records
+  }
+
+  private checkAgreement(first: PartRecord, record: PartRecord, name: string): void {
+    if (record.fingerprint === first.fingerprint && record.parts === first.parts) return
+    throw this.mismatch(`part ${first.part} of ${first.parts} and ${name} are of different merges`)
+  }
+
+  private async readRecord(name: string): Promise<PartRecord> {
+    try {
+      const record = JSON.parse(await readFile(this.fileAt(name), 'utf8')) as PartRecord
+      if (record.format === format && recordName(record) === name) return record
+    } catch (cause) {
+      throw this.mismatch(`${name} cannot be read`, { cause })
+    }
+    throw this.mismatch(`${name} is of another version of branchmerge`)
+  }
+
+  /**
+   * Checks that what is there is of this merge.
+   *
+   * @throws ERR_PART_MISMATCH
+   */
+  async refuseOtherMerge(fingerprint: string, parts: number): Promise<void> {
+    const other = (await this.records()).find((record) => record.fingerprint !== fingerprint || record.parts !== parts)
+    if (!other) return
+    throw this.mismatch(
+      other.parts === parts
+        ? `part ${other.part} of ${parts} there is of another merge, or its inputs have changed since`
+        : `a merge in ${other.parts} parts is there, not in ${parts}`,
+    )
+  }
+
+  private mismatch(what: string, options?: ErrorOptions): BranchMergeError {
+    return new BranchMergeError(
+      'ERR_PART_MISMATCH',
+      `Expected parts of one merge in ${this.path} but ${what}. Remove that directory and run every part again.`,
+      options,
+    )
+  }
+
+  async record(part: number, parts: number): Promise<PartRecord | undefined> {
+    return (await this.records()).find((record) => record.part === part && record.parts === parts)
+  }
+
+  /** Whether the file lies at `path` as the record says. Headers are read, tensors are not. */
+  async holds(path: string, file: PartFile): Promise<boolean> {
+    const found = await describeFile(path).catch(() => undefined) // missing or cut off
+    return found?.bytes === file.bytes && found.headerHash === file.headerHash
+  }
+
+  /** Where to write files, unique to this attempt: one that was taken for dead may still be writing. */
+  async begin(names: readonly string[]): Promise<PartAttempt> {
+    for (const name of (await this.names()) ?? []) {
+      if (names.some((own) => isPartialOf(name, own))) await removeIfPresent(this.fileAt(name))
+    }
+    return new PartAttempt(this, names)
+  }
+
+  async writeText(name: string, text: string): Promise<void> {
+    const path = this.fileAt(`${name}.${randomBytes(4).toString('hex')}${partialSuffix}`)
+    await write(path, () => writeNew(path, text))
+    await sync(path)
+    await write(path, () => rename(path, this.fileAt(name)))
+    await sync(this.path)
+  }
+
+  async remove(): Promise<void> {
+    await write(this.path, () => rm(this.path, { recursive: true, force: true }))
+  }
+}
+
+/** One run of one task. */
+export class PartAttempt {
+  private readonly token = randomBytes(4).toString('hex')
+
+  constructor(
+    private readonly directory: PartDirectory,
+    private readonly names: readonly string[],
+  ) {}
+
+  temporaryPath(name: string): string {
+    return this.directory.fileAt(`${name}.${this.token}${partialSuffix}`)
+  }
+
+  /** Gives the finished files their names and writes the record. */
+  async complete(record: Omit<PartRecord, 'format' | 'files'>): Promise<PartRecord> {
+    const files: PartFile[] = []
+    for (const name of this.names) {
+      const path = this.temporaryPath(name)
+      files.push({ name, ...(await describeFile(path)) })
+      await write(path, () => rename(path, this.directory.fileAt(name)))
+    }
+    await sync(this.directory.path)
+    const whole = { format, ...record, files }
+    await this.directory.writeText(recordName(whole), `${JSON.stringify(whole)}\n`)
+    return whole
+  }
+
+  /** Removes the unfinished files. Never throws: it follows an error. */
+  async discard(): Promise<void> {
+    for (const name of this.names) await rm(this.temporaryPath(name), { force: true }).catch(() => {})
+  }
+}
+
+function recordName({ part, parts }: { part: number; parts: number }): string {
+  const number = (n: number) => String(n).padStart(5, '0')
+  return `part-${number(part)}-of-${number(parts)}.json`
+}
+
+const isPartialOf = (name: string, own: string): boolean =>
+  name.startsWith(own) && /^\.[0-9a-f]{8}\.partial$/.test(name.slice(own.length))
+
+/** Makes the names of new directories durable, from `path` up to `top`. */
+async function syncAbove(path: string, top: string): Promise<void> {
+  for (let each = path; each !== dirname(top); each = dirname(each)) await sync(dirname(each))
+}
+
+async function describeFile(path: string): Promise<{ bytes: number; headerHash: string }> {
+  const { bytes, headerHash } = await runJob(() => native.readHeader(path), undefined)
+  return { bytes, headerHash }
+}
