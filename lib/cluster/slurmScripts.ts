@@ -1,3 +1,5 @@
+import { invalidArgument } from '../validate.js'
+
 /** A merge split into the tasks of a job array. */
 export interface SlurmMerge {
   /** What runs branchmerge, the same on every node: Node, its flags and the package's script. */
@@ -33,8 +35,13 @@ export interface SlurmJob {
   sbatch: readonly string[]
 }
 
-/** The job array that merges, and the job that makes its results a checkpoint when all of them are there. */
+/**
+ * The job array that merges, and the job that makes its results a checkpoint when all of them are there.
+ *
+ * @throws ERR_INVALID_ARGUMENT for a directory that Slurm cannot log into.
+ */
 export function slurmJobs(merge: SlurmMerge): { part: SlurmJob; finish: (afterJob: string) => SlurmJob } {
+  checkLogDirectory(merge.out)
   const part = {
     name: 'part.sh',
     text: script(
@@ -72,7 +79,6 @@ export function slurmText(merge: SlurmMerge): string {
   return [...jobs.map(command), ...jobs.map(({ name, text }) => `\n# ${name}\n${text.trimEnd()}`)].join('\n')
 }
 
-/** The log's place is relative to the job's directory: sbatch would expand a % in a path. */
 function sbatchArguments(merge: SlurmMerge, scriptName: string, log: string, kind: readonly string[]): string[] {
   const { partition, time, cpus, memory, sbatchArguments } = merge.resources
   const given = (option: string, value: string | number | undefined) =>
@@ -82,7 +88,7 @@ function sbatchArguments(merge: SlurmMerge, scriptName: string, log: string, kin
     '--requeue',
     '--job-name=branchmerge',
     `--chdir=${merge.stagingDirectory}`,
-    `--output=logs/${log}`,
+    `--output=${merge.stagingDirectory.replaceAll('%', '%%')}/logs/${log}`,
     // A requeued task goes on in the log of the killed one.
     '--open-mode=append',
     ...given('partition', partition),
@@ -93,6 +99,11 @@ function sbatchArguments(merge: SlurmMerge, scriptName: string, log: string, kin
     ...kind,
     `${merge.stagingDirectory}/${scriptName}`,
   ]
+}
+
+/** A backslash changes how sbatch reads the whole name of a log; a line end or NUL it does not take at all. */
+function checkLogDirectory(out: string): void {
+  if (/[\\\n\0]/.test(out)) throw invalidArgument('a path without a backslash or line end', 'out', out)
 }
 
 function script(comment: string, directory: string, command: string): string {

@@ -43,14 +43,14 @@ describe('slurmJobs', () => {
       '--requeue',
       '--job-name=branchmerge',
       '--chdir=/models/merged/.branchmerge-shards',
-      '--output=logs/part-%a.log',
+      '--output=/models/merged/.branchmerge-shards/logs/part-%a.log',
       '--open-mode=append',
       '--array=1-12',
       '/models/merged/.branchmerge-shards/part.sh',
     ])
     expect(finish('77').sbatch).toEqual([
       ...part.sbatch.slice(0, 4),
-      '--output=logs/finish.log',
+      '--output=/models/merged/.branchmerge-shards/logs/finish.log',
       '--open-mode=append',
       '--dependency=afterok:77',
       '--kill-on-invalid-dep=yes',
@@ -75,6 +75,14 @@ describe('slurmJobs', () => {
     }
   })
 
+  test('the log lies in the directory, whatever its name', () => {
+    const { part } = slurmJobs({ ...merge, stagingDirectory: '/100%a/.branchmerge-shards' })
+    expect(part.sbatch).toContain('--output=/100%%a/.branchmerge-shards/logs/part-%a.log')
+    for (const out of ['/a\\b', '/a\nb']) {
+      expect(() => slurmJobs({ ...merge, out })).toThrow('a path without a backslash or line end for out')
+    }
+  })
+
   test('scripts that a person can read', () => {
     const { part, finish } = slurmJobs(merge)
     expect(part.text).toBe(
@@ -92,7 +100,7 @@ describe('slurmJobs', () => {
   })
 
   test('a shell passes every word on as it is', () => {
-    const directory = join(temporaryDirectory(), "with $odd 'name' \\ *")
+    const directory = join(temporaryDirectory(), "with $odd 'name' % *")
     mkdirSync(directory)
     const script = join(directory, 'print.js')
     writeFileSync(script, 'console.log(JSON.stringify([process.cwd(), ...process.argv.slice(2)]))')
