@@ -9,35 +9,14 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <random>
 
 #include "error_code.h"
+#include "memory_operand.h"
 #include "tensor/convert.h"
 
 namespace branchmerge {
 namespace {
-
-/// Exactly so many bytes, at an odd address: one step outside is a sanitizer's report.
-class TightBuffer {
- public:
-  explicit TightBuffer(size_t size) : memory_(new std::byte[size + 1]), size_(size) {}
-  std::byte* data() const { return memory_.get() + 1; }
-  size_t size() const { return size_; }
-
- private:
-  std::unique_ptr<std::byte[]> memory_;
-  size_t size_;
-};
-
-class Memory final : public TensorReader {
- public:
-  explicit Memory(const std::byte* bytes) : bytes_(bytes) {}
-  const std::byte* fetch(size_t, uint64_t begin, uint64_t) override { return bytes_ + begin; }
-
- private:
-  const std::byte* bytes_;
-};
 
 struct Case {
   DType dtype;
@@ -69,8 +48,7 @@ struct Outcome {
   uint64_t kept;
   bool operator==(const Outcome& other) const {
     const auto figures = [](const TensorStats& s) {
-      return std::vector<double>{s.threshold, s.q1,        s.median,
-                                 s.q3,           s.kl_min,    s.kl_median, s.kl_max};
+      return std::vector<double>{s.threshold, s.q1, s.median, s.q3, s.kl_min, s.kl_median, s.kl_max};
     };
     return bytes == other.bytes && kept == other.kept && figures(stats) == figures(other.stats) &&
            stats.degenerate == other.stats.degenerate && stats.identical == other.stats.identical;
@@ -78,11 +56,12 @@ struct Outcome {
 };
 
 /// `stretch` elements are asked of the result at a time.
-Outcome fuse(const Case& c, const TightBuffer& left, const TightBuffer& right, const char* set, size_t workers,
-             uint64_t stretch) {
+Outcome fuse(const Case& c, const TightBuffer& left, const TightBuffer& right, const char* set,
+             size_t workers, uint64_t stretch) {
   WorkerPool pool(workers);
   FusionScratch scratch;
-  FuseOperator merge({"w", c.dtype, c.shape, elements_of(c)}, c.dtype, c.options, *cpu::instruction_set(set), scratch);
+  FuseOperator merge({"w", c.dtype, c.shape, elements_of(c)}, c.dtype, c.options, *cpu::instruction_set(set),
+                     scratch);
   Memory left_reader(left.data()), right_reader(right.data());
   const std::vector<TensorReader*> operands{&left_reader, &right_reader};
   merge.prepare(operands, pool);
@@ -103,8 +82,7 @@ void check_same_everywhere(const Case& c, uint64_t seed) {
   const Outcome expected = fuse(c, left, right, "scalar", 1, 1000);
   for (const char* set : {"scalar", "avx2", "avx512"}) {
     if (cpu::instruction_set(set) == nullptr) continue;
-    for (const size_t workers : {1, 2, 7})
-      CHECK(fuse(c, left, right, set, workers, 7 * workers) == expected);
+    for (const size_t workers : {1, 2, 7}) CHECK(fuse(c, left, right, set, workers, 7 * workers) == expected);
   }
 }
 
@@ -170,8 +148,9 @@ TEST_CASE("NaN and infinity are found and named, or one side is kept") {
   const uint16_t nan = 0x7fc1;
   std::memcpy(right.data() + 2 * 77, &nan, 2);
   CHECK(error_code([&] { fuse(c, left, right, "scalar", 2, 1000); }) == "ERR_NON_FINITE");
-  CHECK(error_message([&] { fuse(c, left, right, "scalar", 2, 1000); }).find("Right holds NaN at element 77") !=
-        std::string::npos);
+  CHECK(error_message([&] {
+          fuse(c, left, right, "scalar", 2, 1000);
+        }).find("Right holds NaN at element 77") != std::string::npos);
   c.options.non_finite = NonFinite::kRight;
   CHECK(std::memcmp(fuse(c, left, right, "scalar", 2, 1000).bytes.data(), right.data(), 320) == 0);
   c.options.non_finite = NonFinite::kLeft;
