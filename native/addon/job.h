@@ -68,7 +68,8 @@ class Job : public Napi::AsyncProgressQueueWorker<std::function<void(Napi::Env)>
     } catch (const std::exception& error) {
       fail("ERR_INTERNAL", error.what());
     }
-    work_ = nullptr;
+    // The work stays until the job goes, on the JavaScript thread: it may hold references to callbacks, which
+    // no other thread may drop.
   }
   void OnProgress(const Event* events, size_t count) override {
     Napi::HandleScope scope(Env());

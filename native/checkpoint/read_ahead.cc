@@ -145,16 +145,19 @@ void ReadAhead::read_ahead() {
       std::lock_guard lock(mutex_);
       if (stopping_) return;
     }
-    size_t chosen = 0;
-    if (current_ == nullptr || !next_part(chosen)) {
-      current_ = nullptr;
+    if (current_ == nullptr) {
       if (next_group_ == groups_.size() || !begin_group()) return;
       continue;
     }
-    ArrivingGroup::Part& part = current_->parts_[chosen];
+    ArrivingGroup& group = *current_;
+    size_t chosen = 0;
+    next_part(chosen);
+    ArrivingGroup::Part& part = group.parts_[chosen];
     const uint64_t begin = part.requested, end = std::min(begin + kReadBytes, part.read_bytes);
     part.requested = end;
-    submit({current_, chosen, begin, end});
+    // Once all of it is asked for, the group may arrive, be used and be released at any moment.
+    if (!next_part(chosen)) current_ = nullptr;
+    submit({&group, size_t(&part - group.parts_.data()), begin, end});
   }
 }
 
@@ -184,7 +187,9 @@ bool ReadAhead::begin_group() {
     if (part.read_bytes == 0) part.arrived = part.lead;
   }
   group->arena_end_ = head_;
-  current_ = group.get();
+  if (room(groups_[next_group_]) > 0) current_ = group.get();
+  size_t first;
+  if (!next_part(first)) current_ = nullptr;  // nothing to read: it may be released at once
   groups_alive_.push_back(std::move(group));
   next_group_++;
   group_begun_.notify_all();
