@@ -1,11 +1,17 @@
 #include "tensor/convert.h"
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
 namespace branchmerge {
 namespace {
+
+template <DType kDType>
+constexpr size_t sizeof_element = kDType == DType::F64   ? 8
+                                  : kDType == DType::F32 ? 4
+                                                         : 2;
 
 template <class T>
 T load(const std::byte* bytes) {
@@ -38,56 +44,85 @@ uint16_t round_to_16_bits(double value) {
   return uint16_t(sign | (biased + rounded));
 }
 
-double widen(DType dtype, const std::byte* element) {
-  switch (dtype) {
-    case DType::F64:
-      return load<double>(element);
-    case DType::F32:
-      return load<float>(element);
-    case DType::BF16:
-      return std::bit_cast<float>(uint32_t(load<uint16_t>(element)) << 16);
-    default: {
-      const uint16_t bits = load<uint16_t>(element);
-      const uint32_t magnitude = bits & 0x7fff, sign = uint32_t(bits & 0x8000) << 16;
-      if (magnitude >= 0x7c00) return std::bit_cast<float>(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-      const float value = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
-      return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | sign);
-    }
+/// The same for BF16, without a branch: rounded to odd to float32 first, which keeps what the second rounding
+/// has to know (float32 has more than two bits more), then to nearest even.
+uint16_t round_to_bf16(double value) {
+  const float nearest = float(value);
+  uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  const double magnitude = std::fabs(double(nearest)), exact = std::fabs(value);
+  const uint32_t even = ~bits & 1;
+  bits = magnitude < exact ? bits + even : magnitude > exact ? bits - even : bits;
+  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  return uint16_t(value == value ? rounded : (bits >> 16 & 0x8000) | 0x7fc0);
+}
+
+template <DType kDType>
+double widen(const std::byte* element) {
+  if constexpr (kDType == DType::F64) {
+    return load<double>(element);
+  } else if constexpr (kDType == DType::F32) {
+    return load<float>(element);
+  } else if constexpr (kDType == DType::BF16) {
+    return std::bit_cast<float>(uint32_t(load<uint16_t>(element)) << 16);
+  } else {
+    const uint16_t bits = load<uint16_t>(element);
+    const uint32_t magnitude = bits & 0x7fff, sign = uint32_t(bits & 0x8000) << 16;
+    const uint32_t special = 0x7f800000 | (magnitude & 0x3ff) << 13;
+    const uint32_t finite = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude << 13) * 0x1p112f);
+    return std::bit_cast<float>((magnitude >= 0x7c00 ? special : finite) | sign);
   }
 }
 
-void store(double value, DType to, std::byte* element) {
-  switch (to) {
-    case DType::F64:
-      std::memcpy(element, &value, 8);
-      return;
-    case DType::F32: {
-      const float rounded = float(value);
-      std::memcpy(element, &rounded, 4);
-      return;
-    }
-    default: {
-      const uint16_t bits =
-          to == DType::BF16 ? round_to_16_bits<8, 7>(value) : round_to_16_bits<5, 10>(value);
-      std::memcpy(element, &bits, 2);
-    }
+template <DType kDType>
+void store(double value, std::byte* element) {
+  if constexpr (kDType == DType::F64) {
+    std::memcpy(element, &value, 8);
+  } else if constexpr (kDType == DType::F32) {
+    const float rounded = float(value);
+    std::memcpy(element, &rounded, 4);
+  } else {
+    const uint16_t bits = kDType == DType::BF16 ? round_to_bf16(value) : round_to_16_bits<5, 10>(value);
+    std::memcpy(element, &bits, 2);
   }
+}
+
+/// body.operator()<dtype>() for a floating-point dtype.
+template <class Body>
+void with_dtype(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::F64:
+      return body.template operator()<DType::F64>();
+    case DType::F32:
+      return body.template operator()<DType::F32>();
+    case DType::BF16:
+      return body.template operator()<DType::BF16>();
+    default:
+      return body.template operator()<DType::F16>();
+  }
+}
+
+/// One loop for each pair of types, so that each can be vectorised.
+template <DType kFrom, DType kTo>
+void convert_all(const std::byte* in, std::byte* out, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    store<kTo>(widen<kFrom>(in + i * sizeof_element<kFrom>), out + i * sizeof_element<kTo>);
 }
 
 }  // namespace
 
 void convert_elements(DType from, const std::byte* in, DType to, std::byte* out, size_t n) {
-  const size_t from_size = dtype_bits(from) / 8, to_size = dtype_bits(to) / 8;
   if (from == to) {
-    std::memcpy(out, in, n * from_size);  // NaN keeps its payload
+    std::memcpy(out, in, n * (dtype_bits(from) / 8));  // NaN keeps its payload
     return;
   }
-  for (size_t i = 0; i < n; i++) store(widen(from, in + i * from_size), to, out + i * to_size);
+  with_dtype(from, [&]<DType kFrom>() {
+    with_dtype(to, [&]<DType kTo>() { convert_all<kFrom, kTo>(in, out, n); });
+  });
 }
 
 void round_to_dtype(const double* in, DType to, std::byte* out, size_t n) {
-  const size_t size = dtype_bits(to) / 8;
-  for (size_t i = 0; i < n; i++) store(in[i], to, out + i * size);
+  with_dtype(
+      to, [&]<DType kTo>() { convert_all<DType::F64, kTo>(reinterpret_cast<const std::byte*>(in), out, n); });
 }
 
 }  // namespace branchmerge
