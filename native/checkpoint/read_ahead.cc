@@ -188,8 +188,6 @@ bool ReadAhead::begin_group() {
   }
   group->arena_end_ = head_;
   if (room(groups_[next_group_]) > 0) current_ = group.get();
-  size_t first;
-  if (!next_part(first)) current_ = nullptr;  // nothing to read: it may be released at once
   groups_alive_.push_back(std::move(group));
   next_group_++;
   group_begun_.notify_all();
