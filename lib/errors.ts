@@ -34,6 +34,7 @@ export type ErrorCode =
   | 'ERR_NON_FINITE'
   | 'ERR_CONFIG_JSON'
   | 'ERR_STATS'
+  | 'ERR_MANIFEST'
   | 'ERR_OUTPUT_EXISTS'
   | 'ERR_OUTPUT_IS_INPUT'
   | 'ERR_OUTPUT_WRITE'

@@ -129,6 +129,16 @@ export interface NativeMergedTensor {
   modelHashes: string[]
   /** Where its bytes end in the output file. */
   outputEnd: number
+  /** Hash of the result's bytes in the output file, see docs/provenance.md. */
+  hash: string
+}
+
+/** A file as it lies there. */
+export interface NativeFileHashes {
+  bytes: number
+  headerHash: string
+  /** In file order, hashed as {@link NativeMergedTensor.hash}. */
+  tensors: [name: string, hash: string][]
 }
 
 export interface NativeMergeTotals {
@@ -168,6 +178,8 @@ export interface Native {
   readHeader(path: string): NativeJob<NativeFileInfo>
   /** Parses and checks an index; the text is that of the file `path`. */
   parseIndex(path: string, text: Uint8Array): NativeIndex
+  /** Reads a whole safetensors file and hashes its tensors. */
+  hashFile(path: string, threads: number): NativeJob<NativeFileHashes>
   /** Whether two byte ranges hold the same bytes (tied weights). */
   equalRanges(
     left: { path: string; begin: number; end: number },

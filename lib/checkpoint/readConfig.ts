@@ -12,6 +12,10 @@ export interface ModelConfig {
   tiesWordEmbeddings: boolean
   /** `auto_map` names Python modules that lie beside the weights. */
   namesCustomCode: boolean
+  /** First entry of `architectures`. */
+  architecture: string | undefined
+  /** `num_hidden_layers`, of the text model where there are several. */
+  layers: number | undefined
 }
 
 /**
@@ -23,8 +27,16 @@ export async function readConfig(directory: string): Promise<ModelConfig | undef
   const file = await readJsonObject(join(directory, 'config.json'))
   if (!file) return undefined
   const { text, json } = file
-  const tied = json.tie_word_embeddings ?? object(json.text_config)?.tie_word_embeddings
-  return { text, tiesWordEmbeddings: tied === true, namesCustomCode: json.auto_map !== undefined }
+  const own = (key: string) => json[key] ?? object(json.text_config)?.[key]
+  const [architecture] = Array.isArray(json.architectures) ? json.architectures : []
+  const layers = own('num_hidden_layers')
+  return {
+    text,
+    tiesWordEmbeddings: own('tie_word_embeddings') === true,
+    namesCustomCode: json.auto_map !== undefined,
+    architecture: typeof architecture === 'string' ? architecture : undefined,
+    layers: typeof layers === 'number' ? layers : undefined,
+  }
 }
 
 /** A JSON file that must hold an object; undefined where there is no file. */

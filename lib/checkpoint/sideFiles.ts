@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { hashFile } from './hashFile.js'
 import { readConfig, readJsonObject } from './readConfig.js'
 import { readFailure } from './readSmallFile.js'
 
@@ -22,7 +20,8 @@ const never = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|onnx|gguf|branchmerge-p
 
 export interface SideFileDifference {
   name: string
-  difference: 'only in Left' | 'only in Right' | 'differs'
+  /** 'only in Left', 'only in Right' or 'differs'; other models have other names. */
+  difference: string
 }
 
 /** Whether a file of this name comes along with a checkpoint's weights. */
@@ -56,12 +55,16 @@ async function isRegularFile(path: string): Promise<boolean> {
 }
 
 /** Which side files differ between two model directories, by their bytes, sorted by name. */
-export async function compareSideFiles(left: string, right: string): Promise<SideFileDifference[]> {
+export async function compareSideFiles(
+  left: string,
+  right: string,
+  labels: readonly [left: string, right: string] = ['Left', 'Right'],
+): Promise<SideFileDifference[]> {
   const [inLeft, inRight] = [await listSideFiles(left), await listSideFiles(right)]
   const differences: SideFileDifference[] = []
   for (const name of [...new Set([...inLeft, ...inRight])].sort()) {
-    if (!inRight.includes(name)) differences.push({ name, difference: 'only in Left' })
-    else if (!inLeft.includes(name)) differences.push({ name, difference: 'only in Right' })
+    if (!inRight.includes(name)) differences.push({ name, difference: `only in ${labels[0]}` })
+    else if (!inLeft.includes(name)) differences.push({ name, difference: `only in ${labels[1]}` })
     else if (!(await equalFiles(join(left, name), join(right, name)))) differences.push({ name, difference: 'differs' })
   }
   return differences
@@ -70,12 +73,4 @@ export async function compareSideFiles(left: string, right: string): Promise<Sid
 async function equalFiles(left: string, right: string): Promise<boolean> {
   const [a, b] = [await stat(left), await stat(right)]
   return a.size === b.size && (await hashFile(left)) === (await hashFile(right))
-}
-
-async function hashFile(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path), hash).catch((cause) => {
-    throw readFailure(path, cause)
-  })
-  return hash.digest('hex')
 }

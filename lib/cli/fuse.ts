@@ -1,11 +1,12 @@
-import { executeFusion } from '../merge/fuseCheckpoints.js'
+import { executeMerge } from '../merge/executeMerge.js'
+import { fusedTensor, fusionRequest, summariseFusion } from '../merge/fuseCheckpoints.js'
 import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../merge/fuseOptions.js'
-import { examineOutput, freeBytes, refuseInputs } from '../merge/outputDirectory.js'
-import { planFusion } from '../merge/planFusion.js'
-import { planRecord, planText } from '../report/plan.js'
+import { freeBytes, refuseInputs } from '../merge/outputDirectory.js'
+import { planMerge, preflightMerge } from '../merge/planMerge.js'
+import { fusionPlanRecord, planText } from '../report/plan.js'
 import { progressReporter } from '../report/progress.js'
-import { checkStatsPath, writeStatsFile } from '../report/statsFile.js'
-import { summaryText } from '../report/summary.js'
+import { checkStatsPath, fusionStatsLine, writeStatsFile } from '../report/statsFile.js'
+import { fusionText } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'
@@ -19,22 +20,27 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
   const progress = progressReporter(process.stderr)
   return await withInterrupt(async (signal) => {
     const options = resolveFuseCheckpointsOptions({ ...fuseOptions(args), signal, onProgress: progress.update })
-    const plan = await planFusion(left, right, options)
+    const request = fusionRequest(left, right, options)
+    const plan = await (args.plan ? planMerge : preflightMerge)(request)
     if (stats !== undefined) {
-      await refuseInputs(stats, [plan.left, plan.right])
+      await refuseInputs(
+        stats,
+        plan.models.map(({ checkpoint }) => checkpoint),
+      )
       await checkStatsPath(stats, options)
     }
     if (args.plan) {
-      await examineOutput(options.out, options.overwrite)
       const free = await freeBytes(options.out)
-      if (args.json) printJson(planRecord(plan, free))
+      if (args.json) printJson(fusionPlanRecord(plan, free))
       else printText(planText(plan, options.out, free))
       return 0
     }
-    const report = await executeFusion(plan, options, started).finally(progress.end)
-    if (stats !== undefined) await writeStatsFile(stats, report.tensors)
-    if (args.json) printJson(report.summary)
-    else printText(summaryText(report, options.out))
+    const outcome = await executeMerge(plan).finally(progress.end)
+    const summary = summariseFusion(plan, outcome, started)
+    const tensors = outcome.tensors.map(fusedTensor)
+    if (stats !== undefined) await writeStatsFile(stats, tensors.map(fusionStatsLine))
+    if (args.json) printJson(summary)
+    else printText(fusionText({ summary, plan, outcome }, options.out))
     return 0
   })
 }

@@ -1,8 +1,9 @@
 import { BranchMergeError } from '../errors.js'
 import { printable } from '../report/format.js'
 import { Interrupted } from './interrupt.js'
-import { commandLine, UsageError } from './parser.js'
+import { commandLine } from './parser.js'
 import { printJson } from './print.js'
+import { UsageError } from './usageError.js'
 
 /** Exit codes: 0 done, 1 failed, 2 the command line is wrong, 128 + signal when interrupted (130 for Ctrl-C). */
 export async function main(args: string[]): Promise<number> {

@@ -3,6 +3,7 @@ import { floatDtypes } from '../checkpoint/dtypes.js'
 import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
 import { nearestName } from '../validate.js'
 import { version } from '../version.js'
+import { UsageError } from './usageError.js'
 
 /** A command's work, given its arguments; resolves to the exit code. Loaded when it runs: only some need the addon. */
 type Run = (args: Record<string, unknown>) => Promise<number>
@@ -12,14 +13,14 @@ const output = 'Output:'
 const running = 'Running:'
 const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
 
-const fuseOptions = {
-  out: { type: 'string', describe: 'Directory to write', demandOption: true, group: output },
+const checkpointOptions = {
+  out: { type: 'string', describe: 'Directory to write', group: output },
   overwrite: { type: 'boolean', describe: 'Replace the checkpoint in --out', group: output },
   dtype: { type: 'string', describe: `Convert float tensors: ${floatDtypes.join(', ')}`, group: output },
   'max-shard-size': { type: 'string', describe: 'Split into files of at most this: 5GB, 2GiB', group: output },
   stats: { type: 'string', describe: 'Write JSON lines, one for each tensor, to this file', group: output },
   plan: { type: 'boolean', describe: 'Show what would be done and write nothing', group: output },
-  preset: { choices: presetNames, describe: 'Method', default: 'arcee', group: 'Method:' },
+  preset: { choices: presetNames, describe: 'Method', group: 'Method:' },
   'non-finite': {
     choices: nonFiniteValues,
     describe: "On NaN or infinity: refuse, or keep this side's tensor",
@@ -37,6 +38,19 @@ const fuseOptions = {
   json,
 } as const satisfies Record<string, Options>
 
+const fuseOptions = {
+  ...checkpointOptions,
+  out: { ...checkpointOptions.out, demandOption: true },
+  preset: { ...checkpointOptions.preset, default: 'arcee' },
+} as const satisfies Record<string, Options>
+
+const mergeOptions = {
+  model: { type: 'string', describe: 'NAME=PATH of a model; once for each', group: 'Inputs:' },
+  recipe: { type: 'string', describe: 'File of a recipe, whatever its name', group: 'Inputs:' },
+  sha256: { type: 'boolean', describe: 'Record the SHA-256 of whole input files', group: 'Inputs:' },
+  ...checkpointOptions,
+} as const satisfies Record<string, Options>
+
 /** The whole command line. It throws what is wrong with it, and calls `finish` with the command's exit code. */
 export function commandLine(args: string[], finish: (exitCode: number) => void): Argv {
   const handler = (load: () => Promise<Run>) => async (parsed: Record<string, unknown>) => {
@@ -46,12 +60,18 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
   return parser
     .scriptName('branchmerge')
     .locale('en')
-    .usage('$0 <command>\n\nFuses two fine-tuned checkpoints of one model into one.')
+    .usage('$0 <command>\n\nMerges fine-tuned checkpoints of one model into one.')
     .command({
       command: 'fuse <left> <right>',
       describe: 'Fuse two checkpoints into a new one',
       builder: fuseArguments,
       handler: handler(async () => (await import('./fuse.js')).runFuse),
+    })
+    .command({
+      command: 'merge [source]',
+      describe: 'Merge any number of checkpoints as an expression or a recipe says',
+      builder: mergeArguments,
+      handler: handler(async () => (await import('./merge.js')).runMerge),
     })
     .command({
       command: 'inspect <path>',
@@ -71,7 +91,7 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       builder: doctorArguments,
       handler: handler(async () => (await import('./doctor.js')).runDoctor),
     })
-    .demandCommand(1, 'Name a command: fuse, inspect, report or doctor')
+    .demandCommand(1, 'Name a command: fuse, merge, inspect, report or doctor')
     .strict()
     .recommendCommands()
     .version(version)
@@ -83,14 +103,11 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
     })
 }
 
-/** The command line is wrong. */
-export class UsageError extends Error {}
-
 /** Messages of yargs, with the nearest option where one is unknown. */
 function helpful(message: string): string {
   if (message.startsWith('Did you mean')) return `Unknown command. ${message}`
   const [, unknown] = /^Unknown argument: (\S+)$/.exec(message) ?? []
-  const near = unknown && nearestName(unknown, Object.keys(fuseOptions))
+  const near = unknown && nearestName(unknown, Object.keys(mergeOptions))
   return near ? `${message} (did you mean --${near}?)` : message
 }
 
@@ -102,6 +119,14 @@ function fuseArguments(command: Argv): Argv {
     .example('$0 fuse math/ code/ --out merged/', 'Two fine-tunes into one')
     .example('$0 fuse math/ code/ --out merged/ --plan', 'What that reads, writes and needs')
     .example('$0 fuse a.safetensors b.safetensors --out merged/ --lambda 2 --stats merged/stats.jsonl', '')
+}
+
+function mergeArguments(command: Argv): Argv {
+  return command
+    .positional('source', { type: 'string', describe: "An expression, or a recipe's .yaml or .json file" })
+    .options(mergeOptions)
+    .example("$0 merge '(math & science) & coding' --model math=a/ --model science=b/ --model coding=c/ --out d/", '')
+    .example('$0 merge recipe.yaml --out merged/ --plan', 'What that reads, writes and needs')
 }
 
 function inspectArguments(command: Argv): Argv {

@@ -5,12 +5,12 @@ import { heatMapSvg } from '../report/heatMap.js'
 import { heatMapPage } from '../report/heatMapPage.js'
 import { heatMapRecord } from '../report/heatMapRecord.js'
 import { heatMapText } from '../report/heatMapText.js'
-import { readManifest } from '../report/readManifest.js'
+import { readManifestStats } from '../report/readManifest.js'
 import { readStatsFile } from '../report/readStatsFile.js'
 import { writeWhole } from '../report/writeWhole.js'
 import { checkPath, invalidArgument } from '../validate.js'
-import { UsageError } from './parser.js'
 import { printJson, printText } from './print.js'
+import { UsageError } from './usageError.js'
 
 /** What the name of the file asks for. */
 const pictures: Record<string, (input: ReportInput) => string> = { svg: heatMapSvg, html: heatMapPage }
@@ -45,5 +45,5 @@ function readInput({ directory, stats }: Record<string, unknown>): Promise<Repor
     throw new UsageError('Expected a merged directory or --stats FILE, one of them')
   }
   if (stats !== undefined) return readStatsFile(checkPath(stats, 'stats'))
-  return readManifest(checkPath(directory, 'directory'))
+  return readManifestStats(checkPath(directory, 'directory'))
 }

@@ -82,9 +82,16 @@ export const presetNames = Object.keys(presets) as PresetName[]
 export const fusionChoiceValues: Record<keyof typeof choices, readonly string[]> = choices
 export const nonFiniteValues = ['error', 'left', 'right'] as const
 
-const fusionNames = [...Object.keys(choices), 'lambda', 'epsilon']
-const optionNames = ['preset', ...fusionNames, 'nonFinite', 'dtype', 'threads', 'signal', 'onProgress']
-const checkpointOptionNames = [...optionNames, 'out', 'overwrite', 'maxShardSize', 'onTensor']
+/** Options that say how a fusion decides, as recipes have them. */
+export const fusionOptionNames = [
+  'preset',
+  ...(Object.keys(choices) as (keyof typeof choices)[]),
+  'lambda',
+  'epsilon',
+  'nonFinite',
+] as const satisfies (keyof FuseOptions)[]
+const optionNames = [...fusionOptionNames, 'dtype', 'threads', 'signal', 'onProgress']
+export const checkpointOptionNames = [...optionNames, 'out', 'overwrite', 'maxShardSize', 'onTensor']
 
 /** @throws ERR_INVALID_ARGUMENT naming the option, what it expects and what it received. */
 export function resolveFuseOptions(options: FuseOptions): ResolvedFuseOptions {
@@ -104,7 +111,8 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
   }
 }
 
-function resolveCommon(options: FuseOptions): ResolvedFuseOptions {
+/** What the options of every fusion resolve to. @throws ERR_INVALID_ARGUMENT */
+export function resolveCommon(options: FuseOptions): ResolvedFuseOptions {
   const preset = checkChoice(options.preset ?? 'arcee', 'preset', presetNames)
   const overrides = resolveOverrides(options)
   return {
@@ -164,7 +172,8 @@ const unitBytes: Record<string, number> = {
   TIB: 2 ** 40,
 }
 
-function shardBytes(value: unknown): number {
+/** Most bytes of tensors in a file. @throws ERR_INVALID_ARGUMENT */
+export function shardBytes(value: unknown): number {
   const bytes = typeof value === 'string' ? bytesFromText(value) : value
   if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number
   throw invalidArgument("a number of bytes or a size as '5GB', '500MB' or '2GiB'", 'maxShardSize', value)

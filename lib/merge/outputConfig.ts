@@ -4,7 +4,7 @@ import type { ModelConfig } from '../checkpoint/readConfig.js'
  * config.json of a converted model: its `torch_dtype` and `dtype` entries name the new dtype, and every other byte stays
  * (parsing and printing would turn 1000000.0 into 1000000, which Python tells apart).
  */
-export function configWithDtype({ text }: ModelConfig, torchName: string): string {
+export function configWithDtype({ text }: Pick<ModelConfig, 'text'>, torchName: string): string {
   const entry = /("(?:torch_dtype|dtype)"\s*:\s*)(?:"[^"\\]*"|null)/g
   if (entry.test(text)) return text.replace(entry, `$1"${torchName}"`)
   const separator = /^\s*\{\s*\}/.test(text) ? '' : ','

@@ -1,8 +1,8 @@
 import { alignmentRank, type Dtype, dtypeBytes, type FloatDtype, isFloat } from '../checkpoint/dtypes.js'
 import { type Checkpoint, singleFileName } from '../checkpoint/openCheckpoint.js'
-import type { TensorPair } from './pairTensors.js'
+import type { MatchedTensor } from './matchTensors.js'
 
-export interface PlannedTensor extends TensorPair {
+export interface PlannedTensor extends MatchedTensor {
   outputDtype: string
   outputBytes: number
 }
@@ -16,35 +16,38 @@ export interface OutputFile {
 }
 
 /**
- * Which output file holds which tensors: Left's own files, or files of at most `maxShardBytes` of tensors, filled in Left's
- * order. In a file the most strictly aligned dtypes come first, then names in byte order, as the reference writer does.
+ * Which output file holds which tensors: the files of the model at position `reference` (Left), or files of at most
+ * `maxShardBytes` of tensors, filled in its order. In a file the most strictly aligned dtypes come first, then names in byte order, as the reference writer does.
  */
 export function planOutput(
-  pairs: TensorPair[],
-  left: Checkpoint,
+  matched: MatchedTensor[],
+  model: { checkpoint: Checkpoint; reference: number },
   options: { dtype: FloatDtype | undefined; maxShardBytes: number | undefined },
 ): OutputFile[] {
-  const tensors = pairs.map((pair) => planTensor(pair, options.dtype))
+  const { layout, files } = model.checkpoint
+  const tensors = matched.map((tensor) => planTensor(tensor, options.dtype))
   const groups =
-    options.maxShardBytes === undefined ? groupsOfLeft(tensors, left) : fill(tensors, options.maxShardBytes)
-  const keepNames =
-    options.maxShardBytes === undefined && left.layout === 'sharded' && groups.length === left.files.length
+    options.maxShardBytes === undefined ? groupsOfReference(tensors, model) : fill(tensors, options.maxShardBytes)
+  const keepNames = options.maxShardBytes === undefined && layout === 'sharded' && groups.length === files.length
   return groups.map((group, i) => ({
-    name: keepNames ? (left.files[i]?.name as string) : shardName(i, groups.length),
+    name: keepNames ? (files[i]?.name as string) : shardName(i, groups.length),
     tensors: group.sort(inWritingOrder),
     bytes: totalBytes(group),
   }))
 }
 
-function planTensor(pair: TensorPair, dtype: FloatDtype | undefined): PlannedTensor {
-  const outputDtype = dtype && isFloat(pair.dtype) ? dtype : pair.dtype
-  return { ...pair, outputDtype, outputBytes: pair.elements * dtypeBytes(outputDtype as Dtype) }
+function planTensor(tensor: MatchedTensor, dtype: FloatDtype | undefined): PlannedTensor {
+  const outputDtype = dtype && isFloat(tensor.dtype) ? dtype : tensor.dtype
+  return { ...tensor, outputDtype, outputBytes: tensor.elements * dtypeBytes(outputDtype as Dtype) }
 }
 
 /** A file that would hold nothing (its only tensor was a tied head) is left out. */
-function groupsOfLeft(tensors: PlannedTensor[], left: Checkpoint): PlannedTensor[][] {
-  const groups: PlannedTensor[][] = left.files.map(() => [])
-  for (const tensor of tensors) groups[tensor.left.file]?.push(tensor)
+function groupsOfReference(
+  tensors: PlannedTensor[],
+  { checkpoint, reference }: { checkpoint: Checkpoint; reference: number },
+): PlannedTensor[][] {
+  const groups: PlannedTensor[][] = checkpoint.files.map(() => [])
+  for (const tensor of tensors) groups[tensor.models[reference]?.file as number]?.push(tensor)
   return groups.filter((group) => group.length > 0)
 }
 

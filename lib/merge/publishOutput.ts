@@ -7,8 +7,8 @@ import { isSideFile } from '../checkpoint/sideFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { native } from '../native.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
+import { manifestFileName } from './manifest.js'
 import { examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
-import { provenanceFileName } from './provenance.js'
 
 /** The names by which a directory looks like a complete checkpoint. */
 const completeNames = [indexFileName, singleFileName]
@@ -97,7 +97,7 @@ export class OutputTransaction {
     for (const name of shards) await this.publishFile(name)
     for (const name of stale) await removeIfPresent(join(this.directory, name))
     for (const name of files.sideFiles) await this.publishFile(name)
-    await this.publishFile(provenanceFileName)
+    await this.publishFile(manifestFileName)
     await sync(this.directory)
     await this.publishFile(last)
     await this.syncDirectories()
@@ -123,7 +123,7 @@ export class OutputTransaction {
     const old = [
       ...this.content.filter((name) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(name)),
       ...(await indexedShards(join(this.directory, indexFileName))),
-      ...(await recordedSideFiles(join(this.directory, provenanceFileName))),
+      ...(await recordedSideFiles(join(this.directory, manifestFileName))),
     ]
     return [...new Set(old)].filter((name) => this.content.includes(name) && !kept.includes(name))
   }
@@ -145,7 +145,8 @@ export class OutputTransaction {
 
 const ignore = () => {}
 
-async function checkFreeSpace(directory: string, needed: number): Promise<void> {
+/** @throws ERR_DISK_FULL when the file system of `directory`, which need not exist yet, has fewer than `needed` bytes free */
+export async function checkFreeSpace(directory: string, needed: number): Promise<void> {
   const free = await freeBytes(directory)
   if (free === undefined || free >= needed) return
   throw new BranchMergeError(
@@ -177,12 +178,14 @@ async function indexedShards(index: string): Promise<string[]> {
   }
 }
 
-async function recordedSideFiles(provenance: string): Promise<string[]> {
-  const text = await readFile(provenance, 'utf8').catch(() => undefined)
+async function recordedSideFiles(manifest: string): Promise<string[]> {
+  const text = await readFile(manifest, 'utf8').catch(() => undefined)
   if (!text) return []
   try {
-    const names: unknown = JSON.parse(text)?.output?.sideFiles
-    return Array.isArray(names) ? names.filter((name) => typeof name === 'string' && isOurs(name)) : []
+    const files: unknown = JSON.parse(text)?.output?.sideFiles
+    if (!Array.isArray(files)) return []
+    const names = files.map((file) => (typeof file === 'string' ? file : file?.name)) // format 1 had names alone
+    return names.filter((name) => typeof name === 'string' && isOurs(name))
   } catch {
     return [] // not ours: nothing of it was written by a fusion
   }

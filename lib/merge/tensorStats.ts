@@ -1,11 +1,7 @@
 import type { NativeTensorStats } from '../native.js'
 
-/** What fusion did to one tensor. */
-export interface FusionStats {
-  shape: number[]
-  /** Of the inputs. */
-  dtype: string
-  elements: number
+/** What one merge did to one tensor. All but `identical` is the fusion's; of other methods it is 0 or false. */
+export interface StepStats {
   /** Elements that the gate took from Right. */
   kept: number
   threshold: number
@@ -22,13 +18,34 @@ export interface FusionStats {
   nonFinite: 'left' | 'right' | undefined
 }
 
+/** What fusion did to one tensor. */
+export interface FusionStats extends StepStats {
+  shape: number[]
+  /** Of the inputs. */
+  dtype: string
+  elements: number
+}
+
 export interface TensorStats extends FusionStats {
   name: string
 }
 
-export function fusionStats(stats: NativeTensorStats): FusionStats {
-  const { shape, dtype, elements, kept, threshold, q1, median, q3, kl, identical, degenerate, nonFinite } = stats
-  return { shape, dtype, elements, kept, threshold, q1, median, q3, kl, identical, degenerate, nonFinite }
+/** What a merge did to one tensor: of each step, in the order of the plan's recipe (`merges`). */
+export interface MergedTensorStats {
+  name: string
+  shape: number[]
+  /** Of the inputs. */
+  dtype: string
+  elements: number
+  steps: StepStats[]
 }
 
-export const tensorStats = (stats: NativeTensorStats): TensorStats => ({ name: stats.name, ...fusionStats(stats) })
+export function stepStats(stats: NativeTensorStats): StepStats {
+  const { kept, threshold, q1, median, q3, kl, identical, degenerate, nonFinite } = stats
+  return { kept, threshold, q1, median, q3, kl, identical, degenerate, nonFinite }
+}
+
+export function fusionStats(stats: NativeTensorStats): FusionStats {
+  const { shape, dtype, elements } = stats
+  return { shape, dtype, elements, ...stepStats(stats) }
+}

@@ -27,7 +27,16 @@ import {
   type RecipeStep,
   recipeObject,
 } from './recipe.js'
-import type { MergeNode, ModelNode, RecipeNode, ResolvedModel, ResolvedRecipe, ResolvedRule } from './resolvedRecipe.js'
+import {
+  firstModel,
+  type MergeNode,
+  type ModelNode,
+  operands,
+  type RecipeNode,
+  type ResolvedModel,
+  type ResolvedRecipe,
+  type ResolvedRule,
+} from './resolvedRecipe.js'
 
 export interface ResolveOptions {
   /** Paths of models by name, over those of the recipe; relative to the working directory. */
@@ -433,15 +442,6 @@ function reachable(root: RecipeNode): Set<RecipeNode> {
     if (node.kind === 'merge') for (const operand of operands(node)) found.add(operand)
   }
   return found
-}
-
-const operands = ({ base, inputs }: MergeNode): RecipeNode[] => (base ? [base, ...inputs] : inputs)
-
-/** Left of Left, or the base: the model that a merge continues. */
-function firstModel(root: RecipeNode): string {
-  let node = root
-  while (node.kind === 'merge') node = node.base ?? (node.inputs[0] as RecipeNode)
-  return node.name
 }
 
 function floatDtype(name: DtypeName | undefined): FloatDtype | undefined {

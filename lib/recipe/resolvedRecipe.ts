@@ -68,3 +68,14 @@ export interface ResolvedRecipe {
   embeddings: 'refuse' | 'common' | 'left' | 'right'
   expect: Omit<RecipeExpectations, 'dtype'> & { dtype?: FloatDtype }
 }
+
+/** The base, if there is one, then the inputs: Left before Right. */
+export const operands = ({ base, inputs }: Pick<MergeNode, 'base' | 'inputs'>): RecipeNode[] =>
+  base ? [base, ...inputs] : inputs
+
+/** Left of Left, or the base: the model that a merge continues. */
+export function firstModel(root: RecipeNode): string {
+  let node = root
+  while (node.kind === 'merge') node = operands(node)[0] as RecipeNode
+  return node.name
+}

@@ -1,8 +1,8 @@
-import { type FusionPlan, outputBytes } from '../merge/planFusion.js'
+import { type MergePlan, outputBytes } from '../merge/planMerge.js'
 import { formatBytes, formatCount, formatTable, printable } from './format.js'
 
-/** What `--plan --json` prints. `freeBytes` is absent where the file system does not tell. */
-export function planRecord(plan: FusionPlan, freeBytes: number | undefined) {
+/** `freeBytes` is absent where the file system does not tell. */
+function planRecord(plan: MergePlan, freeBytes: number | undefined) {
   return {
     tensors: tensorCount(plan),
     parameters: plan.parameters,
@@ -18,7 +18,21 @@ export function planRecord(plan: FusionPlan, freeBytes: number | undefined) {
   }
 }
 
-export function planText(plan: FusionPlan, out: string, freeBytes: number | undefined): string {
+/** What `merge --plan --json` prints. */
+export function mergePlanRecord(plan: MergePlan, freeBytes: number | undefined) {
+  const models = plan.models.map(({ name, checkpoint: { files, bytes } }) => ({ name, files: files.length, bytes }))
+  const merges = plan.recipe.merges.map(({ id, method }) => ({ id, method }))
+  return { models, merges, ...planRecord(plan, freeBytes) }
+}
+
+/** What `fuse --plan --json` prints: there is only one other model that can differ. */
+export function fusionPlanRecord(plan: MergePlan, freeBytes: number | undefined) {
+  const { differences, ...record } = planRecord(plan, freeBytes)
+  const { notes, ...facts } = record
+  return { ...facts, differences: differences.map(({ name, difference }) => ({ name, difference })), notes }
+}
+
+export function planText(plan: MergePlan, out: string, freeBytes: number | undefined): string {
   const needed = outputBytes(plan)
   const short = freeBytes !== undefined && freeBytes < needed ? ': NOT ENOUGH' : ''
   const free = freeBytes === undefined ? 'unknown' : formatBytes(freeBytes)
@@ -33,12 +47,16 @@ export function planText(plan: FusionPlan, out: string, freeBytes: number | unde
   const sections = [
     formatTable(facts, []),
     formatTable(files, [1, 2]),
-    plan.sideFiles.length > 0 ? `From Left: ${plan.sideFiles.map(printable).join(', ')}` : '',
-    plan.differences.map(({ name, difference }) => `${printable(name)}: ${difference}`).join('\n'),
+    plan.sideFiles.length > 0
+      ? `From ${printable(plan.source.label)}: ${plan.sideFiles.map(printable).join(', ')}`
+      : '',
+    plan.differences
+      .map(({ model, name, difference }) => `${printable(`${name} of ${model}`)}: ${difference}`)
+      .join('\n'),
     plan.notes.map(printable).join('\n'),
     'Nothing was written (--plan).',
   ]
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`
 }
 
-const tensorCount = ({ files }: FusionPlan): number => files.reduce((total, { tensors }) => total + tensors.length, 0)
+const tensorCount = ({ files }: MergePlan): number => files.reduce((total, { tensors }) => total + tensors.length, 0)

@@ -3,19 +3,36 @@ import { access, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { outputFailure } from '../merge/outputDirectory.js'
-import type { TensorStats } from '../merge/tensorStats.js'
+import type { MergedTensorStats, TensorStats } from '../merge/tensorStats.js'
 import { writeWhole } from './writeWhole.js'
 
-/** One line of a statistics file. */
-export function statsLine({ name, shape, dtype, elements, kept, threshold, q1, median, q3, kl }: TensorStats): string {
+/** One line of a fusion's statistics file. */
+export function fusionStatsLine({
+  name,
+  shape,
+  dtype,
+  elements,
+  kept,
+  threshold,
+  q1,
+  median,
+  q3,
+  kl,
+}: TensorStats): string {
   const { min, median: middle, max } = kl
   const line = { name, shape, dtype, elements, kept, threshold, q1, median, q3, kl: { min, median: middle, max } }
   return `${JSON.stringify(line)}\n`
 }
 
+/** One line of a merge's statistics file: what each merge, named by its id, did to the tensor. */
+export function mergeStatsLine({ name, shape, dtype, elements, steps }: MergedTensorStats, ids: string[]): string {
+  const merges = steps.map((stats, i) => ({ id: ids[i], ...stats }))
+  return `${JSON.stringify({ name, shape, dtype, elements, merges })}\n`
+}
+
 /**
  * That a statistics file can be written at `path` later: there is none (unless `overwrite`), and its directory takes files
- * or is `out`, which the fusion creates.
+ * or is `out`, which the merge creates.
  *
  * @throws ERR_OUTPUT_EXISTS or ERR_OUTPUT_WRITE
  */
@@ -34,7 +51,7 @@ export async function checkStatsPath(path: string, options: { out: string; overw
   })
 }
 
-/** Writes JSON lines, one for every tensor, see {@link writeWhole}. */
-export async function writeStatsFile(path: string, tensors: TensorStats[]): Promise<void> {
-  await writeWhole(path, tensors.map(statsLine).join(''))
+/** Writes lines, one for every tensor, see {@link writeWhole}. */
+export async function writeStatsFile(path: string, lines: string[]): Promise<void> {
+  await writeWhole(path, lines.join(''))
 }

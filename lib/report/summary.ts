@@ -1,5 +1,9 @@
-import type { FuseReport } from '../merge/fuseCheckpoints.js'
-import type { TensorStats } from '../merge/tensorStats.js'
+import type { MergeOutcome } from '../merge/executeMerge.js'
+import { type FuseSummary, fusedTensor } from '../merge/fuseCheckpoints.js'
+import type { MergeSummary } from '../merge/merge.js'
+import type { MergePlan } from '../merge/planMerge.js'
+import type { MergedTensorStats, StepStats, TensorStats } from '../merge/tensorStats.js'
+import { type MergeNode, operands } from '../recipe/resolvedRecipe.js'
 import {
   formatBytes,
   formatCount,
@@ -20,23 +24,99 @@ interface KindTotals {
   kept: number
 }
 
+/** A fusion or merge that was carried out. */
+export interface Report<Summary> {
+  summary: Summary
+  plan: MergePlan
+  outcome: MergeOutcome
+}
+
 /** The summary of a fusion that people read. `out` is as the user wrote it. */
-export function summaryText(report: FuseReport, out: string): string {
-  const { summary, plan, totals } = report
-  const moved = summary.bytesRead + summary.bytesWritten
+export function fusionText({ summary, plan, outcome }: Report<FuseSummary>, out: string): string {
+  const tensors = outcome.tensors.map(fusedTensor)
   const lines = [
     `Fused ${summary.tensors} tensors, ${formatCount(summary.parameters)} parameters, preset ${summary.preset}`,
     '',
-    kindTable(report.tensors),
+    kindTable(tensors),
     '',
-    ...remarks(report),
+    ...remarks(tensors, summary.degenerate),
     ...plan.notes.map(printable),
-    ...sideFileLines(report),
-    `Read ${formatBytes(summary.bytesRead)} (${totals.inputAccess}) and wrote ${formatBytes(summary.bytesWritten)} ` +
-      `(${totals.outputAccess}) in ${formatDuration(summary.seconds)}, ${formatRate(moved, summary.seconds)}`,
+    ...sideFileLines(plan),
+    transferLine(summary, outcome),
     `The fused checkpoint is in ${out}`,
   ]
   return `${lines.join('\n')}\n`
+}
+
+/** Wider tables do not fit a terminal; the shares by kind are in the manifest, too. */
+const maxColumns = 6
+
+/** The summary of a merge that people read. `out` is as the user wrote it. */
+export function mergeText({ summary, plan, outcome }: Report<MergeSummary>, out: string): string {
+  const { merges } = plan.recipe
+  const perMerge = merges.map((_, i) => outcome.tensors.map((tensor) => stepOf(tensor, i)))
+  const fusions = merges.flatMap(({ method }, i) => (method === 'fuse' ? [i] : []))
+  const columns = fusions.map((i) => ({ id: merges[i]?.id as string, tensors: perMerge[i] as TensorStats[] }))
+  const lines = [
+    `Merged ${summary.tensors} tensors, ${formatCount(summary.parameters)} parameters, of ${plan.models.length} models`,
+    '',
+    mergeTable(summary, merges),
+    '',
+    ...(columns.length > 0 && columns.length <= maxColumns ? [shareTable(columns), ''] : []),
+    ...merges.flatMap(({ id }, i) =>
+      remarks(perMerge[i] as TensorStats[], summary.merges[i]?.degenerate ?? []).map((line) =>
+        merges.length > 1 ? `${printable(id)}: ${line}` : line,
+      ),
+    ),
+    ...plan.notes.map(printable),
+    ...sideFileLines(plan),
+    transferLine(summary, outcome),
+    `The merged checkpoint is in ${out}`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+function stepOf({ name, shape, dtype, elements, steps }: MergedTensorStats, position: number): TensorStats {
+  return { name, shape, dtype, elements, ...(steps[position] as StepStats) }
+}
+
+function transferLine(summary: { bytesRead: number; bytesWritten: number; seconds: number }, outcome: MergeOutcome) {
+  const { bytesRead, bytesWritten, seconds } = summary
+  const { inputAccess, outputAccess } = outcome.totals
+  return (
+    `Read ${formatBytes(bytesRead)} (${inputAccess}) and wrote ${formatBytes(bytesWritten)} (${outputAccess}) ` +
+    `in ${formatDuration(seconds)}, ${formatRate(bytesRead + bytesWritten, seconds)}`
+  )
+}
+
+function mergeTable(summary: MergeSummary, merges: MergeNode[]): string {
+  const rows = summary.merges.map(({ id, method, kept, keptFraction }, i) => [
+    printable(id),
+    printable(describeMerge(merges[i] as MergeNode)),
+    ...(method === 'fuse' ? [formatCount(kept), formatPercent(keptFraction)] : ['-', '-']),
+  ])
+  return formatTable([['merge', 'of', 'from Right', 'share'], ...rows], [2, 3])
+}
+
+/** `science & math`, `ties(base, math, mid)` */
+function describeMerge(merge: MergeNode): string {
+  const names = operands(merge).map((node) => (node.kind === 'model' ? node.name : node.id))
+  return merge.method === 'fuse' ? names.join(' & ') : `${merge.method}(${names.join(', ')})`
+}
+
+/** Of each fusion, the share taken from Right by kind of weight. */
+function shareTable(columns: { id: string; tensors: TensorStats[] }[]): string {
+  const totals = columns.map(({ tensors }) => totalsByKind(tensors))
+  const kinds = totals[0] as KindTotals[]
+  const share = ({ kept, parameters }: KindTotals) => formatPercent(parameters > 0 ? kept / parameters : 0)
+  const rows = kinds.map(({ kind, tensors, parameters }, i) => [
+    kind,
+    String(tensors),
+    formatCount(parameters),
+    ...totals.map((each) => share(each[i] as KindTotals)),
+  ])
+  const heads = columns.map(({ id }) => printable(id))
+  return formatTable([['kind', 'tensors', 'parameters', ...heads], ...rows], [1, 2, ...heads.map((_, i) => i + 3)])
 }
 
 function kindTable(tensors: TensorStats[]): string {
@@ -72,12 +152,12 @@ export function totalsByKind(tensors: TensorStats[]): KindTotals[] {
   return weightKinds.flatMap((kind) => all.get(kind) ?? [])
 }
 
-function remarks({ summary, tensors }: FuseReport): string[] {
+function remarks(tensors: TensorStats[], degenerate: string[]): string[] {
   const lines: string[] = []
-  if (summary.identical > 0) lines.push(identicalText(tensors))
-  if (summary.degenerate.length > 0) {
+  if (tensors.some(({ identical }) => identical)) lines.push(identicalText(tensors))
+  if (degenerate.length > 0) {
     lines.push(
-      `Degenerate (threshold 0 although they changed; population "changed" avoids it): ${listNames(summary.degenerate)}`,
+      `Degenerate (threshold 0 although they changed; population "changed" avoids it): ${listNames(degenerate)}`,
     )
   }
   for (const [side, label] of [['left', 'Left'] as const, ['right', 'Right'] as const]) {
@@ -103,8 +183,13 @@ function listNames(names: string[]): string {
   return `${tensorCount(names.length)}: ${shown}${rest}`
 }
 
-function sideFileLines({ plan: { sideFiles, differences } }: FuseReport): string[] {
-  const lines = sideFiles.length > 0 ? [`From Left: ${sideFiles.map(printable).join(', ')}`] : []
-  const unlike = differences.map(({ name, difference }) => `${printable(name)} (${difference})`)
-  return unlike.length > 0 ? [...lines, `Not the same in Right: ${unlike.join(', ')}`] : lines
+function sideFileLines({ source, sideFiles, differences }: MergePlan): string[] {
+  const lines = sideFiles.length > 0 ? [`From ${printable(source.label)}: ${sideFiles.map(printable).join(', ')}`] : []
+  for (const model of new Set(differences.map((difference) => difference.model))) {
+    const unlike = differences
+      .filter((difference) => difference.model === model)
+      .map(({ name, difference }) => `${printable(name)} (${printable(difference)})`)
+    lines.push(`Not the same in ${printable(model)}: ${unlike.join(', ')}`)
+  }
+  return lines
 }

@@ -7,6 +7,7 @@
 #include "addon/job.h"
 #include "addon/values.h"
 #include "checkpoint/hash.h"
+#include "checkpoint/hash_tensors.h"
 #include "checkpoint/index.h"
 #include "checkpoint/io_queue.h"
 #include "methods/equal_operator.h"
@@ -71,6 +72,35 @@ Napi::Value parse_index_text(const Napi::CallbackInfo& info) {
     o.Set("totalSize",
           index.total_size ? Napi::Number::New(env, double(*index.total_size)) : env.Undefined());
     return o;
+  });
+}
+
+// hashFile(path, threads)
+Napi::Value hash_file(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&] {
+    const std::string path = read_string(info[0], "path");
+    const uint64_t threads = read_count(info[1], "threads");
+    if (threads < 1 || threads > 1024) throw Error("ERR_INVALID_ARGUMENT", "Expected 1 to 1024 threads");
+    return Job::start(info.Env(), {}, [path, threads](Job& job) -> Job::Result {
+      auto file = std::make_shared<HeaderFile>(read_header(path));
+      auto hashes = std::make_shared<std::vector<uint64_t>>(
+          hash_tensors(path, *file, threads, job.cancelled()));
+      return [file, hashes](Napi::Env env) {
+        Napi::Object o = Napi::Object::New(env);
+        o.Set("bytes", double(file->bytes));
+        o.Set("headerHash", hash_text(file->header_hash));
+        Napi::Array tensors = Napi::Array::New(env, hashes->size());
+        for (size_t i = 0; i < hashes->size(); i++) {
+          Napi::HandleScope scope(env);
+          Napi::Array entry = Napi::Array::New(env, 2);
+          entry.Set(uint32_t(0), file->header.tensors[i].name);
+          entry.Set(uint32_t(1), hash_text((*hashes)[i]));
+          tensors.Set(uint32_t(i), entry);
+        }
+        o.Set("tensors", tensors);
+        return o;
+      };
+    });
   });
 }
 
@@ -236,6 +266,7 @@ Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const M
   o.Set("steps", steps);
   o.Set("modelHashes", hashes);
   o.Set("outputEnd", double(merged.output_end));
+  o.Set("hash", merged.hash);
   return o;
 }
 
@@ -283,6 +314,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New<describe_build>(env, "info"));
   exports.Set("readHeader", Napi::Function::New<read_header_of>(env, "readHeader"));
   exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
+  exports.Set("hashFile", Napi::Function::New<hash_file>(env, "hashFile"));
   exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
   exports.Set("mergeTensor", Napi::Function::New<merge_in_memory>(env, "mergeTensor"));
   exports.Set("mergeCheckpoints", Napi::Function::New<merge_checkpoint_files>(env, "mergeCheckpoints"));

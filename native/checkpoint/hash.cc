@@ -1,7 +1,9 @@
 #include "checkpoint/hash.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <tuple>
 
 namespace branchmerge {
 namespace {
@@ -94,6 +96,27 @@ std::string hash_text(uint64_t hash) {
 
 uint64_t combine_piece_hashes(std::span<const uint64_t> piece_hashes) {
   return xxh64(std::as_bytes(piece_hashes));
+}
+
+PlacedHash::PlacedHash(uint64_t begin, uint64_t bytes)
+    : phase_(begin % kHashPieceBytes), pieces_((phase_ + bytes + kHashPieceBytes - 1) / kHashPieceBytes) {
+  if (bytes == 0) pieces_.clear();
+}
+
+void PlacedHash::add(uint64_t begin, uint64_t end, const std::byte* bytes) {
+  for (uint64_t at = begin; at < end;) {
+    const size_t piece = (phase_ + at) / kHashPieceBytes;
+    const uint64_t next = std::min(end, (piece + 1) * kHashPieceBytes - phase_);
+    const uint64_t after = next + kHashPieceBytes;
+    const std::byte* here = bytes + (at - begin);
+    if (next - at == kHashPieceBytes && after <= end) {
+      std::tie(pieces_[piece], pieces_[piece + 1]) = xxh64_pair(here, here + kHashPieceBytes, kHashPieceBytes);
+      at = after;
+    } else {
+      pieces_[piece] = xxh64({here, next - at});
+      at = next;
+    }
+  }
 }
 
 }  // namespace branchmerge

@@ -24,4 +24,20 @@ std::pair<uint64_t, uint64_t> xxh64_pair(const std::byte* left, const std::byte*
 /// The hash of a tensor: XXH64 over the little-endian XXH64 of each of its pieces, in order.
 uint64_t combine_piece_hashes(std::span<const uint64_t> piece_hashes);
 
+/// Hash of a tensor in the file that it is written to. Its pieces are cut where the file's position is a
+/// multiple of kHashPieceBytes, so that blocks of the file can be hashed one by one, in any order.
+class PlacedHash {
+ public:
+  /// The tensor's place in the file.
+  PlacedHash(uint64_t begin, uint64_t bytes);
+  /// The tensor's bytes [begin, end); both ends are cuts, or the tensor's. Thread-safe for different stretches.
+  void add(uint64_t begin, uint64_t end, const std::byte* bytes);
+  /// When every byte was added.
+  uint64_t value() const { return combine_piece_hashes(pieces_); }
+
+ private:
+  const uint64_t phase_;  // of the tensor's first byte in its piece of the file
+  std::vector<uint64_t> pieces_;
+};
+
 }  // namespace branchmerge

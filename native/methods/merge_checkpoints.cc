@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 
+#include "checkpoint/hash.h"
 #include "checkpoint/output_writer.h"
 #include "checkpoint/read_ahead.h"
 #include "error.h"
@@ -128,14 +129,28 @@ class StepReader final : public TensorReader {
   const std::byte* fetch(size_t worker, uint64_t begin, uint64_t end) override {
     std::vector<std::byte>& buffer = buffers_[worker];
     if (buffer.size() < end - begin) buffer.resize(end - begin);
-    step_.apply(worker, begin / element_bytes_, end / element_bytes_, operands_, buffer.data());
+    const uint64_t kept =
+        step_.apply(worker, begin / element_bytes_, end / element_bytes_, operands_, buffer.data());
+    if (counting_) {
+      kept_ += kept;
+      elements_ += (end - begin) / element_bytes_;
+    }
     return buffer.data();
   }
+
+  /// From now on counts what it gives, while no worker fetches.
+  void begin_counting() { counting_ = true; }
+  void end_counting() { counting_ = false; }
+  /// Elements that were given since, and those of them that the step took from its operand 1.
+  uint64_t elements() const { return elements_; }
+  uint64_t kept() const { return kept_; }
 
  private:
   TensorOperator& step_;
   const std::vector<TensorReader*>& operands_;
   const uint64_t element_bytes_;
+  bool counting_ = false;
+  std::atomic<uint64_t> elements_{0}, kept_{0};
   std::vector<std::vector<std::byte>> buffers_;
 };
 
@@ -147,6 +162,7 @@ class TensorSink {
 
   /// Pieces end where (byte + phase()) is a multiple of kOutputPiece, and at the tensor's end.
   uint64_t phase() const { return begin_ % kWriteBlock; }
+  uint64_t begin() const { return begin_; }
   /// Room for output bytes [begin, end) of the tensor. What an earlier run wrote is computed once more, for
   /// its figures, and dropped.
   std::byte* open(std::vector<std::byte>& dropped, uint64_t begin, uint64_t end) {
@@ -208,25 +224,35 @@ class Merge {
       if (takes_results) info.dtype = between;
       add_step(make_step_operator(program[i], program[i].operands.size(), info,
                                   last ? tensor.output_dtype : between, *plan.instruction_set, scratch[i]));
+      steps_.back()->is_fusion = program[i].method == "fuse";
+      steps_.back()->dtype = between;
       for (const Operand& operand : program[i].operands)
         operand.kind == Operand::Kind::kModel ? add_leaf(leaves[operand.index], cancelled, info.dtype)
                                               : add_result(*steps_[operand.index], between);
     }
   }
 
-  void run(TensorSink& sink) {
+  /// Returns the hash of the result's bytes where the sink puts them.
+  uint64_t run(TensorSink& sink) {
     for (const std::unique_ptr<StepState>& step : steps_) step->merge->prepare(step->operands, pool_);
+    for (StepReader* result : results_) result->begin_counting();
     const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size,
                    phase = sink.phase();
     StepState& last = *steps_.back();
+    PlacedHash hash(sink.begin(), bytes);
     std::vector<std::vector<std::byte>> dropped(pool_.workers());
     pool_.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
       const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
       const uint64_t end = std::min(bytes, (i + 1) * kOutputPiece - phase);
       std::byte* out = sink.open(dropped[worker], begin, end);
       last.kept += last.merge->apply(worker, begin / size, end / size, last.operands, out);
+      hash.add(begin, end, out);
       sink.close(begin, end);
     });
+    for (StepReader* result : results_) result->end_counting();
+    for (const std::unique_ptr<StepState>& step : steps_)
+      if (step != steps_.back() && step->is_fusion) count_kept(*step);
+    return hash.value();
   }
 
   std::vector<StepStats> stats() {
@@ -240,7 +266,26 @@ class Merge {
     std::unique_ptr<TensorOperator> merge;
     std::vector<TensorReader*> operands;
     std::atomic<uint64_t> kept{0};
+    bool is_fusion = false;
+    DType dtype;  // of its result
+    std::vector<StepReader*> readers = {};
   };
+
+  /// Most often the pass over the result has fetched every element of an earlier step once. Where it has not
+  /// (a later step kept another operand whole, or looks twice), the step is applied once more.
+  void count_kept(StepState& step) {
+    for (const StepReader* reader : step.readers)
+      if (reader->elements() == info_.elements) {
+        step.kept = reader->kept();
+        return;
+      }
+    const uint64_t stretch = kOutputPiece / sizeof(double), size = dtype_bits(step.dtype) / 8;
+    std::vector<std::vector<std::byte>> buffers(pool_.workers(), std::vector<std::byte>(stretch * size));
+    pool_.for_each((info_.elements + stretch - 1) / stretch, [&](size_t worker, size_t i) {
+      const uint64_t begin = i * stretch, end = std::min(info_.elements, begin + stretch);
+      step.kept += step.merge->apply(worker, begin, end, step.operands, buffers[worker].data());
+    });
+  }
 
   void add_step(std::unique_ptr<TensorOperator> merge) {
     steps_.push_back(std::make_unique<StepState>());
@@ -258,8 +303,11 @@ class Merge {
     add_reader(std::move(converting));
   }
   void add_result(StepState& step, DType dtype) {
-    add_reader(
-        std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(dtype) / 8, pool_.workers()));
+    auto reader =
+        std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(dtype) / 8, pool_.workers());
+    step.readers.push_back(reader.get());
+    results_.push_back(reader.get());
+    add_reader(std::move(reader));
   }
 
   const MergePlan::Tensor& tensor_;
@@ -267,6 +315,7 @@ class Merge {
   WorkerPool& pool_;
   std::vector<std::unique_ptr<StepState>> steps_;
   std::vector<std::unique_ptr<TensorReader>> readers_;
+  std::vector<StepReader*> results_;
 };
 
 void write_header(OutputWriter& writer, size_t output, const std::string& header) {
@@ -337,9 +386,10 @@ MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callb
     }
     TensorSink sink(writer, tensor.output, begin, progress);
     Merge merge(plan, tensor, leaves, scratch, pool, cancelled);
-    merge.run(sink);
+    const uint64_t hash = merge.run(sink);
 
-    MergedTensor merged{merge.stats(), {}, elements_of(tensor), begin + output_bytes(tensor)};
+    MergedTensor merged{merge.stats(), {}, elements_of(tensor), begin + output_bytes(tensor),
+                        hash_text(hash)};
     for (LeafTensor& leaf : leaves) {
       leaf.finish();
       merged.model_hashes.push_back(leaf.hash());

@@ -61,6 +61,7 @@ struct MergedTensor {
   std::vector<std::string> model_hashes;
   uint64_t elements;
   uint64_t output_end;  // where its bytes end in the output file
+  std::string hash;     // of its bytes in the output file, see PlacedHash
 };
 
 struct MergeCallbacks {

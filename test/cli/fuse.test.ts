@@ -240,7 +240,11 @@ describe('failures', () => {
   test('are one line for people, exit code 1, nothing on stdout', async () => {
     const { right, out } = pair()
     const { code, stdout, stderr } = await runCommand(['fuse', '/no/such', right, '--out', out])
-    expect([code, stdout, stderr]).toEqual([1, '', 'branchmerge: There is no checkpoint at /no/such. [ERR_CHECKPOINT_NOT_FOUND]\n'])
+    expect([code, stdout, stderr]).toEqual([
+      1,
+      '',
+      'branchmerge: There is no checkpoint at /no/such. [ERR_CHECKPOINT_NOT_FOUND]\n',
+    ])
   })
 
   test('under --json are one object on stdout', async () => {
@@ -254,7 +258,7 @@ describe('failures', () => {
   })
 
   const usage: [string[], string][] = [
-    [[], 'Name a command: fuse, inspect, report or doctor'],
+    [[], 'Name a command: fuse, merge, inspect, report or doctor'],
     [['fuze', 'a', 'b'], 'Did you mean fuse?'],
     [['fuse', 'a', '--out', 'x'], 'Not enough non-option arguments'],
     [['fuse', 'a', 'b'], 'Missing required argument: out'],
@@ -287,7 +291,8 @@ describe('help', () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
     expect(await runCommand(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' })
     const help = await runCommand(['--help'])
-    for (const command of ['fuse <left> <right>', 'inspect <path>', 'doctor']) expect(help.stdout).toContain(command)
+    for (const command of ['fuse <left> <right>', 'merge [source]', 'inspect <path>', 'doctor'])
+      expect(help.stdout).toContain(command)
     const fuse = await runCommand(['fuse', '--help'])
     expect(fuse).toMatchObject({ code: 0, stderr: '' })
     expect(fuse.stdout).toContain('branchmerge fuse math/ code/ --out merged/')

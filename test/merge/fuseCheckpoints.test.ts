@@ -233,24 +233,36 @@ describe('the record of its making', () => {
     const summary = await fuse(left.path, right.path, { out, lambda: 2, threads: 2, nonFinite: 'left' })
     const record = json(out, 'branchmerge.json')
     expect(record).toMatchObject({
-      format: 1,
+      format: 2,
       branchmerge: version,
-      preset: 'arcee',
-      options: { scope: 'row', lambda: 2, nonFinite: 'left', dtype: null },
+      recipe: {
+        models: { left: {}, right: {} },
+        expression: 'left & right',
+        options: { preset: 'arcee', lambda: 2, nonFinite: 'left' },
+        output: { tokenizer: 'left' },
+      },
+      merges: [
+        {
+          method: 'fuse',
+          inputs: [{ model: 'left' }, { model: 'right' }],
+          parameters: { preset: 'arcee', scope: 'row', lambda: 2, nonFinite: 'left' },
+          kept: summary.kept,
+          identical: 1,
+        },
+      ],
       tiedWeights: [],
-      output: { files: [{ name: 'model.safetensors', tensors: summary.tensors }], kept: summary.kept },
+      output: { files: [{ name: 'model.safetensors', tensors: summary.tensors }], tensors: summary.tensors },
     })
     const rightFiles = (await openCheckpoint(right.path)).files
-    expect(record.inputs.right.files.map(({ headerHash }: { headerHash: string }) => headerHash)).toEqual(
-      rightFiles.map(({ headerHash }) => headerHash),
-    )
-    const hashes = Object.assign({}, ...record.inputs.right.files.map(({ tensors }: { tensors: object }) => tensors))
-    expect(Object.keys(hashes).sort()).toEqual([...right.tensors.keys()].sort())
-    for (const hash of Object.values(hashes)) expect(hash).toMatch(/^[0-9a-f]{16}$/)
-    // The frozen tensor has one hash on both sides, a trained one has two.
-    const leftHashes = record.inputs.left.files[0].tensors
-    expect(leftHashes['model.norm.weight']).toBe(hashes['model.norm.weight'])
-    expect(leftHashes['model.embed_tokens.weight']).not.toBe(hashes['model.embed_tokens.weight'])
+    expect(record.models.right.files).toEqual(rightFiles.map(({ bytes, headerHash }) => ({ bytes, headerHash })))
+    const tensors = Object.entries<{ models: string[]; hash: string; steps: object[] }>(record.tensors)
+    expect(tensors.map(([name]) => name)).toEqual([...readSafetensors(join(out, 'model.safetensors')).keys()])
+    for (const [name, { models, hash, steps }] of tensors) {
+      for (const each of [...models, hash]) expect(each).toMatch(/^[0-9a-f]{16}$/)
+      // The frozen tensor has one hash on both sides, a trained one has two.
+      expect(models[0] === models[1]).toBe(name === 'model.norm.weight')
+      expect(steps).toHaveLength(1)
+    }
     expect(text(out, 'branchmerge.json')).not.toContain(directory)
     const { metadata } = (await openCheckpoint(out)).files[0] as { metadata: [string, string][] }
     expect(Object.fromEntries(metadata)['branchmerge.fusion']).toBe('arcee lambda=2')

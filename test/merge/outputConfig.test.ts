@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest'
 import { configWithDtype } from '../../lib/merge/outputConfig.js'
 
-const convert = (text: string) =>
-  configWithDtype({ text, tiesWordEmbeddings: false, namesCustomCode: false }, 'float32')
+const convert = (text: string) => configWithDtype({ text }, 'float32')
 
 test('only the dtype changes, every other byte stays', () => {
   const text = '{\n    "rope_theta": 1000000.0,\r\n  "torch_dtype" : "bfloat16", "note": "\\"dtype\\": \\"x\\""\n}'

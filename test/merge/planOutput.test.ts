@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { pairTensors } from '../../lib/merge/pairTensors.js'
+import type { Checkpoint } from '../../lib/checkpoint/openCheckpoint.js'
+import { matchTensors } from '../../lib/merge/matchTensors.js'
 import { compareNames, indexText, needsIndex, planOutput } from '../../lib/merge/planOutput.js'
 import { checkpointOf } from '../support/checkpointOf.js'
 
@@ -15,15 +16,19 @@ const sharded = checkpointOf(
   ],
   shards,
 )
-const pairs = pairTensors(sharded, sharded)
+const pairOf = (checkpoint: Checkpoint, leftOut?: string) =>
+  matchTensors(['Left', 'Right'].map((label) => ({ label, checkpoint, leftOut })))
+const pairs = pairOf(sharded)
 const plan = (options: { dtype?: 'F32' | 'F64'; maxShardBytes?: number } = {}, left = sharded, of = pairs) =>
-  planOutput(of, left, { dtype: options.dtype, maxShardBytes: options.maxShardBytes }).map(
-    ({ name, tensors, bytes }) => ({
-      name,
-      tensors: tensors.map((tensor) => tensor.name),
-      bytes,
-    }),
-  )
+  planOutput(
+    of,
+    { checkpoint: left, reference: 0 },
+    { dtype: options.dtype, maxShardBytes: options.maxShardBytes },
+  ).map(({ name, tensors, bytes }) => ({
+    name,
+    tensors: tensors.map((tensor) => tensor.name),
+    bytes,
+  }))
 
 test("without a limit the output has Left's files, each in the reference writer's order", () => {
   expect(plan()).toEqual([
@@ -48,13 +53,17 @@ test('a tensor larger than the limit gets a file of its own, and none is empty',
 })
 
 test('all in one file is called model.safetensors and needs no index', () => {
-  const files = planOutput(pairs, sharded, { dtype: undefined, maxShardBytes: 1e9 })
+  const files = planOutput(pairs, { checkpoint: sharded, reference: 0 }, { dtype: undefined, maxShardBytes: 1e9 })
   expect(files.map(({ name }) => name)).toEqual(['model.safetensors'])
   expect(needsIndex(files)).toBe(false)
 })
 
 test('conversion changes float tensors only, and the order follows the new dtypes', () => {
-  const [, second] = planOutput(pairs, sharded, { dtype: 'F64', maxShardBytes: undefined })
+  const [, second] = planOutput(
+    pairs,
+    { checkpoint: sharded, reference: 0 },
+    { dtype: 'F64', maxShardBytes: undefined },
+  )
   expect(second?.tensors.map(({ name, outputDtype }) => `${name} ${outputDtype}`)).toEqual([
     'z.ids I64',
     'a.half F64',
@@ -73,7 +82,7 @@ test('a file that would be empty is left out and the others are numbered anew', 
     ],
     ['model-00001-of-00003.safetensors', 'model-00002-of-00003.safetensors', 'model-00003-of-00003.safetensors'],
   )
-  const tied = pairTensors(left, left, { left: 'lm_head.weight', right: 'lm_head.weight' })
+  const tied = pairOf(left, 'lm_head.weight')
   expect(plan({}, left, tied).map(({ name, tensors }) => [name, ...tensors])).toEqual([
     ['model-00001-of-00002.safetensors', 'a'],
     ['model-00002-of-00002.safetensors', 'b'],
@@ -86,7 +95,7 @@ test('names are ordered by their bytes, as the reference writer and Python order
 })
 
 test('the index is what Hugging Face writes', () => {
-  const files = planOutput(pairs, sharded, { dtype: undefined, maxShardBytes: undefined })
+  const files = planOutput(pairs, { checkpoint: sharded, reference: 0 }, { dtype: undefined, maxShardBytes: undefined })
   expect(needsIndex(files)).toBe(true)
   expect(indexText(files)).toBe(`{
   "metadata": {
@@ -106,6 +115,10 @@ test('the index is what Hugging Face writes', () => {
 
 test('an index keeps tensors with names of the object prototype', () => {
   const odd = checkpointOf([['__proto__', 'F32', [1]]])
-  const files = planOutput(pairTensors(odd, odd), odd, { dtype: undefined, maxShardBytes: undefined })
+  const files = planOutput(
+    pairOf(odd),
+    { checkpoint: odd, reference: 0 },
+    { dtype: undefined, maxShardBytes: undefined },
+  )
   expect(indexText(files)).toContain('"__proto__": "model.safetensors"')
 })

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { executeFusion } from '../../lib/merge/fuseCheckpoints.js'
+import { executeMerge } from '../../lib/merge/executeMerge.js'
+import { fusedTensor, fusionRequest, summariseFusion } from '../../lib/merge/fuseCheckpoints.js'
 import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../../lib/merge/fuseOptions.js'
-import { planFusion } from '../../lib/merge/planFusion.js'
-import { summaryText, totalsByKind } from '../../lib/report/summary.js'
+import { preflightMerge } from '../../lib/merge/planMerge.js'
+import { fusionText, totalsByKind } from '../../lib/report/summary.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { drawModel, fineTune, qwen2Shapes, writeCheckpoint } from '../support/writeCheckpoint.js'
 
@@ -23,7 +24,10 @@ async function report(options: Partial<FuseCheckpointsOptions> = {}) {
     writeCheckpoint(join(directory, 'right'), { tensors: right, files: { 'added_tokens.json': '{}' } }),
   ] as const
   const resolved = resolveFuseCheckpointsOptions({ out: join(directory, 'out'), nonFinite: 'left', ...options })
-  return executeFusion(await planFusion(...sides, resolved), resolved, performance.now())
+  const plan = await preflightMerge(fusionRequest(...sides, resolved))
+  const outcome = await executeMerge(plan)
+  const summary = summariseFusion(plan, outcome, performance.now())
+  return { plan, outcome, summary, tensors: outcome.tensors.map(fusedTensor) }
 }
 
 test('totals by kind add up to the summary', async () => {
@@ -55,7 +59,7 @@ test('tensors come in the order of the output', async () => {
 })
 
 test('what a user should know is said', async () => {
-  const text = summaryText(await report(), 'merged')
+  const text = fusionText(await report(), 'merged')
   expect(text).toContain(`Kept whole from Left because of NaN or infinity: 1 tensor: ${norm}`)
   expect(text).toContain(`Left: lm_head.weight is tied to ${embedding} and left out, as Hugging Face stores it`)
   expect(text).toContain('Not the same in Right: added_tokens.json (only in Right)')
@@ -65,7 +69,7 @@ test('what a user should know is said', async () => {
 test('long lists of names are cut', async () => {
   const full = await report()
   const degenerate = Array.from({ length: 13 }, (_, i) => `layer.${i}`)
-  const text = summaryText({ ...full, summary: { ...full.summary, degenerate } }, 'merged')
+  const text = fusionText({ ...full, summary: { ...full.summary, degenerate } }, 'merged')
   expect(text).toContain('13 tensors: layer.0, layer.1,')
   expect(text).toMatch(/layer\.9, and 3 more$/m)
 })

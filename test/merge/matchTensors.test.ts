@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Checkpoint } from '../../lib/checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../../lib/errors.js'
-import { pairTensors } from '../../lib/merge/pairTensors.js'
+import { matchTensors } from '../../lib/merge/matchTensors.js'
 import { checkpointOf } from '../support/checkpointOf.js'
 
 const base: [name: string, dtype: string, shape: number[]][] = [
@@ -10,6 +10,12 @@ const base: [name: string, dtype: string, shape: number[]][] = [
   ['model.norm.weight', 'F16', [4]],
   ['position_ids', 'I64', [1, 8]],
 ]
+
+const pairTensors = (left: Checkpoint, right: Checkpoint) =>
+  matchTensors([
+    { label: 'Left', checkpoint: left },
+    { label: 'Right', checkpoint: right },
+  ])
 
 function failure(left: Checkpoint, right: Checkpoint): BranchMergeError {
   try {
@@ -28,7 +34,7 @@ test("pairs come in Left's order, whatever Right's", () => {
   const pairs = pairTensors(checkpointOf(base), checkpointOf(base.toReversed()))
   expect(pairs.map(({ name }) => name)).toEqual(base.map(([name]) => name))
   expect(pairs[1]).toMatchObject({ dtype: 'F32', shape: [4, 4], elements: 16 })
-  for (const { name, left, right } of pairs) expect([left.name, right.name]).toEqual([name, name])
+  for (const { name, models } of pairs) expect(models.map((tensor) => tensor.name)).toEqual([name, name])
 })
 
 test('a tensor that one side lacks is named with both sides', () => {

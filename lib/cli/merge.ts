@@ -1,0 +1,71 @@
+import { executeMerge } from '../merge/executeMerge.js'
+import { summariseMerge } from '../merge/merge.js'
+import { type MergeOptions, resolveMergeRequest } from '../merge/mergeOptions.js'
+import { freeBytes, refuseInputs } from '../merge/outputDirectory.js'
+import { planMerge, preflightMerge } from '../merge/planMerge.js'
+import { readRecipe } from '../recipe/recipe.js'
+import { mergePlanRecord, planText } from '../report/plan.js'
+import { progressReporter } from '../report/progress.js'
+import { checkStatsPath, mergeStatsLine, writeStatsFile } from '../report/statsFile.js'
+import { mergeText } from '../report/summary.js'
+import { checkPath } from '../validate.js'
+import { withInterrupt } from './interrupt.js'
+import { modelPaths, recipeArgument } from './modelArguments.js'
+import { printJson, printText } from './print.js'
+import { UsageError } from './usageError.js'
+
+/** `branchmerge merge EXPRESSION|FILE --model NAME=DIR … --out DIR` */
+export async function runMerge(args: Record<string, unknown>): Promise<number> {
+  const started = performance.now()
+  const stats = args.stats === undefined ? undefined : checkPath(args.stats, 'stats')
+  const recipe = await recipeOf(args)
+  const progress = progressReporter(process.stderr)
+  return await withInterrupt(async (signal) => {
+    const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
+    const { run } = request
+    const plan = await (args.plan ? planMerge : preflightMerge)(request)
+    if (stats !== undefined) {
+      await refuseInputs(
+        stats,
+        plan.models.map(({ checkpoint }) => checkpoint),
+      )
+      await checkStatsPath(stats, run)
+    }
+    if (args.plan) {
+      const free = await freeBytes(run.out)
+      if (args.json) printJson(mergePlanRecord(plan, free))
+      else printText(planText(plan, run.out, free))
+      return 0
+    }
+    const outcome = await executeMerge(plan).finally(progress.end)
+    const summary = summariseMerge(plan, outcome, started)
+    if (stats !== undefined) {
+      const ids = summary.merges.map(({ id }) => id)
+      await writeStatsFile(
+        stats,
+        outcome.tensors.map((tensor) => mergeStatsLine(tensor, ids)),
+      )
+    }
+    if (args.json) printJson(summary)
+    else printText(mergeText({ summary, plan, outcome }, run.out))
+    return 0
+  })
+}
+
+async function recipeOf({ source, recipe }: Record<string, unknown>) {
+  if (recipe !== undefined && source !== undefined) {
+    throw new UsageError('Expected either an expression or --recipe, not both')
+  }
+  if (recipe !== undefined) return await readRecipe(checkPath(recipe, 'recipe'))
+  if (typeof source !== 'string') throw new UsageError('Expected an expression or the file of a recipe')
+  return await recipeArgument(source)
+}
+
+/** The options of the API among the arguments; resolveMergeRequest checks their values. */
+export function mergeOptions(args: Record<string, unknown>): MergeOptions {
+  const { model, out, overwrite, dtype, maxShardSize, preset, nonFinite, threads, sha256 } = args
+  const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
+  const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
+  const rest = { out, overwrite, dtype, maxShardSize, threads, sha256 }
+  return { models: modelPaths(model), ...choices, ...rest } as MergeOptions
+}

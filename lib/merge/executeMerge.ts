@@ -1,0 +1,150 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isFloat } from '../checkpoint/dtypes.js'
+import { hashFile } from '../checkpoint/hashFile.js'
+import { indexFileName } from '../checkpoint/openCheckpoint.js'
+import { type NativeMergedTensor, type NativeMergePlan, type NativeMergeTotals, native } from '../native.js'
+import { runJob } from '../runJob.js'
+import { requestedInstructionSet } from './instructionSet.js'
+import { fileMetadata, type ManifestOutput, type ManifestSideFile, manifestFileName, manifestText } from './manifest.js'
+import { type MergePlan, outputBytes } from './planMerge.js'
+import { indexText, needsIndex, type PlannedTensor } from './planOutput.js'
+import { OutputTransaction } from './publishOutput.js'
+import { type MergedTensorStats, stepStats } from './tensorStats.js'
+
+/** A merged tensor with the hashes of its bytes, docs/provenance.md. */
+export interface MergedTensor extends MergedTensorStats {
+  /** In the order of the plan's models. */
+  modelHashes: string[]
+  /** Of the output. */
+  hash: string
+}
+
+/** What a merge came to. */
+export interface MergeOutcome {
+  /** In the order of the output. */
+  tensors: MergedTensor[]
+  totals: NativeMergeTotals
+}
+
+/**
+ * Carries out a plan: one pass over the inputs into a new directory. Nothing that looks complete is there before it
+ * succeeds.
+ *
+ * @throws BranchMergeError; the signal's reason after an abort
+ */
+export async function executeMerge(plan: MergePlan): Promise<MergeOutcome> {
+  const { run, files, sideFiles } = plan
+  const instructionSet = requestedInstructionSet(native)
+  const output = await OutputTransaction.open(run.out, { overwrite: run.overwrite, bytes: outputBytes(plan) })
+  try {
+    const outcome = await mergeTensors(plan, instructionSet, output)
+    await writeSideFiles(plan, output)
+    await writeManifest(plan, outcome, output)
+    if (needsIndex(files)) await output.writeFile(indexFileName, indexText(files))
+    run.signal?.throwIfAborted()
+    await output.publish({ weights: files.map(({ name }) => name), sideFiles })
+    return outcome
+  } catch (error) {
+    await output.discard()
+    throw error
+  }
+}
+
+async function mergeTensors(
+  plan: MergePlan,
+  instructionSet: string | undefined,
+  output: OutputTransaction,
+): Promise<MergeOutcome> {
+  const { run } = plan
+  const planned = plan.files.flatMap(({ tensors }) => tensors)
+  const byName = new Map(planned.map((tensor) => [tensor.name, tensor]))
+  const merged = new Map<string, MergedTensor>()
+  const tellUser = run.onTensor
+  const totals = await runJob((guard) => {
+    const onTensor = guard((native: NativeMergedTensor) => {
+      const tensor = mergedTensor(plan, byName.get(native.name) as PlannedTensor, native)
+      merged.set(tensor.name, tensor)
+      tellUser?.(statsOf(tensor))
+    })
+    return native.mergeCheckpoints(nativePlan(plan, instructionSet, output), guard(run.onProgress), onTensor, undefined)
+  }, run.signal)
+  return { totals, tensors: planned.map(({ name }) => merged.get(name) as MergedTensor) }
+}
+
+function nativePlan(plan: MergePlan, instructionSet: string | undefined, output: OutputTransaction): NativeMergePlan {
+  const { models, files, programs, programOf, recipe, run, memoryLimit } = plan
+  const inputs = models.flatMap(({ checkpoint }) => checkpoint.files.map(({ path, bytes }) => ({ path, bytes })))
+  const firstInputs: number[] = []
+  models.reduce((first, { checkpoint }) => {
+    firstInputs.push(first)
+    return first + checkpoint.files.length
+  }, 0)
+  const metadata = fileMetadata(plan)
+  return {
+    inputs,
+    outputs: files.map(({ name }) => ({ path: output.temporaryPath(name), metadata, written: 0 })),
+    tensors: files.flatMap((file, i) =>
+      file.tensors.map((tensor) => ({
+        name: tensor.name,
+        dtype: tensor.dtype,
+        outputDtype: tensor.outputDtype,
+        shape: tensor.shape,
+        models: tensor.models.map(({ file, begin, end }, model) => ({
+          input: (firstInputs[model] as number) + file,
+          begin,
+          end,
+        })),
+        program: programOf.get(tensor.name) as number,
+        output: i,
+        done: false,
+      })),
+    ),
+    programs,
+    floatIntermediates: recipe.intermediate === 'float32',
+    memory: memoryLimit,
+    threads: run.threads,
+    instructionSet,
+  }
+}
+
+/** The native side compares tensors that are no floats in one step, whatever the recipe's merges. */
+function mergedTensor(
+  { recipe }: MergePlan,
+  { name, shape, dtype, elements }: PlannedTensor,
+  { steps, modelHashes, hash }: NativeMergedTensor,
+): MergedTensor {
+  const figures = steps.map(stepStats)
+  const compared = figures[0]
+  const each = isFloat(dtype) || !compared ? figures : recipe.merges.map(() => compared)
+  return { name, shape, dtype, elements, steps: each, modelHashes, hash }
+}
+
+/** Without the hashes, which are the manifest's. */
+function statsOf({ name, shape, dtype, elements, steps }: MergedTensor): MergedTensorStats {
+  return { name, shape, dtype, elements, steps }
+}
+
+async function writeSideFiles(plan: MergePlan, output: OutputTransaction): Promise<void> {
+  for (const name of plan.sideFiles) {
+    plan.run.signal?.throwIfAborted()
+    if (name === 'config.json' && plan.config !== undefined) await output.writeFile(name, plan.config)
+    else await output.copyFile(name, join(plan.source.checkpoint.directory as string, name))
+  }
+}
+
+/** Describes the files as they lie there, under their temporary names. */
+async function writeManifest(plan: MergePlan, outcome: MergeOutcome, output: OutputTransaction): Promise<void> {
+  const { signal } = plan.run
+  const files: ManifestOutput[] = []
+  for (const { name, tensors } of plan.files) {
+    const { bytes, headerHash } = await runJob(() => native.readHeader(output.temporaryPath(name)), signal)
+    files.push({ name, bytes, headerHash, tensors: tensors.length })
+  }
+  const sideFiles: ManifestSideFile[] = []
+  for (const name of plan.sideFiles) {
+    const path = output.temporaryPath(name)
+    sideFiles.push({ name, bytes: (await stat(path)).size, sha256: await hashFile(path, signal) })
+  }
+  await output.writeFile(manifestFileName, manifestText(plan, outcome, { files, sideFiles }))
+}

@@ -1,0 +1,81 @@
+import { isFloat } from '../checkpoint/dtypes.js'
+import { compareSideFiles } from '../checkpoint/sideFiles.js'
+import { recipeError } from '../recipe/problems.js'
+import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
+import type { PlannedModel } from './planMerge.js'
+
+/** Files that decide which tokens a text becomes; tokenizer_config.json also holds what merely is a matter of taste. */
+const tokenizerFiles =
+  /^(tokenizer|vocab|added_tokens|special_tokens_map|tekken)\.json$|^(vocab|merges)\.txt$|^(tokenizer|spiece|sentencepiece.*)\.model$|\.tiktoken$/
+
+/**
+ * What the recipe says must hold of every input.
+ *
+ * @throws ERR_RECIPE with everything that does not
+ */
+export async function refuseUnmet(recipe: ResolvedRecipe, models: PlannedModel[]): Promise<void> {
+  const { expect } = recipe
+  const problems = models.flatMap((model) => [...unmetFacts(expect, model), ...unmetDtypes(recipe, model)])
+  if (expect.sameTokenizer) problems.push(...(await differentTokenizers(models)))
+  if (problems.length > 0) throw recipeError('The recipe', problems)
+}
+
+type Expectations = ResolvedRecipe['expect']
+
+function unmetFacts(expect: Expectations, { label, checkpoint, config }: PlannedModel): string[] {
+  const facts = {
+    architecture: config?.architecture,
+    layers: config?.layers,
+    tensors: checkpoint.tensors.length,
+    parameters: checkpoint.parameters,
+  }
+  return (Object.keys(facts) as (keyof typeof facts)[]).flatMap((name) => {
+    const [expected, found] = [expect[name], facts[name]]
+    if (expected === undefined || expected === found) return []
+    return [`expect.${name}: Expected ${expected} but ${label} has ${found ?? 'a config.json that does not tell'}`]
+  })
+}
+
+/** Of the recipe's expectation, and of the dtype that a model is to be read in. */
+function unmetDtypes({ expect, models }: ResolvedRecipe, { name, label, checkpoint }: PlannedModel): string[] {
+  const other = (dtype: string) => checkpoint.tensors.find((tensor) => isFloat(tensor.dtype) && tensor.dtype !== dtype)
+  const unexpected = expect.dtype && other(expect.dtype)
+  const read = models.find((model) => model.name === name)?.dtype
+  const unread = read && other(read)
+  return [
+    ...(unexpected
+      ? [`expect.dtype: Expected ${expect.dtype} but "${unexpected.name}" of ${label} is ${unexpected.dtype}`]
+      : []),
+    ...(unread
+      ? [
+          `models.${name}.dtype: Expected a model in ${read} but "${unread.name}" is ${unread.dtype}; ` +
+            `conversion while reading is not supported yet: save the model in ${read} first`,
+        ]
+      : []),
+  ]
+}
+
+async function differentTokenizers([first, ...others]: PlannedModel[]): Promise<string[]> {
+  const problems: string[] = []
+  for (const other of others) {
+    const [one, two] = [first?.checkpoint.directory, other.checkpoint.directory]
+    if (!first || !one || !two) {
+      const file = one ? other : first
+      problems.push(
+        `expect.sameTokenizer: Expected a directory with a tokenizer, not the file ${file?.checkpoint.path}`,
+      )
+      continue
+    }
+    const differences = await compareSideFiles(one, two, [first.label, other.label])
+    problems.push(
+      ...differences
+        .filter((difference) => tokenizerFiles.test(difference.name))
+        .map(({ name, difference }) => {
+          const how =
+            difference === 'differs' ? `differs between ${first.label} and ${other.label}` : `is ${difference}`
+          return `expect.sameTokenizer: ${name} ${how}`
+        }),
+    )
+  }
+  return problems
+}

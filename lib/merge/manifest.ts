@@ -1,0 +1,209 @@
+import { readSmallFile } from '../checkpoint/readSmallFile.js'
+import { BranchMergeError } from '../errors.js'
+import type { Recipe } from '../recipe/recipe.js'
+import type { MergeNode, NodeParameters } from '../recipe/resolvedRecipe.js'
+import { version } from '../version.js'
+import type { MergeOutcome } from './executeMerge.js'
+import type { MergePlan, PlannedModel } from './planMerge.js'
+import { type FusionChoices, type PresetName, presets } from './presets.js'
+import type { StepStats } from './tensorStats.js'
+
+/** Records in the output how it was made, see docs/provenance.md. */
+export const manifestFileName = 'branchmerge.json'
+
+/** Version of the manifest's layout. */
+const format = 2
+
+/** Content of branchmerge.json. */
+export interface Manifest {
+  format: typeof format
+  /** Version of the package. */
+  branchmerge: string
+  /** What was carried out, without places: with the models' paths it can be run again. */
+  recipe: Recipe
+  /** Every merge of the recipe, its inputs before it; the last one is the result. */
+  merges: ManifestMerge[]
+  /** Inputs by name, in the order of their first use. */
+  models: Record<string, { files: ManifestInput[] }>
+  /** Names that were stored but left out, because the configuration ties them. */
+  tiedWeights: string[]
+  output: {
+    files: ManifestOutput[]
+    sideFiles: ManifestSideFile[]
+    tensors: number
+    parameters: number
+  }
+  /** In the order of the output. */
+  tensors: Record<string, ManifestTensor>
+}
+
+export interface ManifestMerge {
+  id: string
+  /** Name of the recipe's step. */
+  step?: string
+  method: string
+  base?: ManifestOperand
+  inputs: ManifestOperand[]
+  /** In force where no rule of the recipe says otherwise. */
+  parameters: NodeParameters
+  /** Sums over all tensors: elements taken from Right, tensors equal on both sides, tensors with threshold 0. */
+  kept: number
+  identical: number
+  degenerate: number
+}
+
+/** A model, or the result of an earlier merge by its id. */
+export type ManifestOperand = { model: string } | { merge: string }
+
+/** A file of an input, in the checkpoint's order; its name depends on where it lies. */
+export interface ManifestInput {
+  bytes: number
+  headerHash: string
+  /** Of the whole file, on request. */
+  sha256?: string
+}
+
+export interface ManifestOutput {
+  name: string
+  bytes: number
+  headerHash: string
+  tensors: number
+}
+
+export interface ManifestSideFile {
+  name: string
+  bytes: number
+  sha256: string
+}
+
+export interface ManifestTensor {
+  shape: number[]
+  /** Of the inputs. */
+  dtype: string
+  /** Hash of the bytes in each model, in the order of `models`. */
+  models: string[]
+  /** Hash of the bytes in the output. */
+  hash: string
+  /** What each merge did, in the order of `merges`. */
+  steps: ManifestStep[]
+}
+
+/** {@link StepStats} without what is false. */
+export type ManifestStep = Omit<StepStats, 'identical' | 'degenerate' | 'nonFinite'> &
+  Partial<Pick<StepStats, 'identical' | 'degenerate' | 'nonFinite'>>
+
+/** What is known of the output only when it is written. */
+export interface WrittenOutput {
+  files: ManifestOutput[]
+  sideFiles: ManifestSideFile[]
+}
+
+/** Text of branchmerge.json: a function of the inputs' bytes, the recipe and the version, and of nothing else. */
+export function manifestText(plan: MergePlan, outcome: MergeOutcome, written: WrittenOutput): string {
+  const { record, models } = plan
+  const head: Omit<Manifest, 'tensors'> = {
+    format,
+    branchmerge: version,
+    recipe: record,
+    merges: plan.recipe.merges.map((merge, i) => mergeRecord(merge, i, outcome)),
+    models: Object.fromEntries(models.map((model) => [model.name, { files: inputRecords(model, plan) }])),
+    tiedWeights: [...new Set(models.flatMap(({ tiedHead }) => tiedHead?.head.name ?? []))],
+    output: {
+      files: written.files,
+      sideFiles: written.sideFiles,
+      tensors: outcome.tensors.length,
+      parameters: plan.parameters,
+    },
+  }
+  // One tensor a line: there may be a hundred thousand.
+  const tensors = outcome.tensors.map((tensor) => {
+    const { name, shape, dtype, modelHashes, hash, steps } = tensor
+    const record: ManifestTensor = { shape, dtype, models: modelHashes, hash, steps: steps.map(stepRecord) }
+    return `    ${JSON.stringify(name)}: ${JSON.stringify(record)}`
+  })
+  return `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "tensors": {\n${tensors.join(',\n')}\n  }\n}\n`
+}
+
+function mergeRecord(merge: MergeNode, position: number, { tensors }: MergeOutcome): ManifestMerge {
+  const { id, step, method, base, inputs, parameters } = merge
+  const operand = (node: MergeNode['inputs'][number]): ManifestOperand =>
+    node.kind === 'model' ? { model: node.name } : { merge: node.id }
+  const count = (value: (stats: StepStats) => number) =>
+    tensors.reduce((total, { steps }) => total + value(steps[position] as StepStats), 0)
+  return {
+    id,
+    ...(step === undefined ? {} : { step }),
+    method,
+    ...(base ? { base: operand(base) } : {}),
+    inputs: inputs.map(operand),
+    parameters,
+    kept: count(({ kept }) => kept),
+    identical: count(({ identical }) => Number(identical)),
+    degenerate: count(({ degenerate }) => Number(degenerate)),
+  }
+}
+
+/** Files in the checkpoint's order. */
+function inputRecords(model: PlannedModel, { sha256 }: MergePlan): ManifestInput[] {
+  const hashes = sha256.get(model.name)
+  return model.checkpoint.files.map(({ bytes, headerHash }, i) => ({
+    bytes,
+    headerHash,
+    ...(hashes ? { sha256: hashes[i] as string } : {}),
+  }))
+}
+
+function stepRecord({ identical, degenerate, nonFinite, ...figures }: StepStats): ManifestStep {
+  return {
+    ...figures,
+    ...(identical ? { identical } : {}),
+    ...(degenerate ? { degenerate } : {}),
+    ...(nonFinite ? { nonFinite } : {}),
+  }
+}
+
+/** `__metadata__` of every output file: the last merge, short; like the manifest free of time and place. */
+export function fileMetadata({ recipe: { root } }: MergePlan): [key: string, value: string][] {
+  return [
+    ['format', 'pt'],
+    ['branchmerge', version],
+    root.method === 'fuse' ? ['branchmerge.fusion', fusionText(root.parameters)] : ['branchmerge.method', root.method],
+  ]
+}
+
+/** The preset and what was changed of it: 'arcee lambda=2'. */
+function fusionText({ preset, ...parameters }: NodeParameters): string {
+  const choices = presets[preset as PresetName]
+  const changed = (Object.keys(choices) as (keyof FusionChoices)[]).filter((name) => parameters[name] !== choices[name])
+  return [preset, ...changed.map((name) => `${name}=${parameters[name]}`)].join(' ')
+}
+
+/** 100,000 tensors of a sequence of ten merges have a quarter of it. */
+const maxManifestBytes = 2 ** 30
+
+/**
+ * Reads the manifest of a merged directory; undefined where there is none.
+ *
+ * @throws ERR_MANIFEST when it is none that this version understands
+ */
+export async function readManifest(path: string): Promise<Manifest | undefined> {
+  const bytes = await readSmallFile(path, maxManifestBytes, 'ERR_MANIFEST')
+  if (!bytes) return undefined
+  const manifest = parse(path, bytes.toString('utf8'))
+  if (manifest.format === format) return manifest
+  throw new BranchMergeError(
+    'ERR_MANIFEST',
+    `Expected a manifest of format ${format} but ${path} has format ${JSON.stringify(manifest.format)}` +
+      ': it was written by another version of branchmerge.',
+  )
+}
+
+function parse(path: string, text: string): Manifest {
+  try {
+    const value = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return value
+  } catch {
+    // told below
+  }
+  throw new BranchMergeError('ERR_MANIFEST', `Expected a manifest of branchmerge in ${path}`)
+}

@@ -1,0 +1,114 @@
+import { isFloat, isInteger } from '../checkpoint/dtypes.js'
+import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
+import { BranchMergeError, type ErrorCode } from '../errors.js'
+
+/** A checkpoint that takes part in a merge. */
+export interface MatchedModel {
+  /** As messages call it: Left, or the model's name in the recipe. */
+  label: string
+  checkpoint: Checkpoint
+  /** Name of a tensor that it stores but that does not take part (a tied head). */
+  leftOut?: string | undefined
+}
+
+/** The tensors of one name, one from each model. */
+export interface MatchedTensor {
+  name: string
+  dtype: string
+  shape: number[]
+  elements: number
+  /** In the order of the models. */
+  models: CheckpointTensor[]
+}
+
+interface Problem {
+  code: ErrorCode
+  text: string
+}
+
+const maxListed = 20
+
+/**
+ * Matches the tensors of checkpoints by name, in the order of the one at position `reference`.
+ *
+ * @throws ERR_TENSOR_MISSING, ERR_DTYPE_MISMATCH, ERR_SHAPE_MISMATCH or ERR_DTYPE_UNSUPPORTED: the first problem's code,
+ *   with all of them in the message.
+ */
+export function matchTensors(models: readonly MatchedModel[], reference = 0): MatchedTensor[] {
+  const byName = models.map(
+    ({ checkpoint, leftOut }) =>
+      new Map(checkpoint.tensors.flatMap((tensor) => (tensor.name === leftOut ? [] : [[tensor.name, tensor]]))),
+  )
+  const first = models[reference] as MatchedModel
+  const problems: Problem[] = []
+  const matched: MatchedTensor[] = []
+  for (const [name, tensor] of byName[reference] as Map<string, CheckpointTensor>) {
+    const found = byName.map((tensors) => tensors.get(name))
+    const faults = found.flatMap((other, i) => difference(tensor, first, other, models[i] as MatchedModel) ?? [])
+    const unsupported = unsupportedDtype(tensor)
+    if (faults.length === 0 && unsupported) faults.push(unsupported)
+    if (faults.length > 0) problems.push(...faults)
+    else matched.push(match(tensor, found as CheckpointTensor[]))
+  }
+  for (const [i, tensors] of byName.entries()) {
+    const extra = [...tensors.values()].filter(({ name }) => !byName[reference]?.has(name))
+    problems.push(...extra.map((tensor) => missing(tensor, models[i] as MatchedModel, first)))
+  }
+  if (problems.length > 0) throw refusal(problems, models.length)
+  if (matched.length === 0) {
+    throw new BranchMergeError('ERR_TENSOR_MISSING', `There is no tensor to merge in ${first.checkpoint.path}`)
+  }
+  return matched
+}
+
+function match({ name, dtype, shape, elements }: CheckpointTensor, models: CheckpointTensor[]): MatchedTensor {
+  return { name, dtype, shape, elements, models }
+}
+
+function difference(
+  tensor: CheckpointTensor,
+  first: MatchedModel,
+  other: CheckpointTensor | undefined,
+  model: MatchedModel,
+): Problem | undefined {
+  if (!other) return missing(tensor, first, model)
+  const { name, dtype } = tensor
+  if (dtype !== other.dtype) {
+    const text = `"${name}" is ${dtype} in ${first.label} and ${other.dtype} in ${model.label}`
+    return { code: 'ERR_DTYPE_MISMATCH', text }
+  }
+  if (tensor.shape.join() === other.shape.join()) return undefined
+  const shapes = `[${tensor.shape.join(', ')}] in ${first.label} and [${other.shape.join(', ')}] in ${model.label}`
+  return { code: 'ERR_SHAPE_MISMATCH', text: `"${name}" is ${shapes}` }
+}
+
+function unsupportedDtype({ name, dtype }: CheckpointTensor): Problem | undefined {
+  if (isFloat(dtype) || isInteger(dtype)) return undefined
+  return { code: 'ERR_DTYPE_UNSUPPORTED', text: `"${name}" is ${dtype}, which fusion does not support yet` }
+}
+
+function missing(tensor: CheckpointTensor, owner: MatchedModel, other: MatchedModel): Problem {
+  const head = /(^|\.)(lm_head|embed_out)\.weight$/.test(tensor.name)
+  const hint = head ? ` (is the head of one model tied to its embedding?)` : ''
+  return {
+    code: 'ERR_TENSOR_MISSING',
+    text: `"${tensor.name}" is in ${owner.label} but not in ${other.label}, ${other.checkpoint.path}${hint}`,
+  }
+}
+
+const advice: Partial<Record<ErrorCode, string>> = {
+  ERR_TENSOR_MISSING: 'A merge needs fine-tunes of one architecture.',
+  ERR_DTYPE_MISMATCH: 'Save all models in one dtype first.',
+  ERR_SHAPE_MISMATCH: 'A merge needs equal shapes; for embeddings, resize all models to one vocabulary first.',
+  ERR_DTYPE_UNSUPPORTED: 'Supported are BF16, F16, F32, F64, and equal integers and booleans.',
+}
+
+function refusal(problems: Problem[], models: number): BranchMergeError {
+  const { code } = problems[0] as Problem
+  const codes = [...new Set(problems.map((problem) => problem.code))]
+  const lines = problems.slice(0, maxListed).map(({ text }) => `  ${text}`)
+  if (problems.length > maxListed) lines.push(`  and ${problems.length - maxListed} more`)
+  const advices = codes.map((each) => advice[each]).join(' ')
+  const subject = models === 1 ? 'The checkpoint' : 'The checkpoints'
+  return new BranchMergeError(code, `${subject} cannot be merged. ${advices}\n${lines.join('\n')}`)
+}

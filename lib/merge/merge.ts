@@ -1,0 +1,76 @@
+import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
+import { executeMerge, type MergedTensor, type MergeOutcome } from './executeMerge.js'
+import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
+import { type MergePlan, preflightMerge } from './planMerge.js'
+import type { StepStats } from './tensorStats.js'
+
+/** What `merge` resolves to, and what `--json` prints. */
+export interface MergeSummary {
+  tensors: number
+  /** Elements of all tensors of the output. */
+  parameters: number
+  /** Names of the models. */
+  models: string[]
+  /** Every merge of the recipe, its inputs before it; the last one is the result. */
+  merges: MergeFigures[]
+  bytesRead: number
+  bytesWritten: number
+  /** From the call to the published checkpoint. */
+  seconds: number
+  device: 'cpu'
+}
+
+/** What one merge of a recipe did to all tensors. */
+export interface MergeFigures {
+  /** The step's name, or the text of the expression. */
+  id: string
+  method: string
+  /** Elements that the gate took from Right; 0 for other methods than fuse. */
+  kept: number
+  keptFraction: number
+  /** Names of the tensors whose threshold is 0 although they changed. */
+  degenerate: string[]
+  /** Tensors that hold the same bits in all inputs. */
+  identical: number
+}
+
+/**
+ * Merges models as an expression or a recipe says, all merges of it in one pass over the files.
+ *
+ * @param recipe - an expression as `(math & science) & coding`, or a recipe: an object, or one that readRecipe has read
+ * @throws BranchMergeError with any of the codes in docs/errors.md; the signal's reason after an abort.
+ */
+export async function merge(recipe: string | Recipe | RecipeDocument, options: MergeOptions): Promise<MergeSummary> {
+  const started = performance.now()
+  const plan = await preflightMerge(resolveMergeRequest(recipe, options))
+  return summariseMerge(plan, await executeMerge(plan), started)
+}
+
+/** `started` is when the call began, by performance.now(). */
+export function summariseMerge(plan: MergePlan, { tensors, totals }: MergeOutcome, started: number): MergeSummary {
+  return {
+    tensors: tensors.length,
+    parameters: plan.parameters,
+    models: plan.models.map(({ name }) => name),
+    merges: plan.recipe.merges.map(({ id, method }, i) => ({ id, method, ...figures(plan, tensors, i) })),
+    bytesRead: totals.bytesRead,
+    bytesWritten: totals.bytesWritten,
+    seconds: (performance.now() - started) / 1000,
+    device: 'cpu',
+  }
+}
+
+function figures(
+  { parameters }: MergePlan,
+  tensors: MergedTensor[],
+  merge: number,
+): Omit<MergeFigures, 'id' | 'method'> {
+  const all = tensors.map(({ name, steps }) => ({ name, stats: steps[merge] as StepStats }))
+  const kept = all.reduce((total, { stats }) => total + stats.kept, 0)
+  return {
+    kept,
+    keptFraction: parameters > 0 ? kept / parameters : 0,
+    degenerate: all.filter(({ stats }) => stats.degenerate).map(({ name }) => name),
+    identical: all.filter(({ stats }) => stats.identical).length,
+  }
+}

@@ -1,0 +1,128 @@
+import type { FloatDtype } from '../checkpoint/dtypes.js'
+import { type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
+import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
+import { resolveRecipe } from '../recipe/resolveRecipe.js'
+import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument } from '../validate.js'
+import {
+  checkpointOptionNames,
+  type FuseCheckpointsOptions,
+  fusionOptionNames,
+  type Progress,
+  resolveCommon,
+  shardBytes,
+} from './fuseOptions.js'
+import type { MergedTensorStats } from './tensorStats.js'
+
+/**
+ * Options of a merge. Those of the fusion stand for the recipe's own `options`: steps, calls and rules win over them.
+ */
+export interface MergeOptions extends Omit<FuseCheckpointsOptions, 'out' | 'onTensor'> {
+  /** Paths of models by name, over those of the recipe. */
+  models?: Readonly<Record<string, string>> | undefined
+  /** Directory to write: new or empty, unless `overwrite`. Default: the recipe's `output.path`. */
+  out?: string | undefined
+  /** Record the SHA-256 of every whole input file, and check those that the recipe expects. Reads the inputs once more. */
+  sha256?: boolean | undefined
+  /** Called once for every tensor, when it is done. */
+  onTensor?: ((stats: MergedTensorStats) => void) | undefined
+}
+
+/** How a merge is carried out: what does not change its tensors, and where it goes. */
+export interface RunOptions {
+  out: string
+  overwrite: boolean
+  dtype: FloatDtype | undefined
+  maxShardBytes: number | undefined
+  threads: number
+  sha256: boolean
+  signal: AbortSignal | undefined
+  onProgress: ((progress: Progress) => void) | undefined
+  onTensor: ((stats: MergedTensorStats) => void) | undefined
+}
+
+/** A merge that was asked for, everything about it resolved but the files. */
+export interface MergeRequest {
+  recipe: ResolvedRecipe
+  /** The recipe as it is carried out, without places: what the manifest keeps. */
+  record: Recipe
+  run: RunOptions
+  /** What messages call a model. */
+  label(model: string): string
+}
+
+const optionNames = [...checkpointOptionNames, 'models', 'sha256']
+
+/**
+ * Resolves what is to be merged and how.
+ *
+ * @param source - an expression, or a recipe as an object or read from a file
+ * @throws ERR_INVALID_ARGUMENT, or ERR_RECIPE with everything that is wrong with the recipe
+ */
+export function resolveMergeRequest(source: string | Recipe | RecipeDocument, options: MergeOptions): MergeRequest {
+  checkNames(options)
+  const common = resolveCommon(options)
+  const document = withOptions(documentOf(source), givenFusionOptions(options))
+  const recipe = resolveRecipe(document, { models: options.models })
+  const out = options.out ?? recipe.output.path
+  if (out === undefined) throw invalidArgument("a directory (or the recipe's output.path)", 'out', out)
+  const maxShardSize = options.maxShardSize ?? recipe.output.maxShardSize
+  const run = {
+    out: checkPath(out, 'out'),
+    overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
+    dtype: common.dtype ?? recipe.output.dtype,
+    maxShardBytes: maxShardSize === undefined ? undefined : shardBytes(maxShardSize),
+    threads: common.threads,
+    sha256: checkBoolean(options.sha256 ?? false, 'sha256'),
+    signal: common.signal,
+    onProgress: common.onProgress,
+    onTensor: checkFunction(options.onTensor, 'onTensor'),
+  }
+  return { recipe, record: recordOf(document.value as Recipe, recipe, run), run, label: (model) => model }
+}
+
+function checkNames(options: unknown): void {
+  checkOptionNames(options, optionNames)
+}
+
+function documentOf(source: unknown): RecipeDocument {
+  if (source instanceof RecipeDocument) return source
+  if (typeof source === 'string') return recipeObject({ expression: source })
+  if (typeof source === 'object' && source !== null) return recipeObject(source)
+  throw invalidArgument('an expression or a recipe', 'recipe', source)
+}
+
+/** The recipe with options of the call over its own. */
+function withOptions(document: RecipeDocument, given: RecipeOptions): RecipeDocument {
+  const { value, file, locate } = document
+  if (Object.keys(given).length === 0 || typeof value !== 'object' || value === null) return document
+  const { options } = value as Recipe
+  return new RecipeDocument({ ...value, options: { ...options, ...given } }, file, locate)
+}
+
+function givenFusionOptions(options: MergeOptions): RecipeOptions {
+  const given = fusionOptionNames.flatMap((name) => {
+    const value = options[name]
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return Object.fromEntries(given)
+}
+
+/** Paths go, and what the call or a default says of the output is written out. */
+export function recordOf(recipe: Recipe, resolved: ResolvedRecipe, run: RunOptions): Recipe {
+  const { $schema: _, models = {}, output: __, ...rest } = recipe as Recipe & { $schema?: string }
+  const named = resolved.models.map(({ name }) => {
+    const model = models[name]
+    if (model === undefined || typeof model === 'string') return [name, {}] as const
+    const { path: _, ...facts } = model
+    return [name, facts] as const
+  })
+  return {
+    models: Object.fromEntries(named),
+    ...rest,
+    output: {
+      ...(run.dtype ? { dtype: run.dtype } : {}),
+      ...(run.maxShardBytes ? { maxShardSize: run.maxShardBytes } : {}),
+      tokenizer: resolved.output.tokenizer,
+    },
+  }
+}

@@ -1,0 +1,262 @@
+import { stat } from 'node:fs/promises'
+import { totalmem } from 'node:os'
+import { join } from 'node:path'
+import { alignmentRank, torchName } from '../checkpoint/dtypes.js'
+import { type Checkpoint, openCheckpoint } from '../checkpoint/openCheckpoint.js'
+import { type ModelConfig, readConfig } from '../checkpoint/readConfig.js'
+import { compareSideFiles, listSideFiles, type SideFileDifference } from '../checkpoint/sideFiles.js'
+import type { NativeStep } from '../native.js'
+import { bindTensors, type TensorBinding } from '../recipe/bindTensors.js'
+import { recipeError } from '../recipe/problems.js'
+import { firstModel, operands, type ResolvedModel, type ResolvedRecipe } from '../recipe/resolvedRecipe.js'
+import { invalidArgument } from '../validate.js'
+import { refuseUnmet } from './expectations.js'
+import { hashInputs } from './inputHashes.js'
+import { type MatchedTensor, matchTensors } from './matchTensors.js'
+import type { MergeRequest, RunOptions } from './mergeOptions.js'
+import { configWithDtype } from './outputConfig.js'
+import { examineOutput, refuseInputs } from './outputDirectory.js'
+import { compareNames, type OutputFile, planOutput } from './planOutput.js'
+import { planPrograms } from './programs.js'
+import { checkFreeSpace } from './publishOutput.js'
+import { Refusals } from './refusals.js'
+import { findTiedHead, type TiedHead, verifyTiedHead } from './tiedWeights.js'
+
+/** A model of a merge with everything about it that its headers and its configuration tell. */
+export interface PlannedModel {
+  /** In the recipe. */
+  name: string
+  /** In messages. */
+  label: string
+  checkpoint: Checkpoint
+  config: ModelConfig | undefined
+  tiedHead: TiedHead | undefined
+}
+
+/** How another model's side file differs from the one that comes along. */
+export interface ModelDifference extends SideFileDifference {
+  /** The other model's label. */
+  model: string
+}
+
+/** Everything about a merge that is known before a tensor is read. */
+export interface MergePlan extends Pick<MergeRequest, 'recipe' | 'record' | 'run'> {
+  models: PlannedModel[]
+  files: OutputFile[]
+  programs: NativeStep[][]
+  /** Position of each tensor's program. */
+  programOf: Map<string, number>
+  /** The model that configuration and tokenizer come from. */
+  source: PlannedModel
+  sideFiles: string[]
+  sideFileBytes: number
+  differences: ModelDifference[]
+  /** Text of config.json where it differs from the source's. */
+  config: string | undefined
+  parameters: number
+  bytesToRead: number
+  /** Of tensors, without headers and side files. */
+  bytesToWrite: number
+  /** What the engine may take: all models' tensors of the largest name within the limit, and the fixed part. */
+  memoryBytes: number
+  /** Bytes for tensors in memory; what needs more is read again in every pass. */
+  memoryLimit: number
+  /** SHA-256 of each file of a model, by the model's name, where they were asked for. */
+  sha256: Map<string, string[]>
+  /** What users should know, in words. */
+  notes: string[]
+}
+
+/** 256 MiB of read-ahead (docs/design.md); output blocks, the kernels' scratch and Node take less than the rest. */
+const fixedMemoryBytes = 384 * 2 ** 20
+
+/**
+ * Reads headers, configurations and side files of all models and decides what to write where. Writes nothing, reads no
+ * tensor.
+ *
+ * @throws BranchMergeError with whatever makes the merge impossible, all of it at once.
+ */
+export async function planMerge(request: MergeRequest): Promise<MergePlan> {
+  const refusals = new Refusals()
+  const plan = await draftPlan(request, refusals)
+  refusals.throwIfAny()
+  return plan as MergePlan
+}
+
+/**
+ * Plans a merge that is to be run: besides, it must fit on the disk, stored heads must be what ties say, and inputs the
+ * files that the recipe expects.
+ */
+export async function preflightMerge(request: MergeRequest): Promise<MergePlan> {
+  const refusals = new Refusals()
+  const plan = await draftPlan(request, refusals)
+  const sha256 = plan && (await checkInputs(plan, refusals))
+  refusals.throwIfAny()
+  return { ...(plan as MergePlan), sha256: sha256 ?? new Map() }
+}
+
+async function checkInputs(plan: MergePlan, refusals: Refusals): Promise<Map<string, string[]> | undefined> {
+  const { recipe, run, models } = plan
+  await refusals.check(() => checkFreeSpace(run.out, outputBytes(plan)))
+  for (const { tiedHead } of models) {
+    if (tiedHead) await refusals.check(() => verifyTiedHead(tiedHead, run.signal))
+  }
+  const pairs = models.map((planned, i) => ({ planned, resolved: recipe.models[i] as ResolvedModel }))
+  return await refusals.check(() => hashInputs(pairs, run))
+}
+
+/** The plan, where the models can be matched; what is wrong goes to `refusals`. */
+async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<MergePlan | undefined> {
+  const { recipe, run } = request
+  await refusals.check(() => refuseUnsupported(recipe))
+  const models = await openModels(request, refusals)
+  if (models.length === recipe.models.length) {
+    await refusals.check(() =>
+      refuseInputs(
+        run.out,
+        models.map(({ checkpoint }) => checkpoint),
+      ),
+    )
+  }
+  await refusals.check(() => examineOutput(run.out, run.overwrite))
+  if (models.length < recipe.models.length) return undefined
+  await refusals.check(() => refuseUnmet(recipe, models))
+  const reference = recipe.models.findIndex(({ name }) => name === firstModel(recipe.root))
+  const found = await refusals.check(() => matchTensors(models.map(participant), reference))
+  if (!found) return undefined
+  const matched = operands(recipe.root)[0]?.kind === 'merge' ? inWrittenOrder(found, reference) : found
+  const binding = bindTensors(
+    recipe,
+    matched.map(({ name }) => name),
+  )
+  await refusals.check(() => refuseProblems(binding))
+  return refusals.count > 0 ? undefined : await assemblePlan(request, models, matched, binding, reference)
+}
+
+/** The order of a checkpoint that we wrote: what the last of several merges, on its own, would find in its Left. */
+function inWrittenOrder(matched: MatchedTensor[], reference: number): MatchedTensor[] {
+  const fileOf = ({ models }: MatchedTensor) => models[reference]?.file as number
+  return matched.toSorted(
+    (a, b) => fileOf(a) - fileOf(b) || alignmentRank(b.dtype) - alignmentRank(a.dtype) || compareNames(a.name, b.name),
+  )
+}
+
+function refuseUnsupported({ embeddings }: ResolvedRecipe): void {
+  if (embeddings === 'refuse') return
+  throw invalidArgument("'refuse' (vocabularies of different sizes cannot be merged yet)", 'embeddings', embeddings)
+}
+
+async function openModels(request: MergeRequest, refusals: Refusals): Promise<PlannedModel[]> {
+  const models: PlannedModel[] = []
+  for (const model of request.recipe.models) {
+    const opened = await refusals.check(() => openModel(model, request))
+    if (opened) models.push(opened)
+  }
+  return models
+}
+
+async function openModel({ name, path }: ResolvedModel, { run, label }: MergeRequest): Promise<PlannedModel> {
+  const checkpoint = await openCheckpoint(path, { signal: run.signal })
+  const config = checkpoint.directory ? await readConfig(checkpoint.directory) : undefined
+  return { name, label: label(name), checkpoint, config, tiedHead: findTiedHead(checkpoint, config) }
+}
+
+const participant = ({ label, checkpoint, tiedHead }: PlannedModel) => ({
+  label,
+  checkpoint,
+  leftOut: tiedHead?.head.name,
+})
+
+function refuseProblems({ problems }: TensorBinding): void {
+  if (problems.length > 0) throw recipeError('The recipe', problems)
+}
+
+async function assemblePlan(
+  { recipe, record, run }: MergeRequest,
+  models: PlannedModel[],
+  matched: MatchedTensor[],
+  binding: TensorBinding,
+  reference: number,
+): Promise<MergePlan> {
+  const { checkpoint } = models[reference] as PlannedModel
+  const files = planOutput(matched, { checkpoint, reference }, run)
+  const source = models.find(({ name }) => name === recipe.output.tokenizer) as PlannedModel
+  const { directory } = source.checkpoint
+  const sideFiles = directory ? await listSideFiles(directory) : []
+  const memoryLimit = Math.floor(totalmem() / 4)
+  const bytesOf = ({ models }: MatchedTensor) => sum(models.map(({ bytes }) => bytes))
+  const largest = matched.reduce((most, tensor) => Math.max(most, bytesOf(tensor)), 0)
+  return {
+    recipe,
+    record,
+    run,
+    models,
+    files,
+    ...planPrograms(
+      recipe,
+      binding,
+      matched.map(({ name }) => name),
+    ),
+    source,
+    sideFiles,
+    sideFileBytes: await totalSize(sideFiles.map((name) => join(directory as string, name))),
+    differences: await compareWithSource(source, models),
+    config: convertedConfig(files, source.config, run),
+    parameters: sum(matched.map(({ elements }) => elements)),
+    bytesToRead: sum(matched.map(bytesOf)),
+    bytesToWrite: sum(files.map(({ bytes }) => bytes)),
+    memoryBytes: Math.min(largest, memoryLimit) + fixedMemoryBytes,
+    memoryLimit,
+    sha256: new Map(),
+    notes: notes(models),
+  }
+}
+
+const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)
+
+async function totalSize(paths: string[]): Promise<number> {
+  return sum(await Promise.all(paths.map(async (path) => (await stat(path)).size)))
+}
+
+async function compareWithSource(source: PlannedModel, models: PlannedModel[]): Promise<ModelDifference[]> {
+  const differences: ModelDifference[] = []
+  for (const { label, checkpoint } of models.filter((model) => model !== source)) {
+    if (!source.checkpoint.directory || !checkpoint.directory) continue
+    const directories = [source.checkpoint.directory, checkpoint.directory] as const
+    const found = await compareSideFiles(...directories, [source.label, label])
+    differences.push(...found.map((difference) => ({ model: label, ...difference })))
+  }
+  return differences
+}
+
+function convertedConfig(
+  files: OutputFile[],
+  config: ModelConfig | undefined,
+  { dtype }: RunOptions,
+): string | undefined {
+  const converts = files.some(({ tensors }) => tensors.some((tensor) => tensor.outputDtype !== tensor.dtype))
+  return config && dtype && converts ? configWithDtype(config, torchName(dtype)) : undefined
+}
+
+function notes(models: PlannedModel[]): string[] {
+  return [
+    ...models.flatMap(({ label, checkpoint }) => checkpoint.problems.map((problem) => `${label}: ${problem}`)),
+    ...models.flatMap(({ label, tiedHead }) =>
+      tiedHead
+        ? [
+            `${label}: ${tiedHead.head.name} is tied to ${tiedHead.embedding.name} and left out, as Hugging Face stores it`,
+          ]
+        : [],
+    ),
+  ]
+}
+
+/** Room the whole output takes, headers and side files included, rounded up generously. */
+export function outputBytes(plan: MergePlan): number {
+  // Header entry, index entry, and in the manifest hashes and figures of each merge.
+  const perTensor = 512 + 24 * plan.models.length + 384 * plan.recipe.merges.length
+  const perFile = 16 * 2 ** 10
+  const tensors = plan.files.reduce((total, file) => total + file.tensors.length, 0)
+  const files = plan.files.length + plan.sideFiles.length
+  return plan.bytesToWrite + plan.sideFileBytes + tensors * perTensor + files * perFile
+}
