@@ -154,6 +154,44 @@ TEST_CASE("a run that was cut off goes on from what was safe") {
   }
 }
 
+// The reader is ahead of the workers here all the time, and lets go of a tensor the moment it was asked for.
+TEST_CASE("many small tensors, read ahead, released and written in quick succession") {
+  const TemporaryDirectory directory;
+  constexpr int kCount = 400;
+  std::vector<TensorLayout> layouts;
+  std::string bytes;
+  for (int i = 0; i < kCount; i++)
+    layouts.push_back({"t" + std::to_string(i), DType::F32, {uint64_t(i % 7)}, 4 * uint64_t(i % 7)});
+  bytes = serialize_header(layouts, {}, 8);
+  const uint64_t data = bytes.size();
+  for (const TensorLayout& layout : layouts) bytes.append(layout.bytes, '\x3c');
+  for (int round = 0; round < 10; round++) {
+    const std::string path = directory.write("many" + std::to_string(round), bytes);
+    const int descriptor = open(path.c_str(), O_RDONLY);
+    fsync(descriptor);
+    posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
+    close(descriptor);
+    MergePlan plan = make_plan(directory, "out" + std::to_string(round));
+    plan.inputs = {{path, bytes.size()}};
+    plan.programs[0].pop_back();
+    plan.tensors.clear();
+    uint64_t at = data;
+    for (const TensorLayout& layout : layouts) {
+      plan.tensors.push_back({layout.name,
+                              DType::F32,
+                              DType::F32,
+                              layout.shape,
+                              {{0, at, at + layout.bytes}, {0, at, at + layout.bytes}},
+                              0,
+                              0});
+      at += layout.bytes;
+    }
+    const std::string merged = run(plan);
+    const bool same = merged.ends_with(std::string_view(bytes).substr(data));
+    CHECK(same);
+  }
+}
+
 TEST_CASE("a plan that does not fit its inputs is refused") {
   const TemporaryDirectory directory;
   MergePlan beyond = make_plan(directory, "beyond");
