@@ -235,6 +235,7 @@ class Merge {
   /// Returns the hash of the result's bytes where the sink puts them.
   uint64_t run(TensorSink& sink) {
     for (const std::unique_ptr<StepState>& step : steps_) step->merge->prepare(step->operands, pool_);
+    if (info_.elements == 0) return;  // a block of the output must not be closed again after its last byte
     for (StepReader* result : results_) result->begin_counting();
     const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size,
                    phase = sink.phase();
