@@ -235,12 +235,13 @@ class Merge {
   /// Returns the hash of the result's bytes where the sink puts them.
   uint64_t run(TensorSink& sink) {
     for (const std::unique_ptr<StepState>& step : steps_) step->merge->prepare(step->operands, pool_);
-    if (info_.elements == 0) return;  // a block of the output must not be closed again after its last byte
     for (StepReader* result : results_) result->begin_counting();
     const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size,
                    phase = sink.phase();
     StepState& last = *steps_.back();
     PlacedHash hash(sink.begin(), bytes);
+    // A block of the output must not be closed again after its last byte.
+    if (bytes == 0) return hash.value();
     std::vector<std::vector<std::byte>> dropped(pool_.workers());
     pool_.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
       const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
