@@ -13,13 +13,18 @@ class PrefixCounts {
   PrefixCounts(size_t workers, const std::vector<uint64_t>& prefixes, int shift)
       : prefixes_(prefixes), shift_(shift), counts_(workers) {}
 
-  void count(size_t worker, uint64_t key) {
-    std::vector<uint64_t>& mine = counts_[worker];
-    for (size_t t = 0; t < prefixes_.size(); t++)
-      if (key >> shift_ >> 16 == prefixes_[t]) mine[t * kBins + (key >> shift_ & (kBins - 1))]++;
-  }
   /// Before a worker's first key.
   void open(size_t worker) { counts_[worker].resize(prefixes_.size() * kBins); }
+  /// Counts key(i) for i below n.
+  template <class Key>
+  void count(size_t worker, size_t n, const Key& key) {
+    for (size_t t = 0; t < prefixes_.size(); t++) {
+      const uint64_t prefix = prefixes_[t];
+      uint64_t* counts = &counts_[worker][t * kBins];
+      for (size_t i = 0; i < n; i++)
+        if (key(i) >> shift_ >> 16 == prefix) counts[key(i) >> shift_ & (kBins - 1)]++;
+    }
+  }
   /// Of all workers, for OrderStatistics::narrow.
   std::vector<std::vector<uint64_t>> totals() const;
 
@@ -43,9 +48,10 @@ std::vector<double> magnitudes_at_ranks(Passes& passes, const std::vector<uint64
       counts.open(worker);
       passes.read(worker, begin, end, [&](const Tile& tile) {
         const double* value = values(worker, tile);
-        for (size_t i = 0; i < tile.size; i++)
-          counts.count(worker, single ? std::bit_cast<uint32_t>(float(value[i])) & 0x7fffffff
-                                      : std::bit_cast<uint64_t>(value[i]) & 0x7fffffffffffffff);
+        counts.count(worker, tile.size, [=](size_t i) {
+          return single ? std::bit_cast<uint32_t>(float(value[i])) & 0x7fffffff
+                        : std::bit_cast<uint64_t>(value[i]) & 0x7fffffffffffffff;
+        });
       });
     });
     statistics.narrow(counts.totals());

@@ -1,6 +1,7 @@
 // Changes of one input kept whole, changes of several averaged: docs/methods/ram.md.
 #include <cmath>
 
+#include "methods/keep_if.h"
 #include "methods/method.h"
 #include "methods/method_operator.h"
 
@@ -14,19 +15,22 @@ class Ram final : public MethodOperator {
 
  private:
   void combine(size_t, const Tile& tile, double* result) override {
+    double sum[kTile], count[kTile];
     for (size_t i = 0; i < tile.size; i++) {
-      const double base = tile.base[i];
-      double sum = 0, last = base;
-      size_t changed = 0;
-      for (size_t m = 0; m < tiles().inputs(); m++) {
-        const double value = tile.inputs[m][i], change = difference(tiles().single(), value, base);
-        if (!(std::fabs(change) > epsilon_)) continue;
-        sum += change;
-        last = value;
-        changed++;
-      }
-      result[i] = changed > 1 ? base + sum / double(changed) : last;
+      sum[i] = count[i] = 0;
+      result[i] = tile.base[i];
     }
+    for (size_t m = 0; m < tiles().inputs(); m++)
+      for (size_t i = 0; i < tile.size; i++) {
+        const double value = tile.inputs[m][i], change = difference(tiles().single(), value, tile.base[i]);
+        const bool changed = std::fabs(change) > epsilon_;
+        sum[i] += keep_if(changed, change);
+        count[i] += keep_if(changed, 1);
+        result[i] = changed ? value : result[i];
+      }
+    // So far the value of the last input that changed the element.
+    for (size_t i = 0; i < tile.size; i++)
+      result[i] = count[i] > 1 ? tile.base[i] + sum[i] / count[i] : result[i];
   }
 
   const double epsilon_;

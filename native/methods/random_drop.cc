@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "methods/keep_if.h"
+
 namespace branchmerge {
 
 RandomDrop::RandomDrop(const OperandInfo& info, std::vector<double> density, uint64_t seed)
@@ -12,7 +14,7 @@ RandomDrop::RandomDrop(const OperandInfo& info, std::vector<double> density, uin
 void RandomDrop::thin(size_t, size_t input, uint64_t begin, double* difference, size_t n) const {
   const RandomNumbers random = random_[input];
   const double density = density_[input];
-  for (size_t i = 0; i < n; i++) difference[i] = random(begin + i) < density ? difference[i] : 0;
+  for (size_t i = 0; i < n; i++) difference[i] = keep_if(random(begin + i) < density, difference[i]);
 }
 
 }  // namespace branchmerge

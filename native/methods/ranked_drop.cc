@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "methods/keep_if.h"
+
 namespace branchmerge {
 namespace {
 
@@ -117,7 +119,7 @@ void RankedDrop::thin(size_t worker, size_t input, uint64_t begin, double* diffe
     const bool kept = row_length_ == 1  ? random_[input](place) < density_[input]
                       : rows_are_long() ? long_masks_[place / row_length_][input][place]
                                         : scratch_[worker].masks[input][place];
-    if (!kept) difference[i] = 0;
+    difference[i] = keep_if(kept, difference[i]);
   }
 }
 

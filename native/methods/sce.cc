@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "methods/inner_products.h"
+#include "methods/keep_if.h"
 #include "methods/lane_sums.h"
 #include "methods/magnitude_ranks.h"
 #include "methods/method.h"
@@ -70,7 +71,7 @@ class Sce final : public MethodOperator {
     const double* variance = variances(worker, tile);
     for (size_t m = 0; m < tiles().inputs(); m++)
       for (size_t i = 0; i < tile.size; i++)
-        tile.inputs[m][i] = variance[i] >= least_variance_ ? tile.inputs[m][i] : 0;
+        tile.inputs[m][i] = keep_if(variance[i] >= least_variance_, tile.inputs[m][i]);
   }
 
   /// Each input's share of the energy of all.
@@ -97,14 +98,11 @@ class Sce final : public MethodOperator {
     select(worker, tile);
     double votes[kTile];
     sum_votes(tile.inputs, tiles().inputs(), tile.size, votes);
+    Agreement agreed;
+    find_agreement(tile.inputs, weights_, weights_, tile.size, votes, agreed);
     for (size_t i = 0; i < tile.size; i++) {
-      double sum = 0, weight = 0;
-      for (size_t m = 0; m < weights_.size(); m++) {
-        const bool in = agrees(tile.inputs[m][i], votes[i]);
-        sum += in ? weights_[m] * tile.inputs[m][i] : 0;
-        weight += in ? weights_[m] : 0;
-      }
-      result[i] = tile.base[i] + (weight == 0 ? 0 : sum / weight);
+      const double weight = agreed.weight[i];
+      result[i] = tile.base[i] + (weight == 0 ? 0 : agreed.sum[i] / (weight == 0 ? 1 : weight));
     }
   }
 

@@ -23,6 +23,7 @@ class TaskVectors final : public MethodOperator {
         lambda_(parameter(parameters, "lambda")),
         weights_(parameter_list(parameters, "weight", operands - 1)),
         divisor_(normalize_ && !elects_ ? sum_of_weights(info, weights_) : 1),
+        ones_(weights_.size(), 1.0),
         factors_(weights_) {}
 
  private:
@@ -67,21 +68,21 @@ class TaskVectors final : public MethodOperator {
     }
     sum_votes(tile.inputs, weights_.size(), tile.size, result);
     if (elects_)
-      for (size_t i = 0; i < tile.size; i++) result[i] = sum_of_agreeing(tile, i, result[i]);
+      elect(tile, result);
     else if (normalize_)
       for (size_t i = 0; i < tile.size; i++) result[i] /= divisor_;
     for (size_t i = 0; i < tile.size; i++) result[i] = tile.base[i] + lambda_ * result[i];
   }
 
-  double sum_of_agreeing(const Tile& tile, size_t i, double sum_of_votes) const {
-    double sum = 0, weight = 0, magnitudes = 0;
-    for (size_t m = 0; m < weights_.size(); m++) {
-      const bool in = agrees(tile.inputs[m][i], sum_of_votes);
-      sum += in ? tile.inputs[m][i] : 0;
-      weight += in ? weights_[m] : 0;
-      magnitudes += in ? std::fabs(weights_[m]) : 0;
+  /// From the sums of the votes to those of the inputs that agree.
+  void elect(const Tile& tile, double* result) const {
+    Agreement agreed;
+    find_agreement(tile.inputs, weights_, ones_, tile.size, result, agreed);
+    for (size_t i = 0; i < tile.size; i++) {
+      const double weight = agreed.weight[i];
+      const bool divides = normalize_ & (std::fabs(weight) > kCancellingWeights * agreed.magnitudes[i]);
+      result[i] = agreed.sum[i] / (divides ? weight : 1);
     }
-    return normalize_ && std::fabs(weight) > kCancellingWeights * magnitudes ? sum / weight : sum;
   }
 
   const std::unique_ptr<Thinning> thinning_;
@@ -89,6 +90,7 @@ class TaskVectors final : public MethodOperator {
   const double lambda_;
   const std::vector<double> weights_;
   const double divisor_;
+  const std::vector<double> ones_;
   std::vector<double> factors_;  // weights and rescaling
 };
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "methods/keep_if.h"
 #include "methods/magnitude_ranks.h"
 
 namespace branchmerge {
@@ -39,7 +40,7 @@ void Trimming::thin(size_t, size_t input, uint64_t, double* difference, size_t n
   const auto [least, most] = bands_[input];
   for (size_t i = 0; i < n; i++) {
     const double magnitude = std::fabs(difference[i]);
-    difference[i] = magnitude >= least && magnitude <= most ? difference[i] : 0;
+    difference[i] = keep_if((magnitude >= least) & (magnitude <= most), difference[i]);
   }
 }
 
