@@ -34,16 +34,12 @@ export interface MergeOutcome {
  * @throws BranchMergeError; the signal's reason after an abort
  */
 export async function executeMerge(plan: MergePlan): Promise<MergeOutcome> {
-  const { run, files, sideFiles } = plan
+  const { run } = plan
   const instructionSet = requestedInstructionSet(native)
   const output = await OutputTransaction.open(run.out, { overwrite: run.overwrite, bytes: outputBytes(plan) })
   try {
     const outcome = await mergeTensors(plan, instructionSet, output)
-    await writeSideFiles(plan, output)
-    await writeManifest(plan, outcome, output)
-    if (needsIndex(files)) await output.writeFile(indexFileName, indexText(files))
-    run.signal?.throwIfAborted()
-    await output.publish({ weights: files.map(({ name }) => name), sideFiles })
+    await publishMerge(plan, outcome, output)
     return outcome
   } catch (error) {
     await output.discard()
@@ -51,10 +47,24 @@ export async function executeMerge(plan: MergePlan): Promise<MergeOutcome> {
   }
 }
 
-async function mergeTensors(
+/** Writes everything beside the weights, and gives all files their names. */
+export async function publishMerge(plan: MergePlan, outcome: MergeOutcome, output: OutputTransaction): Promise<void> {
+  const { run, files, sideFiles } = plan
+  await writeSideFiles(plan, output)
+  await writeManifest(plan, outcome, output)
+  if (needsIndex(files)) await output.writeFile(indexFileName, indexText(files))
+  run.signal?.throwIfAborted()
+  await output.publish({ weights: files.map(({ name }) => name), sideFiles })
+}
+
+/** Where unfinished files lie. */
+type TemporaryPlaces = Pick<OutputTransaction, 'temporaryPath'>
+
+/** Merges the tensors of the plan's files. */
+export async function mergeTensors(
   plan: MergePlan,
   instructionSet: string | undefined,
-  output: OutputTransaction,
+  output: TemporaryPlaces,
 ): Promise<MergeOutcome> {
   const { run } = plan
   const planned = plan.files.flatMap(({ tensors }) => tensors)
@@ -72,7 +82,12 @@ async function mergeTensors(
   return { totals, tensors: planned.map(({ name }) => merged.get(name) as MergedTensor) }
 }
 
-function nativePlan(plan: MergePlan, instructionSet: string | undefined, output: OutputTransaction): NativeMergePlan {
+/** The plan as the native side takes it. */
+export function nativePlan(
+  plan: MergePlan,
+  instructionSet: string | undefined,
+  output: TemporaryPlaces,
+): NativeMergePlan {
   const { models, files, programs, programOf, recipe, run, memoryLimit } = plan
   const inputs = models.flatMap(({ checkpoint }) => checkpoint.files.map(({ path, bytes }) => ({ path, bytes })))
   const firstInputs: number[] = []

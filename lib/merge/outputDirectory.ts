@@ -49,21 +49,26 @@ export interface ExistingOutput {
 }
 
 /**
- * Looks at the output directory and changes nothing.
+ * Looks at the output directory and changes nothing. Content of the names in `own` does not stand in the way.
  *
  * @throws ERR_OUTPUT_EXISTS when it is no directory, or has content that `overwrite` does not release, or another
  *   process is writing there; ERR_OUTPUT_WRITE when it cannot be looked at.
  */
-export async function examineOutput(out: string, overwrite: boolean): Promise<ExistingOutput> {
+export async function examineOutput(
+  out: string,
+  overwrite: boolean,
+  own: readonly string[] = [],
+): Promise<ExistingOutput> {
   const names = await listIfPresent(out)
   if (!names) return { exists: false, leftovers: [], content: [] }
   const leftovers = names.filter((name) => name.endsWith(partialSuffix))
   const content = names.filter((name) => !name.endsWith(partialSuffix))
   for (const name of leftovers) await refuseRunningOwner(out, name)
-  if (content.length === 0 || overwrite) return { exists: true, leftovers, content }
+  const foreign = content.filter((name) => !own.includes(name))
+  if (foreign.length === 0 || overwrite) return { exists: true, leftovers, content }
   throw new BranchMergeError(
     'ERR_OUTPUT_EXISTS',
-    `Expected a new or empty directory for out but ${out} holds ${content.length} files (${content[0]}…). ` +
+    `Expected a new or empty directory for out but ${out} holds ${foreign.length} files (${foreign[0]}…). ` +
       'Choose another, or replace the checkpoint in it with overwrite (--overwrite).',
   )
 }

@@ -79,6 +79,15 @@ const fixedMemoryBytes = 384 * 2 ** 20
 export async function planMerge(request: MergeRequest): Promise<MergePlan> {
   const refusals = new Refusals()
   const plan = await draftPlan(request, refusals)
+  await refusals.check(() => examineOutput(request.run.out, request.run.overwrite))
+  refusals.throwIfAny()
+  return plan as MergePlan
+}
+
+/** Plans a merge that several tasks write: what is in the output directory is theirs to examine (mergePart.ts). */
+export async function planSplitMerge(request: MergeRequest): Promise<MergePlan> {
+  const refusals = new Refusals()
+  const plan = await draftPlan(request, refusals)
   refusals.throwIfAny()
   return plan as MergePlan
 }
@@ -90,14 +99,26 @@ export async function planMerge(request: MergeRequest): Promise<MergePlan> {
 export async function preflightMerge(request: MergeRequest): Promise<MergePlan> {
   const refusals = new Refusals()
   const plan = await draftPlan(request, refusals)
+  await refusals.check(() => examineOutput(request.run.out, request.run.overwrite))
+  if (plan) await refusals.check(() => checkFreeSpace(request.run.out, outputBytes(plan)))
   const sha256 = plan && (await checkInputs(plan, refusals))
   refusals.throwIfAny()
   return { ...(plan as MergePlan), sha256: sha256 ?? new Map() }
 }
 
+/**
+ * Reads what the headers do not tell: that stored heads are what ties say, and hashes of whole files where they were asked
+ * for.
+ */
+export async function verifyInputs(plan: MergePlan): Promise<MergePlan> {
+  const refusals = new Refusals()
+  const sha256 = await checkInputs(plan, refusals)
+  refusals.throwIfAny()
+  return { ...plan, sha256: sha256 ?? new Map() }
+}
+
 async function checkInputs(plan: MergePlan, refusals: Refusals): Promise<Map<string, string[]> | undefined> {
   const { recipe, run, models } = plan
-  await refusals.check(() => checkFreeSpace(run.out, outputBytes(plan)))
   for (const { tiedHead } of models) {
     if (tiedHead) await refusals.check(() => verifyTiedHead(tiedHead, run.signal))
   }
@@ -118,7 +139,6 @@ async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<Mer
       ),
     )
   }
-  await refusals.check(() => examineOutput(run.out, run.overwrite))
   if (models.length < recipe.models.length) return undefined
   await refusals.check(() => refuseUnmet(recipe, models))
   const reference = recipe.models.findIndex(({ name }) => name === firstModel(recipe.root))

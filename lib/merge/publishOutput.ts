@@ -60,7 +60,7 @@ export class OutputTransaction {
 
   /** Where to write the file that will be called `name`. */
   temporaryPath(name: string): string {
-    this.written.add(name)
+    if (!this.adopted.has(name)) this.written.add(name)
     return this.partialPath(name)
   }
 
