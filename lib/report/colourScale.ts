@@ -37,12 +37,12 @@ const leastSpan = 5
 const mostSteps = 5
 
 /**
- * The range of the cells' fractions, widened to round numbers. Degenerate tensors do not count: they would be 100 % and
- * leave one colour for all others.
+ * The range of the cells' fractions, widened to round numbers. Degenerate tensors and those kept whole do not count: they
+ * would be 100 % (or 0 %) and leave one colour for all others.
  */
 export function domainOf(cells: Cell[]): Domain {
-  const percents = cells.flatMap(({ fraction, degenerate }) =>
-    fraction === undefined || degenerate > 0 ? [] : [fraction * 100],
+  const percents = cells.flatMap(({ fraction, degenerate, nonFinite }) =>
+    fraction === undefined || degenerate + nonFinite > 0 ? [] : [fraction * 100],
   )
   if (percents.length === 0) return { low: 0, high: 100, step: 20 }
   const { least, most } = widened(

@@ -12,13 +12,14 @@ export const shareText = ({ fraction }: Cell): string =>
 
 /** '14.2 % from Right, 1.29 M weights in 338 tensors, 2 degenerate, 1 identical' */
 export function totalText(total: Cell): string {
-  const { tensors, elements, degenerate, identical, fraction } = total
+  const { tensors, elements, degenerate, identical, nonFinite, fraction } = total
   const share = fraction === undefined ? 'nothing differs' : `${formatPercent(fraction)} from Right`
   const facts = [
     share,
     `${formatCount(elements)} weights in ${counted(tensors.length - identical, 'tensor')} that differ`,
     ...(degenerate > 0 ? [`${degenerate} degenerate`] : []),
     ...(identical > 0 ? [`${identical} identical`] : []),
+    ...(nonFinite > 0 ? [`${nonFinite} kept whole for NaN or infinity`] : []),
   ]
   return facts.join(', ')
 }
@@ -32,9 +33,10 @@ export function cellText(place: string, cell: Cell): string {
   return [`${place}: ${totalText(cell)}`, ...shown, ...rest].join('\n')
 }
 
-function tensorText({ name, shape, elements, kept, degenerate, identical }: ReportTensor): string {
+function tensorText({ name, shape, elements, kept, degenerate, identical, nonFinite }: ReportTensor): string {
   const head = `${shortened(name, maxNameLength)} ${formatShape(shape)}`
   if (identical || elements === 0) return `${head}: identical on both sides`
+  if (nonFinite) return `${head}: kept whole from ${nonFinite === 'left' ? 'Left' : 'Right'} because of NaN or infinity`
   const mark = degenerate ? ', degenerate: threshold 0 although it changed' : ''
   return `${head}: ${formatPercent(kept / elements)} from Right (${kept} of ${elements})${mark}`
 }

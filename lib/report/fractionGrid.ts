@@ -1,10 +1,10 @@
 import { layerOf } from '../recipe/bindTensors.js'
 import { type WeightKind, weightKind, weightKinds } from './weightKind.js'
 
-/** What a heat map is drawn from: of every step of a merge that takes weights from Left or Right, every tensor. */
+/** What a heat map is drawn from: of every fusion, every tensor. */
 export interface ReportInput {
   steps: ReportStep[]
-  /** Steps of methods that mix values, so that no weight is of Right alone: in words. */
+  /** Merges by other methods, a line of text for each. */
   notDrawn: string[]
 }
 
@@ -23,6 +23,8 @@ export interface ReportTensor {
   degenerate: boolean
   /** Both sides hold the same bits: what was "taken" means nothing, and does not count in a fraction. */
   identical: boolean
+  /** The side that was kept whole because of NaN or infinity. */
+  nonFinite?: 'left' | 'right'
 }
 
 /** Tensors that are shown as one number. */
@@ -37,6 +39,7 @@ export interface Cell {
   /** How many tensors are. */
   degenerate: number
   identical: number
+  nonFinite: number
 }
 
 export interface KindCell extends Cell {
@@ -120,6 +123,7 @@ function cellOf(tensors: ReportTensor[]): Cell {
     fraction: elements > 0 ? kept / elements : undefined,
     degenerate: tensors.filter(({ degenerate }) => degenerate).length,
     identical: tensors.length - differing.length,
+    nonFinite: tensors.filter(({ nonFinite }) => nonFinite !== undefined).length,
   }
 }
 

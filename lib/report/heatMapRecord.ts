@@ -21,6 +21,6 @@ export function heatMapRecord(input: ReportInput) {
   }
 }
 
-function cellRecord({ tensors, elements, kept, fraction, degenerate, identical }: Cell) {
-  return { tensors: tensors.length, elements, kept, fraction: fraction ?? null, degenerate, identical }
+function cellRecord({ tensors, elements, kept, fraction, degenerate, identical, nonFinite }: Cell) {
+  return { tensors: tensors.length, elements, kept, fraction: fraction ?? null, degenerate, identical, nonFinite }
 }

@@ -1,13 +1,14 @@
 import { readSmallFile } from '../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../errors.js'
 import type { ReportInput, ReportTensor } from './fractionGrid.js'
+import { isCount, isShape } from './readManifest.js'
 
 /** Two million lines; a model of 671 B parameters in experts has ninety thousand tensors. */
-export const maxStatsBytes = 2 ** 29
+const maxStatsBytes = 2 ** 29
 
 /**
- * The statistics that `fuse --stats` wrote, as one step. The file does not tell identical tensors from others: they are
- * those whose threshold and divergences are all 0.
+ * The statistics that `fuse --stats` wrote, as one step. The file does not say which tensors are identical: those whose
+ * threshold and divergences are all 0 are taken for it, and so is a tensor that was kept whole for NaN or infinity.
  *
  * @throws ERR_FILE_READ when there is no such file, ERR_STATS when a line of it is no statistics of a tensor
  */
@@ -24,6 +25,12 @@ export async function readStatsFile(path: string): Promise<ReportInput> {
 
 function readLine(line: string, place: string): ReportTensor {
   const record = parse(line)
+  if (record && 'merges' in record) {
+    throw new BranchMergeError(
+      'ERR_STATS',
+      `${place} is of a merge, which does not tell its methods: report the directory that the merge wrote instead`,
+    )
+  }
   const { name, shape, elements, kept, threshold, kl } = record ?? {}
   if (
     typeof name !== 'string' ||
@@ -52,7 +59,3 @@ function parse(line: string): Record<string, unknown> | undefined {
     return undefined
   }
 }
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
-
-const isShape = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { fileNames } from '../support/directoryContents.js'
+import { writeExperts } from '../support/experts.js'
 import { elementsOf, parseXml, textOf } from '../support/parseXml.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -69,6 +70,7 @@ describe('report --stats', () => {
       fraction: null,
       degenerate: 0,
       identical: 1,
+      nonFinite: 0,
     })
   })
 
@@ -91,16 +93,122 @@ describe('report --stats', () => {
   })
 })
 
+describe('report DIR', () => {
+  test('shows of one fusion what its statistics file tells', async () => {
+    const { out, stats } = await fused()
+    const [fromDirectory, fromFile] = [
+      await runCommand(['report', out]),
+      await runCommand(['report', '--stats', stats]),
+    ]
+    expect([fromDirectory.code, fromDirectory.stderr]).toEqual([0, ''])
+    expect(fromDirectory.stdout).toBe(fromFile.stdout)
+  })
+
+  test('shows every fusion of a sequence, and names the other merges', async () => {
+    const directory = temporaryDirectory()
+    const { paths } = writeExperts(directory)
+    const out = join(directory, 'out')
+    const recipe = join(directory, 'recipe.yaml')
+    writeFileSync(
+      recipe,
+      JSON.stringify({
+        models: paths,
+        steps: [
+          { name: 'mid', expression: 'science & math' },
+          { name: 'mean', expression: 'linear(coding, mid)' },
+          { name: 'last', expression: 'fuse(mean, coding; lambda=3)' },
+        ],
+      }),
+    )
+    expect(await runCommand(['merge', recipe, '--out', out])).toMatchObject({ code: 0 })
+    const { code, stdout } = await runCommand(['report', out, '--json'])
+    expect(code).toBe(0)
+    const { steps, notDrawn } = JSON.parse(stdout)
+    expect(steps.map(({ name }: { name: string }) => name)).toEqual(['mid = science & math', 'last = mean & coding'])
+    expect(notDrawn).toEqual(['Not drawn: mean (linear); only a fusion chooses between Left and Right'])
+    const { merges, tensors } = JSON.parse(readFileSync(join(out, 'branchmerge.json'), 'utf8'))
+    const last = Object.values(tensors as Record<string, { steps: { kept: number; identical?: boolean }[] }>)
+    const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
+    const kept = last.map(({ steps: [, , step] }) => (step?.identical ? 0 : (step?.kept ?? 0)))
+    expect(merges[2].id).toBe('last')
+    expect(steps[1].total.kept).toBe(sum(kept))
+    expect(steps[1].total.kept).toBeGreaterThan(0)
+  })
+
+  test('tells of tensors that were kept whole for NaN', async () => {
+    const directory = temporaryDirectory()
+    const base = drawModel()
+    const right = fineTune(base, { seed: 3 })
+    const tensor = right.get(hardlyTrained) as NonNullable<ReturnType<typeof right.get>>
+    right.set(hardlyTrained, { ...tensor, data: new Uint8Array(tensor.data.length).fill(0xff) })
+    const paths = [
+      writeCheckpoint(join(directory, 'left'), { tensors: fineTune(base, { seed: 2 }) }),
+      writeCheckpoint(join(directory, 'right'), { tensors: right }),
+    ]
+    const [out, picture] = [join(directory, 'out'), join(directory, 'map.svg')]
+    expect((await runCommand(['fuse', ...paths, '--out', out, '--non-finite', 'left'])).code).toBe(0)
+    expect((await runCommand(['report', out])).stdout).toContain('1 kept whole for NaN or infinity')
+    expect((await runCommand(['report', out, '--out', picture])).code).toBe(0)
+    const titles = elementsOf(parseXml(readFileSync(picture, 'utf8')), 'title').map(textOf)
+    expect(titles).toContain(
+      `layer 1, up_proj\n${hardlyTrained} [48, 16]: kept whole from Left because of NaN or infinity`,
+    )
+  })
+
+  test('refuses what no fusion made', async () => {
+    const directory = temporaryDirectory()
+    const { paths } = writeExperts(directory)
+    const [out, stats] = [join(directory, 'out'), join(directory, 'stats.jsonl')]
+    const models = ['--model', `math=${paths.math}`, '--model', `coding=${paths.coding}`]
+    const merge = ['merge', 'linear(math, coding)', ...models, '--out', out, '--stats', stats]
+    expect(await runCommand(merge)).toMatchObject({ code: 0 })
+    const { code, stderr } = await runCommand(['report', out])
+    expect(code).toBe(1)
+    expect(stderr).toContain('is a fusion, which chooses between Left and Right: linear(math, coding')
+    expect(stderr).toContain('[ERR_STATS]')
+    const ofStats = await runCommand(['report', '--stats', stats])
+    expect(ofStats.code).toBe(1)
+    expect(ofStats.stderr).toContain(':1 is of a merge, which does not tell its methods')
+  })
+
+  test.each([
+    ['another format', { format: 1 }, 'Expected a manifest of format 2'],
+    ['no merges', { format: 2, tensors: {} }, 'Expected merges and tensors in'],
+    [
+      'a merge of nothing',
+      { format: 2, merges: [{ id: 'a', method: 'fuse' }], tensors: {} },
+      'Expected merges and tensors',
+    ],
+    ['a tensor without steps', manifest({ shape: [2] }), 'Expected shape and steps of w in'],
+    ['more taken than there is', manifest({ shape: [2], steps: [{ kept: 3 }] }), 'Expected shape and steps of w in'],
+    ['a shape that is none', manifest({ shape: [-1], steps: [{ kept: 0 }] }), 'Expected shape and steps of w in'],
+  ])('refuses a manifest with %s', async (_, content, message) => {
+    const directory = temporaryDirectory()
+    writeFileSync(join(directory, 'branchmerge.json'), JSON.stringify(content))
+    const { code, stderr } = await runCommand(['report', directory])
+    expect(code).toBe(1)
+    expect(stderr).toContain(message)
+    expect(stderr).toContain('[ERR_MANIFEST]')
+  })
+})
+
+function manifest(tensor: unknown) {
+  return {
+    format: 2,
+    merges: [{ id: 'a & b', method: 'fuse', inputs: [{ model: 'a' }, { model: 'b' }] }],
+    tensors: { w: tensor },
+  }
+}
+
 test('the picture of the guide is what its commands make', async () => {
   const directory = temporaryDirectory()
-  const [stats, out] = [join(directory, 'stats.jsonl'), join(directory, 'heat-map.svg')]
-  execFileSync(process.execPath, [fileURLToPath(new URL('../../examples/deepPair.js', import.meta.url)), directory])
-  const sides = [join(directory, 'left'), join(directory, 'right')]
-  expect((await runCommand(['fuse', ...sides, '--out', join(directory, 'merged'), '--stats', stats])).code).toBe(0)
-  expect((await runCommand(['report', '--stats', stats, '--out', out])).code).toBe(0)
-  expect(readFileSync(out, 'utf8')).toBe(
-    readFileSync(new URL('../../docs/images/heat-map.svg', import.meta.url), 'utf8'),
-  )
+  const [out, picture] = [join(directory, 'merged'), join(directory, 'heat-map.svg')]
+  execFileSync(process.execPath, [fileURLToPath(new URL('../../examples/deepExperts.js', import.meta.url)), directory])
+  const models = ['math', 'science', 'coding'].flatMap((name) => ['--model', `${name}=${join(directory, name)}`])
+  expect(await runCommand(['merge', '(math & science) & coding', ...models, '--out', out])).toMatchObject({ code: 0 })
+  expect(await runCommand(['report', out, '--out', picture])).toMatchObject({ code: 0 })
+  const committed = readFileSync(new URL('../../docs/images/heat-map.svg', import.meta.url), 'utf8')
+  expect(readFileSync(picture, 'utf8')).toBe(committed)
 })
 
 describe('what is refused', () => {

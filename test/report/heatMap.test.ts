@@ -156,12 +156,13 @@ describe('the picture', () => {
     expect(labels(root)).toContain('56.0 %')
   })
 
-  test('colours follow the fraction; a degenerate tensor does not stretch the scale', () => {
+  test('colours follow the fraction; one that is degenerate or kept whole does not stretch the scale', () => {
     const tensors = [100, 110, 120, 200].map((permille, i) =>
       tensorOf(`model.layers.${i}.self_attn.q_proj.weight`, permille),
     )
     const extreme = tensorOf('model.layers.4.self_attn.q_proj.weight', 1000, { degenerate: true })
-    const root = parseXml(heatMapSvg(inputOf({ name: 's', tensors: [...tensors, extreme] })))
+    const whole = tensorOf('model.layers.5.self_attn.q_proj.weight', 0, { nonFinite: 'left' })
+    const root = parseXml(heatMapSvg(inputOf({ name: 's', tensors: [...tensors, extreme, whole] })))
     const fills = [0, 1, 2, 3, 4].map(
       (layer) => elementsOf(cellAt(root, `layers.${layer}.`), 'rect')[0]?.attributes['fill'],
     )

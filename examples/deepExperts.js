@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /**
- * Writes two small Qwen2-shaped checkpoints of 28 layers whose fine-tunes changed some layers and kinds of weight more than
- * others, as real ones do: DIR/left and DIR/right, 2.9 MB each. For the picture in docs/report.md. The same everywhere.
+ * Writes three small Qwen2-shaped checkpoints of 28 layers, fine-tunes of one base that changed some layers and kinds of
+ * weight more than others, as real ones do: DIR/math, DIR/science and DIR/coding, 2.8 MB each. For the picture in
+ * docs/report.md. The same bytes everywhere.
  *
- *   node examples/deepPair.js DIR
+ *   node examples/deepExperts.js DIR
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,36 +15,66 @@ const [hidden, intermediate, keyValue, vocabulary] = [64, 176, 32, 512]
 const rank = 2
 
 /**
- * Names, shapes and how much each fine-tune changes them: the standard deviation of the change, and the part of it that is
- * low-rank. Zero leaves the tensor alone.
+ * What fine-tunes changed: the size of the changes by depth, from 0 to 1, and the part of them that is low-rank, in attention
+ * and MLP. Where the size is small, bf16 rounds most of the change away.
+ *
+ * @typedef {object} Training
+ * @property {(depth: number) => number} size
+ * @property {(depth: number) => number} attention
+ * @property {(depth: number) => number} mlp
+ */
+
+/** @type {Training} */
+const reasoning = {
+  size: (depth) => 3e-6 + 2e-3 * depth * (1 - depth) + 2e-4 * depth,
+  attention: (depth) => 0.9 - 0.6 * depth,
+  mlp: (depth) => 0.2 + 0.5 * depth,
+}
+
+/** @type {Training} */
+const programming = {
+  size: (depth) => 2e-4 + 3e-3 * depth * depth,
+  attention: () => 0.2,
+  mlp: (depth) => 0.2 + 0.8 * depth,
+}
+
+const experts = {
+  math: { seed: 2_000_000, training: reasoning },
+  science: { seed: 3_000_000, training: reasoning },
+  coding: { seed: 4_000_000, training: programming },
+}
+
+/**
+ * Names and shapes; by how much of the training's size a tensor changes, and what part of that is low-rank.
+ * @param {Training} training
  * @returns {{ name: string, shape: number[], mean: number, change: number, lowRank: number }[]}
  */
-function tensors() {
+function tensors({ size, attention, mlp }) {
   const outside = (name, shape, change) => ({ name, shape, mean: shape.length === 1 ? 1 : 0, change, lowRank: 0 })
   const layer = (index) => {
     const depth = index / (layers - 1)
-    // The middle learns most; the first layers hardly move, so that bf16 rounds most of their change away.
-    const size = 3e-6 + 5e-4 * 4 * depth * (1 - depth) + 2e-4 * depth
     const at = (name, shape, factor, lowRank) => ({
       name: `model.layers.${index}.${name}`,
       shape,
       mean: name.includes('norm') ? 1 : 0,
-      change: size * factor,
+      change: size(depth) * factor,
       lowRank,
     })
+    // Around 1, bf16 is fifty times coarser than around 0.02.
+    const norms = index < 4 ? 0 : 20
     return [
-      at('input_layernorm.weight', [hidden], index < 4 ? 0 : 20, 0),
-      at('mlp.down_proj.weight', [hidden, intermediate], 1, 0.3 + 0.4 * depth),
-      at('mlp.gate_proj.weight', [intermediate, hidden], 1, 0.2 + 0.5 * depth),
-      at('mlp.up_proj.weight', [intermediate, hidden], 1, 0.2 + 0.5 * depth),
-      at('post_attention_layernorm.weight', [hidden], index < 4 ? 0 : 20, 0),
+      at('input_layernorm.weight', [hidden], norms, 0),
+      at('mlp.down_proj.weight', [hidden, intermediate], 1, mlp(depth)),
+      at('mlp.gate_proj.weight', [intermediate, hidden], 1, mlp(depth)),
+      at('mlp.up_proj.weight', [intermediate, hidden], 1, mlp(depth)),
+      at('post_attention_layernorm.weight', [hidden], norms, 0),
       at('self_attn.k_proj.bias', [keyValue], 1, 0),
-      at('self_attn.k_proj.weight', [keyValue, hidden], 0.8, 0.9 - 0.6 * depth),
-      at('self_attn.o_proj.weight', [hidden, hidden], 0.8, 0.5),
+      at('self_attn.k_proj.weight', [keyValue, hidden], 0.8, attention(depth)),
+      at('self_attn.o_proj.weight', [hidden, hidden], 0.8, attention(0.5)),
       at('self_attn.q_proj.bias', [hidden], 1, 0),
-      at('self_attn.q_proj.weight', [hidden, hidden], 0.8, 0.9 - 0.6 * depth),
+      at('self_attn.q_proj.weight', [hidden, hidden], 0.8, attention(depth)),
       at('self_attn.v_proj.bias', [keyValue], 1, 0),
-      at('self_attn.v_proj.weight', [keyValue, hidden], 0.9, 0.6),
+      at('self_attn.v_proj.weight', [keyValue, hidden], 0.9, attention(0.3)),
     ]
   }
   return [
@@ -128,21 +159,20 @@ function config() {
 
 function main() {
   const [directory, ...rest] = process.argv.slice(2)
-  if (!directory || rest.length > 0) throw new Error('Usage: node examples/deepPair.js DIR')
-  const plan = tensors()
-  const base = plan.map(({ shape, mean }, i) => {
+  if (!directory || rest.length > 0) throw new Error('Usage: node examples/deepExperts.js DIR')
+  const base = tensors(reasoning).map(({ shape, mean }, i) => {
     const draw = normal(1000 + i)
     const elements = shape.reduce((product, size) => product * size, 1)
     return Array.from({ length: elements }, () => mean + 0.02 * draw())
   })
-  for (const [side, seed] of /** @type {const} */ ([['left', 2_000_000], ['right', 3_000_000]])) {
-    const entries = plan.map((tensor, i) => {
+  for (const [name, { seed, training }] of Object.entries(experts)) {
+    const entries = tensors(training).map((tensor, i) => {
       const change = drawChange(tensor, normal(seed + i))
       return [tensor.name, tensor.shape, bfloat16Bytes(change.map((value, j) => value + base[i][j]))]
     })
-    mkdirSync(join(directory, side), { recursive: true })
-    writeFileSync(join(directory, side, 'model.safetensors'), safetensors(entries))
-    writeFileSync(join(directory, side, 'config.json'), `${JSON.stringify(config(), null, 2)}\n`)
+    mkdirSync(join(directory, name), { recursive: true })
+    writeFileSync(join(directory, name, 'model.safetensors'), safetensors(entries))
+    writeFileSync(join(directory, name, 'config.json'), `${JSON.stringify(config(), null, 2)}\n`)
   }
 }
 
