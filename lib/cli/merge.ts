@@ -52,7 +52,8 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
   })
 }
 
-async function recipeOf({ source, recipe }: Record<string, unknown>) {
+/** What is to be merged. */
+export async function recipeOf({ source, recipe }: Record<string, unknown>) {
   if (recipe !== undefined && source !== undefined) {
     throw new UsageError('Expected either an expression or --recipe, not both')
   }
@@ -63,9 +64,9 @@ async function recipeOf({ source, recipe }: Record<string, unknown>) {
 
 /** The options of the API among the arguments; resolveMergeRequest checks their values. */
 export function mergeOptions(args: Record<string, unknown>): MergeOptions {
-  const { model, out, overwrite, dtype, maxShardSize, preset, nonFinite, threads, sha256 } = args
+  const { model, out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory, sha256 } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  const rest = { out, overwrite, dtype, maxShardSize, threads, sha256 }
+  const rest = { out, overwrite, resume, dtype, maxShardSize, threads, memory, sha256 }
   return { models: modelPaths(model), ...choices, ...rest } as MergeOptions
 }

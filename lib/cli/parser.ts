@@ -16,6 +16,11 @@ const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdo
 const checkpointOptions = {
   out: { type: 'string', describe: 'Directory to write', group: output },
   overwrite: { type: 'boolean', describe: 'Replace the checkpoint in --out', group: output },
+  resume: {
+    type: 'boolean',
+    describe: 'Go on with a run that was cut off; keep the work of this one',
+    group: output,
+  },
   dtype: { type: 'string', describe: `Convert float tensors: ${floatDtypes.join(', ')}`, group: output },
   'max-shard-size': { type: 'string', describe: 'Split into files of at most this: 5GB, 2GiB', group: output },
   stats: { type: 'string', describe: 'Write JSON lines, one for each tensor, to this file', group: output },
@@ -35,6 +40,7 @@ const checkpointOptions = {
   quantile: { choices: fusionChoiceValues.quantile, describe: 'Kind of quartile', group: method },
   population: { choices: fusionChoiceValues.population, describe: 'Elements the quartiles are of', group: method },
   threads: { type: 'number', describe: 'Default: all cores', group: running },
+  memory: { type: 'string', describe: "Most for tensors, as 8GB; default: a quarter of the machine's", group: running },
   json,
 } as const satisfies Record<string, Options>
 

@@ -3,9 +3,16 @@ import { join } from 'node:path'
 import { isFloat } from '../checkpoint/dtypes.js'
 import { hashFile } from '../checkpoint/hashFile.js'
 import { indexFileName } from '../checkpoint/openCheckpoint.js'
-import { type NativeMergedTensor, type NativeMergePlan, type NativeMergeTotals, native } from '../native.js'
+import {
+  type NativeMergedTensor,
+  type NativeMergePlan,
+  type NativeMergeTotals,
+  type NativeWritten,
+  native,
+} from '../native.js'
 import { runJob } from '../runJob.js'
 import { requestedInstructionSet } from './instructionSet.js'
+import { fingerprintOf, type JournalInput, type JournalRecord, MergeJournal } from './journal.js'
 import { fileMetadata, type ManifestOutput, type ManifestSideFile, manifestFileName, manifestText } from './manifest.js'
 import { type MergePlan, outputBytes } from './planMerge.js'
 import { indexText, needsIndex, type PlannedTensor } from './planOutput.js'
@@ -36,13 +43,17 @@ export interface MergeOutcome {
 export async function executeMerge(plan: MergePlan): Promise<MergeOutcome> {
   const { run } = plan
   const instructionSet = requestedInstructionSet(native)
-  const output = await OutputTransaction.open(run.out, { overwrite: run.overwrite, bytes: outputBytes(plan) })
+  const fingerprint = await fingerprintOfPlan(plan)
+  const files = plan.files.map(({ name }) => name)
+  const resume = run.resume ? { fingerprint, files } : undefined
+  const output = await OutputTransaction.open(run.out, { overwrite: run.overwrite, bytes: outputBytes(plan), resume })
   try {
-    const outcome = await mergeTensors(plan, instructionSet, output)
+    const outcome = await mergeTensors(plan, instructionSet, output, journalIn(output, fingerprint))
     await publishMerge(plan, outcome, output)
     return outcome
   } catch (error) {
-    await output.discard()
+    if (run.resume) output.keep()
+    else await output.discard()
     throw error
   }
 }
@@ -60,26 +71,77 @@ export async function publishMerge(plan: MergePlan, outcome: MergeOutcome, outpu
 /** Where unfinished files lie. */
 type TemporaryPlaces = Pick<OutputTransaction, 'temporaryPath'>
 
-/** Merges the tensors of the plan's files. */
+/** What a merge remembers of what reached the disk, and what it starts with. */
+interface Progress {
+  journal(outputOf: (tensor: string) => number): MergeJournal
+  resumed: JournalRecord | undefined
+}
+
+function journalIn(output: OutputTransaction, fingerprint: string): Progress {
+  const { resumed, journalPath } = output
+  return {
+    resumed,
+    journal: (outputOf) =>
+      resumed ? MergeJournal.reopen(journalPath, outputOf) : MergeJournal.create(journalPath, fingerprint, outputOf),
+  }
+}
+
+/** The same for the same files and the same merge of them, wherever they lie and whatever carries it out. */
+async function fingerprintOfPlan(plan: MergePlan): Promise<string> {
+  const inputs: JournalInput[] = []
+  for (const { path, bytes, headerHash } of plan.models.flatMap(({ checkpoint }) => checkpoint.files)) {
+    const { mtimeNs } = await stat(path, { bigint: true })
+    inputs.push({ headerHash, bytes, modified: String(mtimeNs) })
+  }
+  return fingerprintOf(nativePlan(plan, undefined, { temporaryPath: (name) => name }), inputs)
+}
+
+/** Merges the tensors of the plan's files, but those that an earlier run left. */
 export async function mergeTensors(
   plan: MergePlan,
   instructionSet: string | undefined,
   output: TemporaryPlaces,
+  progress?: Progress,
 ): Promise<MergeOutcome> {
   const { run } = plan
   const planned = plan.files.flatMap(({ tensors }) => tensors)
   const byName = new Map(planned.map((tensor) => [tensor.name, tensor]))
   const merged = new Map<string, MergedTensor>()
+  const outputOf = new Map(plan.files.flatMap(({ tensors }, i) => tensors.map(({ name }) => [name, i] as const)))
+  const left = progress?.resumed
+  for (const tensor of left?.merged ?? []) {
+    if (left?.written[outputOf.get(tensor.name) as number]) {
+      merged.set(tensor.name, mergedTensor(plan, byName.get(tensor.name) as PlannedTensor, tensor))
+    }
+  }
+  const journal = progress?.journal((tensor) => outputOf.get(tensor) as number)
   const tellUser = run.onTensor
   const totals = await runJob((guard) => {
     const onTensor = guard((native: NativeMergedTensor) => {
       const tensor = mergedTensor(plan, byName.get(native.name) as PlannedTensor, native)
       merged.set(tensor.name, tensor)
+      journal?.addTensor(native)
       tellUser?.(statsOf(tensor))
     })
-    return native.mergeCheckpoints(nativePlan(plan, instructionSet, output), guard(run.onProgress), onTensor, undefined)
-  }, run.signal)
+    const onWritten = journal && guard((written: NativeWritten) => journal.addWritten(written))
+    const rest = withoutFinished(nativePlan(plan, instructionSet, output), left, (name) => merged.has(name))
+    return native.mergeCheckpoints(rest, guard(run.onProgress), onTensor, onWritten)
+  }, run.signal).finally(() => journal?.close())
   return { totals, tensors: planned.map(({ name }) => merged.get(name) as MergedTensor) }
+}
+
+/** The plan for what an earlier run did not finish. */
+function withoutFinished(
+  plan: NativeMergePlan,
+  left: JournalRecord | undefined,
+  isFinished: (tensor: string) => boolean,
+): NativeMergePlan {
+  if (!left) return plan
+  return {
+    ...plan,
+    outputs: plan.outputs.map((output, i) => ({ ...output, written: left.written[i] as number })),
+    tensors: plan.tensors.map((tensor) => ({ ...tensor, done: isFinished(tensor.name) })),
+  }
 }
 
 /** The plan as the native side takes it. */

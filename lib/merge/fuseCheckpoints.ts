@@ -47,7 +47,8 @@ export async function fuseCheckpoints(
 
 /** The merge that a fusion is: `left & right`. */
 export function fusionRequest(left: string, right: string, options: ResolvedFuseCheckpointsOptions): MergeRequest {
-  const { preset, overrides, fusion, onTensor, out, overwrite, dtype, maxShardBytes, threads } = options
+  const { preset, overrides, fusion, onTensor, out, overwrite, dtype, maxShardBytes, resume, memoryBytes, threads } =
+    options
   const choices: RecipeOptions = { preset, ...overrides, nonFinite: fusion.nonFinite }
   const recipe = { models: { left: {}, right: {} }, expression: 'left & right', options: choices }
   const models = { left: checkPath(left, 'left'), right: checkPath(right, 'right') }
@@ -57,6 +58,8 @@ export function fusionRequest(left: string, right: string, options: ResolvedFuse
     overwrite,
     dtype,
     maxShardBytes,
+    resume,
+    memoryBytes,
     threads,
     sha256: false,
     signal: options.signal,

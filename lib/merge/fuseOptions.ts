@@ -47,6 +47,16 @@ export interface FuseCheckpointsOptions extends FuseOptions {
   overwrite?: boolean | undefined
   /** Most bytes of tensors in one file, a number or a text as '5GB' or '2GiB'. Default: the files of Left. */
   maxShardSize?: number | string | undefined
+  /**
+   * Go on with a run of the same merge that was cut off (a kill, a power failure), from the last tensors that reached the
+   * disk; begin where there is none. When this run fails, its work is kept for the next. The bytes are the same.
+   */
+  resume?: boolean | undefined
+  /**
+   * Most memory for tensors, a number of bytes or a text as '8GB'. Tensors that need more are read again in every pass, with
+   * the same result. Default: a quarter of the machine's.
+   */
+  memory?: number | string | undefined
   /** Called once for every tensor, when it is done. */
   onTensor?: ((stats: TensorStats) => void) | undefined
 }
@@ -66,6 +76,8 @@ export interface ResolvedFuseCheckpointsOptions extends ResolvedFuseOptions {
   out: string
   overwrite: boolean
   maxShardBytes: number | undefined
+  resume: boolean
+  memoryBytes: number | undefined
   onTensor: ((stats: TensorStats) => void) | undefined
 }
 
@@ -91,7 +103,15 @@ export const fusionOptionNames = [
   'nonFinite',
 ] as const satisfies (keyof FuseOptions)[]
 const optionNames = [...fusionOptionNames, 'dtype', 'threads', 'signal', 'onProgress']
-export const checkpointOptionNames = [...optionNames, 'out', 'overwrite', 'maxShardSize', 'onTensor']
+export const checkpointOptionNames = [
+  ...optionNames,
+  'out',
+  'overwrite',
+  'maxShardSize',
+  'resume',
+  'memory',
+  'onTensor',
+]
 
 /** @throws ERR_INVALID_ARGUMENT naming the option, what it expects and what it received. */
 export function resolveFuseOptions(options: FuseOptions): ResolvedFuseOptions {
@@ -106,7 +126,9 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
     ...resolveCommon(options),
     out: checkPath(options.out, 'out'),
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
-    maxShardBytes: options.maxShardSize === undefined ? undefined : shardBytes(options.maxShardSize),
+    maxShardBytes: optionalSize(options.maxShardSize, 'maxShardSize'),
+    resume: checkBoolean(options.resume ?? false, 'resume'),
+    memoryBytes: optionalSize(options.memory, 'memory'),
     onTensor: checkFunction(options.onTensor, 'onTensor'),
   }
 }
@@ -172,11 +194,12 @@ const unitBytes: Record<string, number> = {
   TIB: 2 ** 40,
 }
 
-/** Most bytes of tensors in a file. @throws ERR_INVALID_ARGUMENT */
-export function shardBytes(value: unknown): number {
+/** A number of bytes, or a text with a unit; undefined stays that. @throws ERR_INVALID_ARGUMENT */
+export function optionalSize(value: unknown, name: string): number | undefined {
+  if (value === undefined) return undefined
   const bytes = typeof value === 'string' ? bytesFromText(value) : value
   if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number
-  throw invalidArgument("a number of bytes or a size as '5GB', '500MB' or '2GiB'", 'maxShardSize', value)
+  throw invalidArgument("a number of bytes or a size as '5GB', '500MB' or '2GiB'", name, value)
 }
 
 function bytesFromText(text: string): number | undefined {

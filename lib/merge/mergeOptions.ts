@@ -7,9 +7,9 @@ import {
   checkpointOptionNames,
   type FuseCheckpointsOptions,
   fusionOptionNames,
+  optionalSize,
   type Progress,
   resolveCommon,
-  shardBytes,
 } from './fuseOptions.js'
 import type { MergedTensorStats } from './tensorStats.js'
 
@@ -33,6 +33,9 @@ export interface RunOptions {
   overwrite: boolean
   dtype: FloatDtype | undefined
   maxShardBytes: number | undefined
+  resume: boolean
+  /** Undefined: a quarter of the machine's. */
+  memoryBytes: number | undefined
   threads: number
   sha256: boolean
   signal: AbortSignal | undefined
@@ -65,12 +68,13 @@ export function resolveMergeRequest(source: string | Recipe | RecipeDocument, op
   const recipe = resolveRecipe(document, { models: options.models })
   const out = options.out ?? recipe.output.path
   if (out === undefined) throw invalidArgument("a directory (or the recipe's output.path)", 'out', out)
-  const maxShardSize = options.maxShardSize ?? recipe.output.maxShardSize
   const run = {
     out: checkPath(out, 'out'),
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
     dtype: common.dtype ?? recipe.output.dtype,
-    maxShardBytes: maxShardSize === undefined ? undefined : shardBytes(maxShardSize),
+    maxShardBytes: optionalSize(options.maxShardSize ?? recipe.output.maxShardSize, 'maxShardSize'),
+    resume: checkBoolean(options.resume ?? false, 'resume'),
+    memoryBytes: optionalSize(options.memory, 'memory'),
     threads: common.threads,
     sha256: checkBoolean(options.sha256 ?? false, 'sha256'),
     signal: common.signal,

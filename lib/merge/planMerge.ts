@@ -203,7 +203,7 @@ async function assemblePlan(
   const source = models.find(({ name }) => name === recipe.output.tokenizer) as PlannedModel
   const { directory } = source.checkpoint
   const sideFiles = directory ? await listSideFiles(directory) : []
-  const memoryLimit = Math.floor(totalmem() / 4)
+  const memoryLimit = run.memoryBytes ?? Math.floor(totalmem() / 4)
   const bytesOf = ({ models }: MatchedTensor) => sum(models.map(({ bytes }) => bytes))
   const largest = matched.reduce((most, tensor) => Math.max(most, bytesOf(tensor)), 0)
   return {

@@ -7,11 +7,21 @@ import { isSideFile } from '../checkpoint/sideFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { native } from '../native.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
+import type { JournalRecord } from './journal.js'
 import { manifestFileName } from './manifest.js'
 import { examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
+import { journalName, type ResumeKey, takeOver } from './takeOver.js'
 
 /** The names by which a directory looks like a complete checkpoint. */
 const completeNames = [indexFileName, singleFileName]
+
+export interface OutputOptions {
+  overwrite: boolean
+  /** Free space that the output needs. */
+  bytes: number
+  /** Go on with a run of the merge that this identifies. */
+  resume?: ResumeKey | undefined
+}
 
 /** Output directories of fusions that run in this process. */
 const busy = new Set<string>()
@@ -21,7 +31,6 @@ const busy = new Set<string>()
  * a checkpoint, discard() leaves nothing. docs/output-safety.md tells what a crash at each point leaves.
  */
 export class OutputTransaction {
-  private readonly token = `${process.pid}-${randomBytes(4).toString('hex')}`
   private readonly written = new Set<string>()
   private readonly published = new Set<string>()
   /** Finished files that lie elsewhere, by the name that they are to have. */
@@ -33,25 +42,33 @@ export class OutputTransaction {
     private readonly created: string | undefined,
     /** Names in the directory before. */
     private readonly content: string[],
+    /** Tells this run's unfinished files from others'. */
+    private readonly token: string,
+    /** What a run that was cut off left, when this one goes on with it. */
+    readonly resumed: JournalRecord | undefined,
   ) {}
 
   /**
-   * Creates the output directory where it is missing and clears leftovers of killed runs.
+   * Creates the output directory where it is missing and clears leftovers of killed runs; with `resume`, goes on with the
+   * one of the same merge.
    *
    * @throws ERR_OUTPUT_EXISTS, ERR_DISK_FULL when fewer than `bytes` are free, ERR_OUTPUT_WRITE
    */
-  static async open(out: string, options: { overwrite: boolean; bytes: number }): Promise<OutputTransaction> {
+  static async open(out: string, options: OutputOptions): Promise<OutputTransaction> {
     const directory = resolve(out)
     if (busy.has(directory)) {
       throw new BranchMergeError('ERR_OUTPUT_EXISTS', `Another fusion of this process is writing to ${out}`)
     }
     busy.add(directory)
     try {
-      const existing = await examineOutput(directory, options.overwrite)
-      await checkFreeSpace(directory, options.bytes)
+      const token = `${process.pid}-${randomBytes(4).toString('hex')}`
+      const left = options.resume && (await takeOver(directory, options.resume, token))
+      const existing = await examineOutput(directory, options.overwrite || left !== undefined)
+      await checkFreeSpace(directory, left ? 0 : options.bytes)
       const created = existing.exists ? undefined : await makeDirectory(directory)
-      for (const name of existing.leftovers) await removeIfPresent(join(directory, name))
-      return new OutputTransaction(directory, created, existing.content)
+      const others = existing.leftovers.filter((name) => !name.endsWith(`.${token}${partialSuffix}`))
+      for (const name of others) await removeIfPresent(join(directory, name))
+      return new OutputTransaction(directory, created, existing.content, token, left)
     } catch (error) {
       busy.delete(directory)
       throw error
@@ -62,6 +79,11 @@ export class OutputTransaction {
   temporaryPath(name: string): string {
     if (!this.adopted.has(name)) this.written.add(name)
     return this.partialPath(name)
+  }
+
+  /** Where the journal of this run is or will be. */
+  get journalPath(): string {
+    return this.partialPath(journalName)
   }
 
   /** Takes the finished and synced file at `path`, on the same file system, for `name`. discard() puts it back. */
@@ -83,6 +105,7 @@ export class OutputTransaction {
 
   private async writeSynced(name: string, fill: (path: string) => Promise<void>): Promise<void> {
     const path = this.temporaryPath(name)
+    if (this.resumed) await removeIfPresent(path)
     await write(path, () => fill(path))
     await sync(path)
   }
@@ -101,6 +124,7 @@ export class OutputTransaction {
     await sync(this.directory)
     await this.publishFile(last)
     await this.syncDirectories()
+    await removeIfPresent(this.journalPath)
     busy.delete(this.directory)
   }
 
@@ -128,9 +152,15 @@ export class OutputTransaction {
     return [...new Set(old)].filter((name) => this.content.includes(name) && !kept.includes(name))
   }
 
+  /** Leaves what was written for a run that goes on with it. */
+  keep(): void {
+    busy.delete(this.directory)
+  }
+
   /** Removes whatever was written, and the directory if it was created for it. Never throws: it follows an error. */
   async discard(): Promise<void> {
     for (const name of this.written) await rm(this.partialPath(name), { force: true }).catch(ignore)
+    await rm(this.journalPath, { force: true }).catch(ignore)
     for (const name of this.published) await this.takeBack(name).catch(ignore)
     if (this.created) await removeEmpty(this.directory, dirname(this.created))
     busy.delete(this.directory)
