@@ -84,7 +84,7 @@ class SphereMean {
   Span mean_;
 };
 
-LinearCombination karcher(Passes& passes, double iterations, double tolerance) {
+LinearCombination karcher(Passes& passes, uint64_t iterations, double tolerance) {
   const GramMatrix gram = InnerProducts(passes).of_tensor();
   double norms = 0;
   std::vector<size_t> left;
@@ -101,7 +101,7 @@ LinearCombination karcher(Passes& passes, double iterations, double tolerance) {
     for (const size_t j : left) cosines.back().push_back(gram.cosine(i, j));
   }
   SphereMean mean(std::move(cosines), tolerance);
-  for (double i = 0; i < iterations; i++)
+  for (uint64_t i = 0; i < iterations; i++)
     if (!mean.step()) break;
   for (size_t i = 0; i < left.size(); i++) result.weights[left[i]] = mean.mean()[i] / gram.norm(left[i]);
   result.factor = norms / double(passes.inputs());
@@ -113,10 +113,11 @@ LinearCombination karcher(Passes& passes, double iterations, double tolerance) {
 std::unique_ptr<TensorOperator> make_karcher(const OperandInfo& info, DType output_dtype, size_t operands,
                                              const MethodParameters& parameters) {
   check_operands("karcher", operands, 1);
-  return make_linear_combination(
-      info, output_dtype, operands, Base::kNone,
-      [iterations = parameter(parameters, "maxIterations"), tolerance = parameter(parameters, "tolerance")](
-          Passes& passes) { return karcher(passes, iterations, tolerance); });
+  return make_linear_combination(info, output_dtype, operands, Base::kNone,
+                                 [iterations = uint64_t(parameter(parameters, "maxIterations")),
+                                  tolerance = parameter(parameters, "tolerance")](Passes& passes) {
+                                   return karcher(passes, iterations, tolerance);
+                                 });
 }
 
 }  // namespace branchmerge

@@ -37,22 +37,25 @@ class PrefixCounts {
 
 /// The values at the given ranks (in ascending order of magnitude) among magnitudes of a whole tensor: exact,
 /// in one pass for each 16 bits of a value. `single`: the values are float32. values(worker, tile) points to
-/// tile.size values, whose signs are ignored.
+/// tile.size values, whose signs are ignored. `only`: the one input that they depend on.
 template <class Values>
 std::vector<double> magnitudes_at_ranks(Passes& passes, const std::vector<uint64_t>& ranks, bool single,
-                                        const Values& values) {
+                                        const Values& values, size_t only = kAllInputs) {
   OrderStatistics statistics(ranks, single ? 32 : 64);
   while (!statistics.finished()) {
     PrefixCounts counts(passes.pool().workers(), statistics.prefixes(), statistics.shift());
     passes.for_blocks([&](size_t worker, size_t, uint64_t begin, uint64_t end) {
       counts.open(worker);
-      passes.read(worker, begin, end, [&](const Tile& tile) {
-        const double* value = values(worker, tile);
-        counts.count(worker, tile.size, [=](size_t i) {
-          return single ? std::bit_cast<uint32_t>(float(value[i])) & 0x7fffffff
-                        : std::bit_cast<uint64_t>(value[i]) & 0x7fffffffffffffff;
-        });
-      });
+      passes.read(
+          worker, begin, end,
+          [&](const Tile& tile) {
+            const double* value = values(worker, tile);
+            counts.count(worker, tile.size, [=](size_t i) {
+              return single ? std::bit_cast<uint32_t>(float(value[i])) & 0x7fffffff
+                            : std::bit_cast<uint64_t>(value[i]) & 0x7fffffffffffffff;
+            });
+          },
+          only);
     });
     statistics.narrow(counts.totals());
   }

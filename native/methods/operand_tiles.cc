@@ -22,8 +22,9 @@ void OperandTiles::give_scratch(size_t workers) {
   }
 }
 
-void OperandTiles::fetch(size_t worker, const Readers& operands, uint64_t begin, uint64_t end) {
+void OperandTiles::fetch(size_t worker, const Readers& operands, uint64_t begin, uint64_t end, size_t only) {
   for (size_t i = 0; i < operands_; i++) {
+    if (!is_wanted(i, only)) continue;
     const std::byte* bytes = operands[i]->fetch(worker, begin * element_bytes_, end * element_bytes_);
     if (find_non_finite(info_.dtype, bytes, end - begin) < end - begin)
       throw_first_non_finite(worker, operands);
@@ -31,15 +32,17 @@ void OperandTiles::fetch(size_t worker, const Readers& operands, uint64_t begin,
   }
 }
 
-Tile OperandTiles::widen(size_t worker, uint64_t offset, uint64_t begin, size_t size) {
+Tile OperandTiles::widen(size_t worker, uint64_t offset, uint64_t begin, size_t size, size_t only) {
   Scratch& mine = scratch_[worker];
-  for (size_t i = 0; i < operands_; i++)
-    convert_elements(info_.dtype, mine.bytes[i] + offset * element_bytes_, DType::F64,
-                     reinterpret_cast<std::byte*>(mine.tiles[i]), size);
   const double* base = has_base() ? mine.tiles[0] : nullptr;
-  if (base_ == Base::kSubtracted)
-    for (size_t i = 1; i < operands_; i++)
-      for (size_t j = 0; j < size; j++) mine.tiles[i][j] = difference(single(), mine.tiles[i][j], base[j]);
+  for (size_t i = 0; i < operands_; i++) {
+    if (!is_wanted(i, only)) continue;
+    double* tile = mine.tiles[i];
+    convert_elements(info_.dtype, mine.bytes[i] + offset * element_bytes_, DType::F64,
+                     reinterpret_cast<std::byte*>(tile), size);
+    if (base_ == Base::kSubtracted && i > 0)
+      for (size_t j = 0; j < size; j++) tile[j] = difference(single(), tile[j], base[j]);
+  }
   return {begin, size, base, mine.tiles.data() + has_base()};
 }
 

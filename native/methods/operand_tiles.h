@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "tensor/tensor_operator.h"
@@ -16,6 +17,8 @@ inline constexpr size_t kTile = 1024;
 
 /// Elements that one task looks at; a multiple of kTile.
 inline constexpr uint64_t kBlock = 1 << 17;
+
+inline constexpr size_t kAllInputs = std::numeric_limits<size_t>::max();
 
 /// What operand 0 is.
 enum class Base : uint8_t {
@@ -49,12 +52,14 @@ class OperandTiles {
   void give_scratch(size_t workers);
 
   /// visit(tile) for elements [begin, end) in order, kTile at a time. At most kBlock elements, as the bytes
-  /// of all of them are fetched at once.
+  /// of all of them are fetched at once. `only`: the one input that is looked at (beside the base); the
+  /// others' tiles are stale.
   template <class Visit>
-  void read(size_t worker, const Readers& operands, uint64_t begin, uint64_t end, const Visit& visit) {
-    fetch(worker, operands, begin, end);
+  void read(size_t worker, const Readers& operands, uint64_t begin, uint64_t end, const Visit& visit,
+            size_t only = kAllInputs) {
+    fetch(worker, operands, begin, end, only);
     for (uint64_t at = begin; at < end; at += kTile)
-      visit(widen(worker, at - begin, at, std::min<uint64_t>(kTile, end - at)));
+      visit(widen(worker, at - begin, at, std::min<uint64_t>(kTile, end - at), only));
   }
 
  private:
@@ -65,8 +70,11 @@ class OperandTiles {
   };
 
   bool has_base() const { return base_ != Base::kNone; }
-  void fetch(size_t worker, const Readers& operands, uint64_t begin, uint64_t end);
-  Tile widen(size_t worker, uint64_t offset, uint64_t begin, size_t size);
+  bool is_wanted(size_t operand, size_t only) const {
+    return only == kAllInputs || operand == only + has_base() || operand < has_base();
+  }
+  void fetch(size_t worker, const Readers& operands, uint64_t begin, uint64_t end, size_t only);
+  Tile widen(size_t worker, uint64_t offset, uint64_t begin, size_t size, size_t only);
   [[noreturn]] void throw_first_non_finite(size_t worker, const Readers& operands);
 
   const OperandInfo info_;

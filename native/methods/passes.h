@@ -35,8 +35,8 @@ class Passes {
   }
 
   template <class Visit>
-  void read(size_t worker, uint64_t begin, uint64_t end, const Visit& visit) {
-    tiles_.read(worker, operands_, begin, end, visit);
+  void read(size_t worker, uint64_t begin, uint64_t end, const Visit& visit, size_t only = kAllInputs) {
+    tiles_.read(worker, operands_, begin, end, visit, only);
   }
 
   /// `width` sums over [begin, end): add(worker, begin, end, sums) adds a block's tiles in order; the blocks'

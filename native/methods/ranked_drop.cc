@@ -70,10 +70,13 @@ void RankedDrop::mask_long_row(Passes& passes, size_t worker, uint64_t row, size
   elements.clear();
   const uint64_t first = row * row_length_, last = first + row_length_;
   for (uint64_t begin = first; begin < last; begin += kBlock)
-    passes.read(worker, begin, std::min(last, begin + kBlock), [&](const Tile& tile) {
-      for (size_t i = 0; i < tile.size; i++)
-        elements.push_back({magnitude_bits(tile.inputs[input][i]), tile.begin + i});
-    });
+    passes.read(
+        worker, begin, std::min(last, begin + kBlock),
+        [&](const Tile& tile) {
+          for (size_t i = 0; i < tile.size; i++)
+            elements.push_back({magnitude_bits(tile.inputs[input][i]), tile.begin + i});
+        },
+        input);
   Mask& mask = long_masks_[row][input];
   mask.clear(first, row_length_);
   mask_row(scratch, input, elements, mask);

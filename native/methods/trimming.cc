@@ -26,9 +26,9 @@ Trimming::Band Trimming::find_band(Passes& passes, size_t input, double density,
   if (kept == 0) return {kInfinity, 0};
   if (kept == n) return {0, kInfinity};
   const uint64_t above = std::min(uint64_t(std::floor(top * double(n))), n - kept);
-  const std::vector<double> limits =
-      magnitudes_at_ranks(passes, {n - kept - above, n - 1 - above}, passes.tiles().single(),
-                          [&](size_t, const Tile& tile) { return tile.inputs[input]; });
+  const std::vector<double> limits = magnitudes_at_ranks(
+      passes, {n - kept - above, n - 1 - above}, passes.tiles().single(),
+      [&](size_t, const Tile& tile) { return tile.inputs[input]; }, input);
   return {limits[0], limits[1]};
 }
 

@@ -9,9 +9,9 @@ namespace branchmerge {
 namespace {
 
 template <DType kDType>
-constexpr size_t sizeof_element = kDType == DType::F64   ? 8
-                                  : kDType == DType::F32 ? 4
-                                                         : 2;
+constexpr size_t kElementBytes = kDType == DType::F64   ? 8
+                                 : kDType == DType::F32 ? 4
+                                                        : 2;
 
 template <class T>
 T load(const std::byte* bytes) {
@@ -105,7 +105,7 @@ void with_dtype(DType dtype, const Body& body) {
 template <DType kFrom, DType kTo>
 void convert_all(const std::byte* in, std::byte* out, size_t n) {
   for (size_t i = 0; i < n; i++)
-    store<kTo>(widen<kFrom>(in + i * sizeof_element<kFrom>), out + i * sizeof_element<kTo>);
+    store<kTo>(widen<kFrom>(in + i * kElementBytes<kFrom>), out + i * kElementBytes<kTo>);
 }
 
 }  // namespace
