@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'ERR_CONFIG_JSON'
   | 'ERR_STATS'
   | 'ERR_MANIFEST'
+  | 'ERR_NOT_REPRODUCED'
   | 'ERR_OUTPUT_EXISTS'
   | 'ERR_OUTPUT_IS_INPUT'
   | 'ERR_OUTPUT_WRITE'

@@ -80,6 +80,30 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       handler: handler(async () => (await import('./merge.js')).runMerge),
     })
     .command({
+      command: 'batch <files..>',
+      describe: 'Run recipes one after the other; skip those that are finished',
+      builder: batchArguments,
+      handler: handler(async () => (await import('./batch.js')).runBatch),
+    })
+    .command({
+      command: 'verify <directory>',
+      describe: 'Check a merged directory against its manifest',
+      builder: verifyArguments,
+      handler: handler(async () => (await import('./verify.js')).runVerify),
+    })
+    .command({
+      command: 'reproduce <directory>',
+      describe: 'Make a merged directory again from its manifest, byte for byte',
+      builder: reproduceArguments,
+      handler: handler(async () => (await import('./reproduce.js')).runReproduce),
+    })
+    .command({
+      command: 'convert <file>',
+      describe: 'Turn a configuration of mergekit into a recipe',
+      builder: convertArguments,
+      handler: handler(async () => (await import('./convert.js')).runConvert),
+    })
+    .command({
       command: 'inspect <path>',
       describe: 'Validate a checkpoint and list its tensors',
       builder: inspectArguments,
@@ -97,7 +121,7 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       builder: doctorArguments,
       handler: handler(async () => (await import('./doctor.js')).runDoctor),
     })
-    .demandCommand(1, 'Name a command: fuse, merge, inspect, report or doctor')
+    .demandCommand(1, 'Name a command: fuse, merge, batch, verify, reproduce, convert, inspect, report or doctor')
     .strict()
     .recommendCommands()
     .version(version)
@@ -133,6 +157,45 @@ function mergeArguments(command: Argv): Argv {
     .options(mergeOptions)
     .example("$0 merge '(math & science) & coding' --model math=a/ --model science=b/ --model coding=c/ --out d/", '')
     .example('$0 merge recipe.yaml --out merged/ --plan', 'What that reads, writes and needs')
+}
+
+function batchArguments(command: Argv): Argv {
+  const { out, stats: _, plan: __, ...options } = checkpointOptions
+  return command
+    .positional('files', { type: 'string', array: true, describe: 'Files of recipes' })
+    .options({
+      model: mergeOptions.model,
+      sha256: mergeOptions.sha256,
+      out: { ...out, describe: 'Directory for one directory a recipe, named as its file' },
+      ...options,
+    })
+    .example('$0 batch sweep/*.yaml --model math=a/ --model science=b/ --out merged/', 'Into merged/RECIPE for each')
+}
+
+function verifyArguments(command: Argv): Argv {
+  return command
+    .positional('directory', { type: 'string', describe: 'Directory that branchmerge wrote' })
+    .options({ threads: checkpointOptions.threads, json })
+    .example('$0 verify merged/', 'Reads it once; exits with 1 when something is not as written')
+}
+
+function reproduceArguments(command: Argv): Argv {
+  const { out, overwrite, threads } = checkpointOptions
+  return command
+    .positional('directory', { type: 'string', describe: 'Directory that branchmerge wrote' })
+    .options({ model: mergeOptions.model, out: { ...out, demandOption: true }, overwrite, threads, json })
+    .example('$0 reproduce merged/ --model left=a/ --model right=b/ --out again/', '')
+}
+
+function convertArguments(command: Argv): Argv {
+  return command
+    .positional('file', { type: 'string', describe: "mergekit's YAML" })
+    .options({
+      out: { type: 'string', describe: 'Write the recipe to this file', group: output },
+      overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
+      json,
+    })
+    .example('$0 convert mergekit.yml --out recipe.yaml', '')
 }
 
 function inspectArguments(command: Argv): Argv {

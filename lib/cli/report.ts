@@ -1,5 +1,3 @@
-import { stat } from 'node:fs/promises'
-import { BranchMergeError } from '../errors.js'
 import type { ReportInput } from '../report/fractionGrid.js'
 import { heatMapSvg } from '../report/heatMap.js'
 import { heatMapPage } from '../report/heatMapPage.js'
@@ -7,7 +5,7 @@ import { heatMapRecord } from '../report/heatMapRecord.js'
 import { heatMapText } from '../report/heatMapText.js'
 import { readManifestStats } from '../report/readManifest.js'
 import { readStatsFile } from '../report/readStatsFile.js'
-import { writeWhole } from '../report/writeWhole.js'
+import { refuseExisting, writeWhole } from '../report/writeWhole.js'
 import { checkPath, invalidArgument } from '../validate.js'
 import { printJson, printText } from './print.js'
 import { UsageError } from './usageError.js'
@@ -32,12 +30,6 @@ function pictureFor(out: string): (input: ReportInput) => string {
   const draw = pictures[/\.(svg|html)$/.exec(out)?.[1] ?? '']
   if (!draw) throw invalidArgument('a name that ends in .svg or .html', 'out', out)
   return draw
-}
-
-async function refuseExisting(out: string, overwrite: boolean): Promise<void> {
-  const existing = await stat(out).catch(() => undefined)
-  if (!existing || (existing.isFile() && overwrite)) return
-  throw new BranchMergeError('ERR_OUTPUT_EXISTS', `Expected no file at ${out}; replace it with --overwrite`)
 }
 
 function readInput({ directory, stats }: Record<string, unknown>): Promise<ReportInput> {

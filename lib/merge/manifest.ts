@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { readSmallFile } from '../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../errors.js'
 import type { Recipe } from '../recipe/recipe.js'
@@ -182,28 +183,77 @@ function fusionText({ preset, ...parameters }: NodeParameters): string {
 const maxManifestBytes = 2 ** 30
 
 /**
- * Reads the manifest of a merged directory; undefined where there is none.
+ * Reads the manifest of a merged directory; undefined where there is none. Only its format is checked, see
+ * {@link checkManifest}.
  *
- * @throws ERR_MANIFEST when it is none that this version understands
+ * @throws ERR_MANIFEST when it is none of this version's format
  */
 export async function readManifest(path: string): Promise<Manifest | undefined> {
   const bytes = await readSmallFile(path, maxManifestBytes, 'ERR_MANIFEST')
   if (!bytes) return undefined
   const manifest = parse(path, bytes.toString('utf8'))
-  if (manifest.format === format) return manifest
-  throw new BranchMergeError(
-    'ERR_MANIFEST',
-    `Expected a manifest of format ${format} but ${path} has format ${JSON.stringify(manifest.format)}` +
-      ': it was written by another version of branchmerge.',
-  )
+  if (manifest.format !== format) {
+    throw new BranchMergeError(
+      'ERR_MANIFEST',
+      `Expected a manifest of format ${format} but ${path} has format ${JSON.stringify(manifest.format)}` +
+        ': it was written by another version of branchmerge.',
+    )
+  }
+  return manifest as unknown as Manifest
 }
 
-function parse(path: string, text: string): Manifest {
+function parse(path: string, text: string): Record<string, unknown> {
   try {
-    const value = JSON.parse(text)
-    if (typeof value === 'object' && value !== null) return value
+    const value: unknown = JSON.parse(text)
+    if (isObject(value)) return value
   } catch {
     // told below
   }
-  throw new BranchMergeError('ERR_MANIFEST', `Expected a manifest of branchmerge in ${path}`)
+  throw notManifest(path)
+}
+
+const notManifest = (path: string) =>
+  new BranchMergeError('ERR_MANIFEST', `Expected a manifest as branchmerge writes it in ${path}`)
+
+/**
+ * That everything is there that carries a merge out again, and that names of files lead nowhere else.
+ *
+ * @throws ERR_MANIFEST
+ */
+export function checkManifest(path: string, manifest: Manifest): void {
+  if (!isComplete(manifest as unknown as Record<string, unknown>)) throw notManifest(path)
+}
+
+function isComplete(value: Record<string, unknown>): boolean {
+  const { branchmerge, recipe, merges, models, output, tensors } = value
+  if (typeof branchmerge !== 'string' || !isObject(recipe) || !isObject(models) || !isObject(tensors)) return false
+  if (!isListOf(merges, ({ id, method }) => typeof id === 'string' && typeof method === 'string')) return false
+  if (!Object.values(models).every((model) => isObject(model) && isListOf(model.files, isMeasured))) return false
+  if (!isObject(output)) return false
+  const { files, sideFiles } = output
+  const isNamed = ({ name }: Record<string, unknown>) => typeof name === 'string' && basename(name) === name
+  if (!isListOf(files, (file) => isNamed(file) && isMeasured(file))) return false
+  if (!isListOf(sideFiles, (file) => isNamed(file) && typeof file.sha256 === 'string')) return false
+  const { length } = merges as unknown[]
+  return Object.values(tensors).every(
+    (tensor) =>
+      isObject(tensor) &&
+      typeof tensor.hash === 'string' &&
+      Array.isArray(tensor.models) &&
+      isListOf(tensor.shape, undefined) &&
+      isListOf(tensor.steps, ({ kept }) => typeof kept === 'number') &&
+      (tensor.steps as unknown[]).length === length,
+  )
+}
+
+const isMeasured = ({ bytes, headerHash }: Record<string, unknown>): boolean =>
+  typeof bytes === 'number' && typeof headerHash === 'string'
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A list of objects that all pass, or, without a test, of numbers. */
+function isListOf(value: unknown, test: ((item: Record<string, unknown>) => boolean) | undefined): boolean {
+  if (!Array.isArray(value)) return false
+  return value.every((item) => (test ? isObject(item) && test(item) : typeof item === 'number'))
 }

@@ -1,4 +1,5 @@
-import { open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
+import { BranchMergeError } from '../errors.js'
 import { outputFailure, partialSuffix } from '../merge/outputDirectory.js'
 
 /**
@@ -21,4 +22,11 @@ export async function writeWhole(path: string, text: string): Promise<void> {
     await rm(temporary, { force: true })
     throw outputFailure(path, error as NodeJS.ErrnoException)
   }
+}
+
+/** @throws ERR_OUTPUT_EXISTS when something is at `path`, unless it is a file that may be replaced */
+export async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
+  const existing = await stat(path).catch(() => undefined)
+  if (!existing || (existing.isFile() && overwrite)) return
+  throw new BranchMergeError('ERR_OUTPUT_EXISTS', `Expected no file at ${path}; replace it with --overwrite`)
 }

@@ -1,0 +1,24 @@
+import { verify } from '../merge/verify.js'
+import { formatBytes, printable } from '../report/format.js'
+import { checkPath } from '../validate.js'
+import { withInterrupt } from './interrupt.js'
+import { printJson, printText } from './print.js'
+
+/** `branchmerge verify DIR` */
+export async function runVerify(args: Record<string, unknown>): Promise<number> {
+  const directory = checkPath(args.directory, 'directory')
+  const threads = args.threads as number | undefined
+  const found = await withInterrupt((signal) => verify(directory, { threads, signal }))
+  const { problems, tensors, files, sideFiles, bytes } = found
+  if (args.json) printJson(found)
+  else {
+    printText(
+      [
+        `Checked ${tensors} tensors in ${files} files (${formatBytes(bytes)}) and ${sideFiles} side files`,
+        ...problems.map(printable),
+        `The directory is ${problems.length === 0 ? 'as' : 'NOT as'} its branchmerge.json says`,
+      ].join('\n'),
+    )
+  }
+  return problems.length === 0 ? 0 : 1
+}

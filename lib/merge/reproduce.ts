@@ -1,0 +1,106 @@
+import { BranchMergeError } from '../errors.js'
+import { checkOptionNames, checkPath } from '../validate.js'
+import { version } from '../version.js'
+import { executeMerge } from './executeMerge.js'
+import type { Manifest } from './manifest.js'
+import { type MergeSummary, summariseMerge } from './merge.js'
+import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
+import { type MergePlan, type PlannedModel, preflightMerge } from './planMerge.js'
+import { manifestOf } from './verify.js'
+
+export interface ReproduceOptions
+  extends Pick<MergeOptions, 'models' | 'overwrite' | 'threads' | 'signal' | 'onProgress' | 'onTensor'> {
+  /** Directory to write: new or empty, unless `overwrite`. */
+  out: string
+}
+
+const optionNames = ['models', 'out', 'overwrite', 'threads', 'signal', 'onProgress', 'onTensor']
+const maxListed = 20
+
+/**
+ * Makes a merged directory again from its manifest, in another directory, and checks that it is the same: every header,
+ * tensor and side file. The inputs must be the same before anything is written.
+ *
+ * @throws ERR_NOT_REPRODUCED naming inputs or results that are not the same, and everything that `merge` throws
+ */
+export async function reproduce(directory: string, options: ReproduceOptions): Promise<MergeSummary> {
+  const started = performance.now()
+  const { plan, manifest } = await planReproduction(directory, options)
+  return await executeReproduction(plan, manifest, started)
+}
+
+export interface Reproduction {
+  plan: MergePlan
+  manifest: Manifest
+}
+
+/** Everything before the first write. */
+export async function planReproduction(directory: string, options: ReproduceOptions): Promise<Reproduction> {
+  checkPath(directory, 'directory')
+  checkNames(options)
+  const manifest = await manifestOf(directory)
+  const plan = await preflightMerge(requestOf(manifest, options))
+  refuse(
+    'The inputs are not those of the manifest',
+    plan.models.flatMap((model) => inputProblems(model, plan, manifest)),
+  )
+  return { plan, manifest }
+}
+
+export async function executeReproduction(plan: MergePlan, manifest: Manifest, started: number): Promise<MergeSummary> {
+  const outcome = await executeMerge(plan)
+  const made = await manifestOf(plan.run.out)
+  refuse(`The result in ${plan.run.out} is not what the manifest says`, differences(made, manifest))
+  return summariseMerge(plan, outcome, started)
+}
+
+function checkNames(options: unknown): void {
+  checkOptionNames(options, optionNames)
+}
+
+function requestOf({ recipe, models }: Manifest, options: ReproduceOptions): MergeRequest {
+  const sha256 = Object.values(models).some(({ files }) => files.some((file) => file.sha256 !== undefined))
+  return resolveMergeRequest(recipe, { ...options, sha256 })
+}
+
+function inputProblems({ name, checkpoint }: PlannedModel, { sha256 }: MergePlan, { models }: Manifest): string[] {
+  const expected = models[name]?.files ?? []
+  if (expected.length !== checkpoint.files.length) {
+    return [`${name}: Expected ${expected.length} files but ${checkpoint.path} has ${checkpoint.files.length}`]
+  }
+  return checkpoint.files.flatMap((file, i) => {
+    const recorded = expected[i]
+    const whole = recorded?.sha256 === undefined || recorded.sha256 === sha256.get(name)?.[i]
+    const same = file.bytes === recorded?.bytes && file.headerHash === recorded.headerHash && whole
+    return same ? [] : [`${name}: ${file.path} is another file than the one that was merged`]
+  })
+}
+
+function differences(made: Manifest, recorded: Manifest): string[] {
+  const names = new Set([...Object.keys(made.tensors), ...Object.keys(recorded.tensors)])
+  const models = Object.keys(recorded.models)
+  const tensors = [...names].flatMap((name) => {
+    const [now, then] = [own(made.tensors, name), own(recorded.tensors, name)]
+    const input = models.findIndex((_, i) => now?.models[i] !== then?.models[i])
+    if (input >= 0) return [`"${name}" of ${models[input]} is not what was merged`]
+    return now?.hash === then?.hash ? [] : [`"${name}" is another`]
+  })
+  const parts = (['files', 'sideFiles'] as const).flatMap((kind) =>
+    JSON.stringify(made.output[kind]) === JSON.stringify(recorded.output[kind]) ? [] : [`${kind} are others`],
+  )
+  const all = [...tensors, ...parts]
+  const isOther = made.branchmerge !== recorded.branchmerge
+  return all.length > 0 && isOther
+    ? [...all, `it was made by version ${recorded.branchmerge}, this is ${version}`]
+    : all
+}
+
+const own = <T>(record: Record<string, T>, name: string): T | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined
+
+function refuse(what: string, problems: string[]): void {
+  if (problems.length === 0) return
+  const lines = problems.slice(0, maxListed).map((problem) => `  ${problem}`)
+  if (problems.length > maxListed) lines.push(`  and ${problems.length - maxListed} more`)
+  throw new BranchMergeError('ERR_NOT_REPRODUCED', `${what}:\n${lines.join('\n')}`)
+}

@@ -1,0 +1,204 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { fileNames, hashFiles } from '../support/directoryContents.js'
+import { writeExperts } from '../support/experts.js'
+import { runCommand } from '../support/runCommand.js'
+import { temporaryDirectory } from '../support/temporary.js'
+
+function setting() {
+  const directory = temporaryDirectory()
+  const { paths } = writeExperts(directory)
+  const models = Object.entries(paths).flatMap(([name, path]) => ['--model', `${name}=${path}`])
+  return { directory, paths, models, out: join(directory, 'out') }
+}
+
+const expression = '(math & science) & coding'
+const recipeFile = (name: string) => new URL(`../../recipes/${name}.yaml`, import.meta.url).pathname
+
+describe('branchmerge merge', () => {
+  test('prints each merge with its share, overall and by kind', async () => {
+    const { models, out } = setting()
+    const { code, stdout, stderr } = await runCommand(['merge', recipeFile('tinyr1-32b'), ...models, '--out', out])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toContain('Merged 26 tensors, 7824 parameters, of 3 models')
+    expect(stdout).toMatch(/^mid +science & math +\d+ +[\d.]+ %$/m)
+    expect(stdout).toMatch(/^merged +coding & mid +\d+ +[\d.]+ %$/m)
+    expect(stdout).toMatch(/^kind +tensors +parameters +mid +merged$/m)
+    expect(stdout).toMatch(/^up_proj +2 +1536 +[\d.]+ % +[\d.]+ %$/m)
+    expect(stdout).toContain('From coding: LICENSE, config.json')
+    expect(stdout).toContain(`The merged checkpoint is in ${out}`)
+  })
+
+  test('--json prints exactly one object with exactly these keys', async () => {
+    const { models, out } = setting()
+    const { code, stdout } = await runCommand(['merge', expression, ...models, '--out', out, '--json'])
+    expect(code).toBe(0)
+    const summary = JSON.parse(stdout)
+    expect(Object.keys(summary)).toEqual([
+      'tensors',
+      'parameters',
+      'models',
+      'merges',
+      'bytesRead',
+      'bytesWritten',
+      'seconds',
+      'device',
+    ])
+    for (const each of summary.merges) {
+      expect(Object.keys(each)).toEqual(['id', 'method', 'kept', 'keptFraction', 'degenerate', 'identical'])
+    }
+  })
+
+  test('--plan writes nothing, and its numbers are those of the run', async () => {
+    const { models, out, directory } = setting()
+    const args = ['merge', expression, ...models, '--out', out, '--json']
+    const plan = JSON.parse((await runCommand([...args, '--plan'])).stdout)
+    expect(fileNames(directory)).toEqual(['coding', 'math', 'science'])
+    expect(plan).toMatchObject({
+      models: [
+        { name: 'math', files: 3, bytes: 15648 },
+        { name: 'science', files: 1, bytes: 15648 },
+        { name: 'coding', files: 2, bytes: 15648 },
+      ],
+      merges: [{ id: 'math & science' }, { id: '(math & science) & coding' }],
+      tensors: 26,
+      bytesToWrite: 15648,
+    })
+    const summary = JSON.parse((await runCommand(args)).stdout)
+    expect(plan.bytesToRead).toBe(summary.bytesRead)
+    const written = fileNames(out).reduce((total, name) => total + readFileSync(join(out, name)).length, 0)
+    expect(plan.diskBytes).toBeGreaterThanOrEqual(written)
+    const text = (await runCommand(['merge', expression, ...models, '--out', join(directory, 'x'), '--plan'])).stdout
+    expect(text).toContain('Nothing was written (--plan).')
+  })
+
+  test('--stats has a line for each tensor, with what each merge did', async () => {
+    const { models, out, directory } = setting()
+    const stats = join(directory, 'stats.jsonl')
+    const args = ['merge', expression, ...models, '--out', out, '--stats', stats, '--json']
+    const { merges } = JSON.parse((await runCommand(args)).stdout)
+    const lines = readFileSync(stats, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines).toHaveLength(26)
+    for (const line of lines) {
+      expect(Object.keys(line)).toEqual(['name', 'shape', 'dtype', 'elements', 'merges'])
+      expect(line.merges.map(({ id }: { id: string }) => id)).toEqual(merges.map(({ id }: { id: string }) => id))
+    }
+    const kept = lines.reduce((total, line) => total + line.merges[1].kept, 0)
+    expect(kept).toBe(merges[1].kept)
+  })
+
+  test("options of the fusion stand for the recipe's own; steps and rules win", async () => {
+    const { models, directory } = setting()
+    const file = join(directory, 'recipe.yaml')
+    writeFileSync(file, `expression: fuse(math, science; lambda=3) & coding\noptions: { lambda: 1 }\n`)
+    const args = ['merge', '--recipe', file, ...models, '--out', join(directory, 'out'), '--lambda', '2', '--json']
+    expect((await runCommand([...args, '--preset', 'paper', '--threads', '3'])).code).toBe(0)
+    const { merges } = JSON.parse(readFileSync(join(directory, 'out', 'branchmerge.json'), 'utf8'))
+    expect(merges.map(({ parameters }: { parameters: object }) => parameters)).toMatchObject([
+      { preset: 'paper', lambda: 3 },
+      { preset: 'paper', lambda: 2 },
+    ])
+  })
+
+  test.each([
+    [[], 'Expected an expression or the file of a recipe'],
+    [['a & b', '--recipe', 'r.yaml'], 'Expected either an expression or --recipe, not both'],
+    [['a & b', '--model', 'a', '--out', 'x'], "Expected NAME=PATH for model but received 'a'"],
+    [['a & b', '--model', 'a=1', '--model', 'a=2', '--out', 'x'], 'Expected the model a once'],
+    [['a & b', '--model', 'a=1', '--model', 'b=2'], "(or the recipe's output.path) for out"],
+    [['a & b', '--modell', 'a=1'], 'did you mean --model?'],
+  ])('a wrong command line exits with 2: %j', async (args, message) => {
+    const { code, stdout, stderr } = await runCommand(['merge', ...args], { cwd: temporaryDirectory() })
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toContain(message)
+  })
+
+  test('a wrong expression is shown with its place, under its code', async () => {
+    const { models, out } = setting()
+    const { code, stderr } = await runCommand(['merge', '(math & scence) & coding', ...models, '--out', out])
+    expect(code).toBe(1)
+    expect(stderr).toContain('did you mean science?')
+    expect(stderr).toContain('[ERR_RECIPE]')
+  })
+})
+
+describe('branchmerge verify, reproduce, batch and convert', () => {
+  test('verify exits with 0, and with 1 when a byte has changed', async () => {
+    const { models, out } = setting()
+    await runCommand(['merge', expression, ...models, '--out', out])
+    expect(await runCommand(['verify', out])).toMatchObject({ code: 0, stderr: '' })
+    const path = join(out, 'tokenizer.json')
+    writeFileSync(path, `${readFileSync(path, 'utf8')} `)
+    const { code, stdout } = await runCommand(['verify', out])
+    expect(code).toBe(1)
+    expect(stdout).toContain('tokenizer.json is not what was written')
+    const json = await runCommand(['verify', out, '--json'])
+    expect([json.code, JSON.parse(json.stdout)]).toEqual([
+      1,
+      {
+        tensors: 26,
+        files: 3,
+        sideFiles: 7,
+        bytes: expect.any(Number),
+        problems: ['tokenizer.json is not what was written'],
+      },
+    ])
+  })
+
+  test('reproduce makes the same bytes, and exits with 1 for other inputs', async () => {
+    const { models, out, directory, paths } = setting()
+    await runCommand(['merge', expression, ...models, '--out', out])
+    const again = join(directory, 'again')
+    const { code, stdout } = await runCommand(['reproduce', out, ...models, '--out', again])
+    expect([code, stdout]).toEqual([0, `Made 26 tensors again in ${again}: the same bytes\n`])
+    expect(hashFiles(again)).toEqual(hashFiles(out))
+    const swapped = ['--model', `math=${paths.science}`, '--model', `science=${paths.math}`, ...models.slice(4)]
+    const other = await runCommand(['reproduce', out, ...swapped, '--out', join(directory, 'x'), '--json'])
+    expect(other.code).toBe(1)
+    expect(JSON.parse(other.stdout).error.code).toBe('ERR_NOT_REPRODUCED')
+  })
+
+  test('batch prints a table, or one object', async () => {
+    const { models, directory } = setting()
+    const wrong = join(directory, 'wrong.yaml')
+    writeFileSync(wrong, 'expression: math &\n')
+    const files = [recipeFile('tinyr1-paper'), wrong]
+    const out = join(directory, 'batch')
+    const { code, stdout } = await runCommand(['batch', ...files, ...models, '--out', out])
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^\S*tinyr1-paper\.yaml +done +[\d.]+ s +[\d.]+ % +\S*tinyr1-paper$/m)
+    expect(stdout).toMatch(/^\S*wrong\.yaml +failed +- +- +ERR_RECIPE$/m)
+    const json = await runCommand(['batch', files[0] as string, ...models, '--out', out, '--json'])
+    expect([json.code, json.stderr]).toEqual([0, ''])
+    expect(JSON.parse(json.stdout)).toMatchObject({ failed: 0, recipes: [{ file: files[0], status: 'skipped' }] })
+  })
+
+  test("convert turns mergekit's YAML into a recipe that runs", async () => {
+    const { directory, paths, models } = setting()
+    const file = join(directory, 'mergekit.yml')
+    writeFileSync(
+      file,
+      `merge_method: arcee_fusion\nbase_model: ${paths.math}\nmodels:\n  - model: ${paths.science}\n  - model: ${paths.math}\n`,
+    )
+    const printed = await runCommand(['convert', file])
+    expect([printed.code, printed.stderr]).toEqual([0, ''])
+    expect(printed.stdout).toContain('# arcee_fusion: ')
+    const recipe = join(directory, 'recipe.yaml')
+    expect((await runCommand(['convert', file, '--out', recipe])).code).toBe(0)
+    expect(readFileSync(recipe, 'utf8')).toBe(printed.stdout)
+    expect((await runCommand(['convert', file, '--out', recipe, '--json'])).stdout).toContain('ERR_OUTPUT_EXISTS')
+    const json = JSON.parse((await runCommand(['convert', file, '--json'])).stdout)
+    expect(Object.keys(json)).toEqual(['recipe', 'notes'])
+    const out = join(directory, 'out')
+    expect((await runCommand(['merge', recipe, '--out', out])).code).toBe(0)
+    const expected = join(directory, 'expected')
+    const plain = ['merge', 'math & science', ...models.slice(0, 4), '--out', expected]
+    expect((await runCommand(plain)).code).toBe(0)
+    const weights = (path: string) => Object.entries(hashFiles(path)).filter(([name]) => name.endsWith('.safetensors'))
+    expect(weights(out)).toEqual(weights(expected))
+  })
+})
