@@ -258,7 +258,7 @@ describe('failures', () => {
   })
 
   const usage: [string[], string][] = [
-    [[], 'Name a command: fuse, merge, batch, verify, reproduce, convert, inspect, report or doctor'],
+    [[], 'Name a command: fuse, merge, batch'],
     [['fuze', 'a', 'b'], 'Did you mean fuse?'],
     [['fuse', 'a', '--out', 'x'], 'Not enough non-option arguments'],
     [['fuse', 'a', 'b'], 'Missing required argument: out'],
