@@ -6,31 +6,20 @@
  *
  *   npm run bench -- [--dir build/bench] [--rounds 5] [--pair 2gb]
  */
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { makePair, PRESETS } from './makePair.js'
+import { build, measureCommand, measureFloor, median, PROGRAMS, prepare, ROOT, shardsOf, table } from './measure.js'
 import { runProcess } from './runProcess.js'
 
 /**
- * @typedef {object} Floor as copy_floor prints it
- * @property {number} bytesRead
- * @property {number} bytesWritten
- * @property {{ name: string, seconds?: number, gigabytesPerSecond?: number, error?: string }[]} strategies
- * @property {{ name: string, seconds: number, gigabytesPerSecond: number }} best
- *
  * @typedef {object} Bandwidth as memory_bandwidth prints it
  * @property {{ threads: number, readGigabytesPerSecond: number, copyGigabytesPerSecond: number }[]} memory
  *
  * @typedef {object} Kernels as kernels prints it: bytes of both inputs that one core gets through
  * @property {{ name: string, instructionSet: string, gigabytesPerSecond: number }[]} kernels
- *
- * Cold: not in the page cache. 'cold, memory touched': and the machine has just used as much memory as fuse will need. On a
- * virtual machine whose host takes unused memory back, that is the difference between 0.2 s and several seconds, which
- * the floor, with its 24 MB, never pays.
- * @typedef {'cold' | 'cold, memory touched' | 'warm'} Inputs
  *
  * @typedef {object} Round
  * @property {Inputs} inputs
@@ -38,30 +27,6 @@ import { runProcess } from './runProcess.js'
  * @property {{ seconds: number, peakAnonymousBytes: number, summary: { bytesRead: number, bytesWritten: number } }} fuse
  * @property {number} ratio of the two times
  */
-
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const PROGRAMS = join(ROOT, 'build/bench-programs')
-const MIB = 2 ** 20
-
-/** @param {number[]} values */
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
-}
-
-async function build() {
-  await runProcess('npm', ['run', '--prefix', ROOT, 'build'])
-  await runProcess('cmake', ['-S', ROOT, '-B', PROGRAMS, '-DBRANCHMERGE_BENCH=ON', '-DCMAKE_BUILD_TYPE=Release'])
-  await runProcess('cmake', ['--build', PROGRAMS, '--parallel', String(availableParallelism())])
-}
-
-/** @param {string} directory */
-const shardsOf = (directory) =>
-  readdirSync(directory)
-    .filter((name) => name.endsWith('.safetensors'))
-    .sort()
-    .map((name) => join(directory, name))
 
 /** @param {string} path of a safetensors file */
 function largestTensorBytes(path) {
@@ -77,19 +42,9 @@ function largestTensorBytes(path) {
   return Math.max(...Object.values(tensors).map(({ data_offsets: [begin, end] }) => end - begin))
 }
 
-/**
- * @param {Inputs} inputs
- * @param {{ left: string, right: string }} pair
- * @param {string} directory
- * @returns {Promise<Floor>}
- */
-async function measureFloor(inputs, pair, directory) {
-  const output = join(directory, 'floor.out')
-  const files = [...shardsOf(pair.left), '--', ...shardsOf(pair.right)]
-  const { stdout } = await runProcess(join(PROGRAMS, 'copy_floor'), [inputs === 'warm' ? '--warm' : '--cold', output, ...files])
-  rmSync(output)
-  return JSON.parse(stdout)
-}
+/** @import { Floor, Inputs } from './measure.js' */
+
+const MIB = 2 ** 20
 
 /**
  * @param {Inputs} inputs
@@ -97,15 +52,11 @@ async function measureFloor(inputs, pair, directory) {
  * @param {string} directory
  */
 async function measureFuse(inputs, pair, directory) {
+  await prepare(inputs, [pair.left, pair.right])
   const output = join(directory, 'merged')
-  rmSync(output, { recursive: true, force: true })
-  const files = [...shardsOf(pair.left), ...shardsOf(pair.right)]
-  await runProcess(join(PROGRAMS, 'copy_floor'), [inputs === 'warm' ? '--load' : '--evict', ...files])
-  if (inputs === 'cold, memory touched') await runProcess(join(PROGRAMS, 'memory_bandwidth'), ['--touch', '2'])
-  const command = [join(ROOT, 'bin/branchmerge.js'), 'fuse', pair.left, pair.right, '--out', output, '--json']
-  const { stdout, seconds, peakAnonymousBytes } = await runProcess(process.execPath, command)
+  const result = await measureCommand(['fuse', pair.left, pair.right], output)
   rmSync(output, { recursive: true })
-  return { seconds, peakAnonymousBytes, summary: JSON.parse(stdout) }
+  return result
 }
 
 /**
@@ -120,7 +71,7 @@ async function measureRounds(rounds, pair, directory) {
   for (let round = 0; round < rounds; round++) {
     for (const inputs of /** @type {const} */ (['cold', 'cold, memory touched', 'warm'])) {
       const early = round % 2 ? await measureFuse(inputs, pair, directory) : undefined
-      const floor = await measureFloor(inputs, pair, directory)
+      const floor = await measureFloor(inputs, [pair.left, pair.right], directory)
       const fuse = early ?? (await measureFuse(inputs, pair, directory))
       results.push({ inputs, floor, fuse, ratio: fuse.seconds / floor.best.seconds })
       console.error(
@@ -153,15 +104,6 @@ function summarise(rounds, inputs) {
 /** What a program of the benchmark prints. @param {string} name */
 async function ask(name) {
   return JSON.parse((await runProcess(join(PROGRAMS, name), [])).stdout)
-}
-
-/**
- * @param {string[]} header
- * @param {string[][]} rows
- */
-function table(header, rows) {
-  const line = (/** @type {string[]} */ cells) => `| ${cells.join(' | ')} |`
-  console.log([line(header), line(header.map(() => '---')), ...rows.map(line), ''].join('\n'))
 }
 
 /**
@@ -223,11 +165,7 @@ async function main() {
   mkdirSync(values.dir, { recursive: true })
   const pair = await makePair(values.pair, join(values.dir, `pair-${values.pair}`))
   const results = await measureRounds(rounds, pair, values.dir)
-  const times = [
-    summarise(results, 'cold'),
-    summarise(results, 'cold, memory touched'),
-    summarise(results, 'warm'),
-  ]
+  const times = [summarise(results, 'cold'), summarise(results, 'cold, memory touched'), summarise(results, 'warm')]
   const largestTensor = Math.max(...shardsOf(pair.left).map(largestTensorBytes))
   const memory = {
     peakAnonymousBytes: Math.max(...results.map(({ fuse }) => fuse.peakAnonymousBytes)),
