@@ -51,6 +51,11 @@ if [ "${1:-}" != build ]; then
   command -v clang-format-14 > /dev/null || need_command clang-format clang-format
   command -v clang-tidy-14 > /dev/null || need_command clang-tidy clang-tidy
   need_file /usr/include/doctest/doctest.h doctest-dev
+  # A merge over a cluster is tested on a real Slurm. Its daemons may lie outside a user's PATH.
+  need_file /usr/sbin/munged munge
+  need_file /usr/sbin/slurmctld slurmctld
+  need_file /usr/sbin/slurmd slurmd
+  need_command sbatch slurm-client
 fi
 install_missing
 

@@ -11,6 +11,7 @@ type Run = (args: Record<string, unknown>) => Promise<number>
 const method = 'Method, each overrides the preset:'
 const output = 'Output:'
 const running = 'Running:'
+const cluster = 'On several machines:'
 const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
 
 const checkpointOptions = {
@@ -55,13 +56,29 @@ const mergeOptions = {
   recipe: { type: 'string', describe: 'File of a recipe, whatever its name', group: 'Inputs:' },
   sha256: { type: 'boolean', describe: 'Record the SHA-256 of whole input files', group: 'Inputs:' },
   ...checkpointOptions,
+  shard: {
+    type: 'string',
+    describe: 'I/N: do part I of N only; then branchmerge finish',
+    conflicts: ['plan', 'stats', 'slurm'],
+    group: cluster,
+  },
+  slurm: { type: 'boolean', describe: 'Submit to Slurm, a task for each part', conflicts: 'stats', group: cluster },
+  parts: { type: 'number', describe: 'Tasks. Default: one for each output file', implies: 'slurm', group: cluster },
+  partition: { type: 'string', describe: "Slurm's partition", implies: 'slurm', group: cluster },
+  time: { type: 'string', describe: 'Time limit of a task, as sbatch takes it', implies: 'slurm', group: cluster },
+  cpus: { type: 'number', describe: 'Cores of a task', implies: 'slurm', group: cluster },
+  mem: { type: 'string', describe: 'Memory of a task, as sbatch takes it', implies: 'slurm', group: cluster },
+  'sbatch-arg': { type: 'string', describe: 'Further argument of sbatch', implies: 'slurm', group: cluster },
 } as const satisfies Record<string, Options>
+
+export const mergeOptionNames = Object.keys(mergeOptions)
 
 /** The whole command line. It throws what is wrong with it, and calls `finish` with the command's exit code. */
 export function commandLine(args: string[], finish: (exitCode: number) => void): Argv {
-  const handler = (load: () => Promise<Run>) => async (parsed: Record<string, unknown>) => {
-    finish(await (await load())(parsed))
-  }
+  const handler =
+    (load: (parsed: Record<string, unknown>) => Promise<Run>) => async (parsed: Record<string, unknown>) => {
+      finish(await (await load(parsed))(parsed))
+    }
   const parser = yargs(args)
   return parser
     .scriptName('branchmerge')
@@ -77,7 +94,13 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       command: 'merge [source]',
       describe: 'Merge any number of checkpoints as an expression or a recipe says',
       builder: mergeArguments,
-      handler: handler(async () => (await import('./merge.js')).runMerge),
+      handler: handler(mergeRun),
+    })
+    .command({
+      command: 'finish <directory>',
+      describe: 'Make the parts of a merge (merge --shard) a checkpoint',
+      builder: finishArguments,
+      handler: handler(async () => (await import('./finish.js')).runFinish),
     })
     .command({
       command: 'batch <files..>',
@@ -121,7 +144,10 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       builder: doctorArguments,
       handler: handler(async () => (await import('./doctor.js')).runDoctor),
     })
-    .demandCommand(1, 'Name a command: fuse, merge, batch, verify, reproduce, convert, inspect, report or doctor')
+    .demandCommand(
+      1,
+      'Name a command: fuse, merge, batch, finish, verify, reproduce, convert, inspect, report or doctor',
+    )
     .strict()
     .recommendCommands()
     .version(version)
@@ -131,6 +157,12 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
     .fail((message, error) => {
       throw error ?? new UsageError(helpful(message))
     })
+}
+
+async function mergeRun({ slurm, shard }: Record<string, unknown>): Promise<Run> {
+  if (slurm) return (await import('./mergeSlurm.js')).runMergeSlurm
+  if (shard !== undefined) return (await import('./mergeShard.js')).runMergeShard
+  return (await import('./merge.js')).runMerge
 }
 
 /** Messages of yargs, with the nearest option where one is unknown. */
@@ -157,6 +189,14 @@ function mergeArguments(command: Argv): Argv {
     .options(mergeOptions)
     .example("$0 merge '(math & science) & coding' --model math=a/ --model science=b/ --model coding=c/ --out d/", '')
     .example('$0 merge recipe.yaml --out merged/ --plan', 'What that reads, writes and needs')
+    .example('$0 merge recipe.yaml --out merged/ --slurm --time 1:00:00 --cpus 16', 'On a cluster')
+}
+
+function finishArguments(command: Argv): Argv {
+  return command
+    .positional('directory', { type: 'string', describe: 'The --out of the parts' })
+    .options({ json })
+    .example('$0 finish merged/', '')
 }
 
 function batchArguments(command: Argv): Argv {

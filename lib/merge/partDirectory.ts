@@ -2,9 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { type NativeMergedTensor, type NativeMergeTotals, native } from '../native.js'
+import { native } from '../native.js'
+import type { Recipe } from '../recipe/recipe.js'
 import { runJob } from '../runJob.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
+import type { MergeOutcome } from './executeMerge.js'
+import { outputFailure } from './outputDirectory.js'
 
 /** Holds, in the output directory, what the tasks of a merge have done, until it is finished. */
 export const partDirectoryName = '.branchmerge-shards'
@@ -22,6 +25,15 @@ export interface PartFile {
   headerHash: string
 }
 
+/** What a merge is planned from again when it is finished. */
+export interface PartRequest {
+  /** As it is carried out, without paths. */
+  recipe: Recipe
+  /** Absolute paths by name. */
+  models: Record<string, string>
+  overwrite: boolean
+}
+
 /** What a task tells when its files are safe. */
 export interface PartRecord {
   format: number
@@ -30,12 +42,12 @@ export interface PartRecord {
   /** 1 to `parts`. */
   part: number
   parts: number
-  /** What the merge is planned from again when it is finished. */
-  request: unknown
+  request: PartRequest
   files: PartFile[]
-  /** In the order of the output. */
-  merged: NativeMergedTensor[]
-  totals: NativeMergeTotals
+  /** Of the part's tensors. */
+  outcome: MergeOutcome
+  /** SHA-256 of each file of a model, by the model's name, where they were asked for: in the first part. */
+  sha256: Record<string, string[]>
 }
 
 /**
@@ -119,7 +131,7 @@ export class PartDirectory {
     )
   }
 
-  private mismatch(what: string, options?: ErrorOptions): BranchMergeError {
+  mismatch(what: string, options?: ErrorOptions): BranchMergeError {
     return new BranchMergeError(
       'ERR_PART_MISMATCH',
       `Expected parts of one merge in ${this.path} but ${what}. Remove that directory and run every part again.`,
@@ -129,6 +141,11 @@ export class PartDirectory {
 
   async record(part: number, parts: number): Promise<PartRecord | undefined> {
     return (await this.records()).find((record) => record.part === part && record.parts === parts)
+  }
+
+  /** Removes a record whose files are no longer what it says. */
+  async forget(part: { part: number; parts: number }): Promise<void> {
+    await removeIfPresent(this.fileAt(recordName(part)))
   }
 
   /** Whether the file lies at `path` as the record says. Headers are read, tensors are not. */
@@ -153,8 +170,11 @@ export class PartDirectory {
     await sync(this.path)
   }
 
+  /** Removes it with all that is in it, but for what is in use: NFS keeps a job's log until the job is over. */
   async remove(): Promise<void> {
-    await write(this.path, () => rm(this.path, { recursive: true, force: true }))
+    await rm(this.path, { recursive: true, force: true }).catch((cause) => {
+      if (cause.code !== 'ENOTEMPTY' && cause.code !== 'EBUSY') throw outputFailure(this.path, cause)
+    })
   }
 }
 

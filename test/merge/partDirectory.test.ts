@@ -6,7 +6,14 @@ import { temporaryDirectory } from '../support/temporary.js'
 import { drawModel, safetensorsBytes } from '../support/writeCheckpoint.js'
 
 const totals = { bytesRead: 1, bytesWritten: 2, seconds: 3, inputAccess: 'direct', outputAccess: 'direct' }
-const outcome = { fingerprint: 'f', part: 2, parts: 3, request: { out: 'x' }, merged: [], totals }
+const outcome = {
+  fingerprint: 'f',
+  part: 2,
+  parts: 3,
+  request: { recipe: {}, models: { a: '/a' }, overwrite: false },
+  outcome: { tensors: [], totals },
+  sha256: {},
+}
 const weights = safetensorsBytes(drawModel())
 
 async function newDirectory() {

@@ -1,0 +1,50 @@
+import { resolveMergeRequest } from '../merge/mergeOptions.js'
+import { checkShard, executePart, type PartSummary, type Shard } from '../merge/mergePart.js'
+import { planSplitMerge } from '../merge/planMerge.js'
+import { formatBytes, formatDuration } from '../report/format.js'
+import { progressReporter } from '../report/progress.js'
+import { invalidArgument } from '../validate.js'
+import { withInterrupt } from './interrupt.js'
+import { mergeOptions, recipeOf } from './merge.js'
+import { printJson, printText } from './print.js'
+
+/** `branchmerge merge … --shard I/N` */
+export async function runMergeShard(args: Record<string, unknown>): Promise<number> {
+  const started = performance.now()
+  const shard = shardOf(args.shard)
+  const recipe = await recipeOf(args)
+  const progress = progressReporter(process.stderr)
+  return await withInterrupt(async (signal) => {
+    const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
+    const plan = await planSplitMerge(request)
+    const summary = await executePart(plan, shard, started).finally(progress.end)
+    if (args.json) printJson(summary)
+    else printText(partText(summary, request.run.out))
+    return 0
+  })
+}
+
+function shardOf(value: unknown): Shard {
+  const [, part, parts] = (typeof value === 'string' ? /^(\d+)\/(\d+)$/.exec(value) : undefined) ?? []
+  if (part === undefined) throw invalidArgument('I/N, the part and the number of parts,', 'shard', value)
+  return checkShard(Number(part), Number(parts))
+}
+
+function partText(summary: PartSummary, out: string): string {
+  const { part, parts, files, tensors, bytesRead, bytesWritten, seconds, alreadyDone } = summary
+  const name = `Part ${part} of ${parts}`
+  const next = `When all parts are done: branchmerge finish ${out}`
+  if (files.length === 0) return `${name} has nothing to do: ${fewFilesText(summary.filesOfAllParts)}\n${next}`
+  if (alreadyDone) return `${name} was done before\n${next}`
+  return [
+    `${name}: merged ${tensors} tensors into ${files.join(', ')}`,
+    `Read ${formatBytes(bytesRead)} and wrote ${formatBytes(bytesWritten)} in ${formatDuration(seconds)}`,
+    next,
+  ].join('\n')
+}
+
+/** Why some parts have nothing to do. */
+export function fewFilesText(files: number): string {
+  const output = files === 1 ? 'the output has 1 file' : `the output has ${files} files`
+  return `${output}, and a part writes whole files. A smaller --max-shard-size makes more.`
+}

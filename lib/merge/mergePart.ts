@@ -1,0 +1,166 @@
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { native } from '../native.js'
+import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
+import { checkInteger } from '../validate.js'
+import { version } from '../version.js'
+import { assignParts } from './assignParts.js'
+import { type MergeOutcome, mergeTensors, nativePlan } from './executeMerge.js'
+import { requestedInstructionSet } from './instructionSet.js'
+import { fingerprintOf, type JournalInput } from './journal.js'
+import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
+import { examineOutput } from './outputDirectory.js'
+import { PartDirectory, type PartFile, type PartRecord, type PartRequest, partDirectoryName } from './partDirectory.js'
+import { type MergePlan, planSplitMerge, verifyInputs } from './planMerge.js'
+import type { OutputFile } from './planOutput.js'
+import { checkFreeSpace } from './publishOutput.js'
+
+/** More parts than any cluster has machines. */
+export const maxParts = 10_000
+
+/** Which part of a merge: `part` 1 to `parts`. */
+export interface Shard {
+  part: number
+  parts: number
+}
+
+/** Options of one part of a merge. All parts need the same ones, but for threads and callbacks. */
+export interface MergePartOptions extends MergeOptions, Shard {}
+
+/** What `mergePart` resolves to, and what `--shard` prints with `--json`. */
+export interface PartSummary extends Shard {
+  /** Names of the weights files that this part writes. */
+  files: string[]
+  /** Of the whole output: with fewer files than parts, some have nothing to do. */
+  filesOfAllParts: number
+  tensors: number
+  bytesRead: number
+  bytesWritten: number
+  seconds: number
+  /** The part was done before; nothing was read but headers. */
+  alreadyDone: boolean
+}
+
+/**
+ * Does one part of a merge that several tasks share: merges some of the output files into `out`/.branchmerge-shards. The
+ * parts may run at the same time or in any order, on any machines that share the directory; {@link finishMerge} makes them a
+ * checkpoint. docs/cluster.md tells what a crash leaves.
+ *
+ * @throws BranchMergeError with any of the codes in docs/errors.md; the signal's reason after an abort.
+ */
+export async function mergePart(
+  recipe: string | Recipe | RecipeDocument,
+  options: MergePartOptions,
+): Promise<PartSummary> {
+  const started = performance.now()
+  const { part, parts, ...rest } = options
+  const shard = checkShard(part, parts)
+  return await executePart(await planSplitMerge(resolveMergeRequest(recipe, rest)), shard, started)
+}
+
+/** @throws ERR_INVALID_ARGUMENT */
+export function checkShard(part: number, parts: number): Shard {
+  checkInteger(parts, 'parts', 1, maxParts)
+  return { part: checkInteger(part, 'part', 1, parts), parts }
+}
+
+/** Carries out one part of a plan. `started` is when the call began, by performance.now(). */
+export async function executePart(plan: MergePlan, { part, parts }: Shard, started: number): Promise<PartSummary> {
+  const { directory, fingerprint } = await preparePart(plan, parts)
+  const files = filesOfPart(plan, { part, parts })
+  const earlier = await directory.record(part, parts)
+  const isDone = earlier !== undefined && (await holdsAll(directory, earlier.files))
+  const record = isDone ? earlier : await runPart(plan, files, { part, parts, fingerprint }, directory)
+  const { outcome } = record
+  return {
+    part,
+    parts,
+    files: files.map(({ name }) => name),
+    filesOfAllParts: plan.files.length,
+    tensors: outcome.tensors.length,
+    bytesRead: isDone ? 0 : outcome.totals.bytesRead,
+    bytesWritten: isDone ? 0 : outcome.totals.bytesWritten,
+    seconds: (performance.now() - started) / 1000,
+    alreadyDone: isDone,
+  }
+}
+
+/**
+ * Checks that the output directory can take the parts of this merge, and changes nothing.
+ *
+ * @throws ERR_OUTPUT_EXISTS, or ERR_PART_MISMATCH for parts of another merge
+ */
+export async function preparePart(
+  plan: MergePlan,
+  parts: number,
+): Promise<{ directory: PartDirectory; fingerprint: string }> {
+  const { out, overwrite } = plan.run
+  await examineOutput(out, overwrite, [partDirectoryName])
+  const directory = new PartDirectory(out)
+  const fingerprint = await splitFingerprint(plan)
+  await directory.refuseOtherMerge(fingerprint, parts)
+  return { directory, fingerprint }
+}
+
+function filesOfPart(plan: MergePlan, { part, parts }: Shard): OutputFile[] {
+  const sizes = plan.files.map(({ bytes }) => bytes)
+  const places = assignParts(sizes, parts)[part - 1] as number[]
+  return places.map((place) => plan.files[place] as OutputFile)
+}
+
+async function holdsAll(directory: PartDirectory, files: PartFile[]): Promise<boolean> {
+  const held = await Promise.all(files.map((file) => directory.holds(directory.fileAt(file.name), file)))
+  return held.every(Boolean)
+}
+
+async function runPart(
+  plan: MergePlan,
+  files: OutputFile[],
+  identity: Shard & { fingerprint: string },
+  directory: PartDirectory,
+): Promise<PartRecord> {
+  const instructionSet = requestedInstructionSet(native)
+  await checkFreeSpace(
+    plan.run.out,
+    files.reduce((total, { bytes }) => total + bytes, 0),
+  )
+  // What is read once for all parts is the first part's.
+  const { sha256 } = identity.part === 1 ? await verifyInputs(plan) : plan
+  await directory.create()
+  await directory.forget(identity)
+  const attempt = await directory.begin(files.map(({ name }) => name))
+  try {
+    const outcome = files.length > 0 ? await mergeTensors({ ...plan, files }, instructionSet, attempt) : nothing
+    plan.run.signal?.throwIfAborted()
+    const request = requestOf(plan)
+    return await attempt.complete({ ...identity, request, outcome, sha256: Object.fromEntries(sha256) })
+  } catch (error) {
+    await attempt.discard()
+    throw error
+  }
+}
+
+/** Of a part without files. */
+const nothing: MergeOutcome = {
+  tensors: [],
+  totals: { bytesRead: 0, bytesWritten: 0, seconds: 0, inputAccess: 'none', outputAccess: 'none' },
+}
+
+function requestOf({ record, models, run }: MergePlan): PartRequest {
+  const paths = models.map(({ name, checkpoint }) => [name, resolve(checkpoint.path)] as const)
+  return { recipe: record, models: Object.fromEntries(paths), overwrite: run.overwrite }
+}
+
+/** Of everything that decides the output's bytes: the plan, the inputs as they are now, and what is written beside. */
+export async function splitFingerprint(plan: MergePlan): Promise<string> {
+  const inputs: JournalInput[] = []
+  for (const { path, headerHash, bytes } of plan.models.flatMap(({ checkpoint }) => checkpoint.files)) {
+    const { mtimeNs } = await stat(path, { bigint: true })
+    inputs.push({ headerHash, bytes, modified: `${mtimeNs}` })
+  }
+  const names = plan.files.map(({ name }) => name)
+  const tensors = fingerprintOf(nativePlan(plan, undefined, { temporaryPath: (name) => name }), inputs)
+  const content = { version, tensors, names, recipe: plan.record, sideFiles: plan.sideFiles }
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex')
+}
