@@ -4,7 +4,15 @@ import { native } from '../../lib/native.js'
 import { threadCounts } from '../support/engine.js'
 import { byteSize } from '../support/floats.js'
 import { disagreement } from './agreement.js'
-import { goldenCases, type MethodInput, methodNames, refusedCases } from './cases.js'
+import {
+  type GoldenCase,
+  goldenCase,
+  goldenCases,
+  type MethodInput,
+  methodNames,
+  refusedCases,
+  variants,
+} from './cases.js'
 
 /** One run of the native engine. */
 async function merge(input: MethodInput, threads: number): Promise<Uint8Array> {
@@ -31,12 +39,24 @@ async function merge(input: MethodInput, threads: number): Promise<Uint8Array> {
   }
 }
 
+/** On any number of threads the same bytes, which agree with the reference. */
+async function expectGolden(golden: GoldenCase) {
+  const [first, ...others] = await Promise.all(threadCounts.map((threads) => merge(golden, threads)))
+  expect(disagreement(golden, first as Uint8Array)).toBeUndefined()
+  for (const other of others) expect(Buffer.compare(other, first as Uint8Array)).toBe(0)
+}
+
 describe.each(methodNames)('%s', (method) => {
-  test.each(goldenCases(method))('$name', async (golden) => {
-    const [first, ...others] = await Promise.all(threadCounts.map((threads) => merge(golden, threads)))
-    expect(disagreement(golden, first as Uint8Array)).toBeUndefined()
-    for (const other of others) expect(Buffer.compare(other, first as Uint8Array)).toBe(0)
-  })
+  test.each(goldenCases(method))('$name', expectGolden)
+
+  // Workers share a tensor in blocks of 2^17 elements.
+  test.each(variants[method].map((variant, v) => ({ variant, v })))(
+    'over several blocks, setting $v',
+    async ({ variant, v }) => {
+      const tensor = { dtype: v % 2 === 0 ? 'F32' : 'BF16', shape: [401, 331], tensor: 'large', seed: 77 + v } as const
+      await expectGolden(goldenCase(method, variant, 'fineTuned', { ...tensor, shape: [...tensor.shape] }))
+    },
+  )
 })
 
 test.each(refusedCases())('refuses what has no result: $name', async (refused) => {
