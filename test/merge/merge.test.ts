@@ -1,7 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { fuse, type MergedTensorStats, merge, openCheckpoint, readRecipe, type TensorStats } from '../../lib/index.js'
+import {
+  fuse,
+  type MergedTensorStats,
+  merge,
+  openCheckpoint,
+  readRecipe,
+  type TensorStats,
+  verify,
+} from '../../lib/index.js'
 import { fileNames, hashFiles, stampFiles } from '../support/directoryContents.js'
 import { type Experts, writeExperts } from '../support/experts.js'
 import type { FloatDtype } from '../support/floats.js'
@@ -143,6 +151,39 @@ describe('a sequence in one pass has the bytes of separate fusions through check
       expect(summary.merges[i]?.kept).toBe(stats.reduce((total, { kept }) => total + kept, 0))
     }
     expect(summary.merges[1]?.identical).toBe(seen.length)
+  })
+
+  test('also tensors of several blocks, whose figures and hashes are put together from pieces', async () => {
+    const directory = temporaryDirectory()
+    const shapes: [string, number[]][] = [
+      ['a.norm', [77]],
+      ['a.weight', [1001, 701]],
+      ['b.norm', [3]],
+      ['b.weight', [300, 4096]],
+      ['c.weight', [1]],
+    ]
+    const experts = writeExperts(directory, { base: drawModel({ shapes }) })
+    const separate = await fuseInSteps(
+      experts,
+      [
+        ['math', 'science'],
+        ['coding', '0'],
+      ],
+      directory,
+    )
+    for (const threads of [1, 2, 7]) {
+      const seen: MergedTensorStats[] = []
+      const out = join(directory, `out${threads}`)
+      const onTensor = (each: MergedTensorStats) => seen.push(each)
+      await merge('coding & (math & science)', { models: experts.paths, out, threads, onTensor })
+      expect(weightsAndSideFiles(out)).toEqual(weightsAndSideFiles(separate.out))
+      for (const [i, stats] of separate.stats.entries()) {
+        expect(seen.map(({ steps }) => steps[i]?.kept)).toEqual(stats.map(({ kept }) => kept))
+      }
+      for (const count of [1, 3]) expect((await verify(out, { threads: count })).problems).toEqual([])
+    }
+    const manifest = (out: string) => readFileSync(join(directory, out, 'branchmerge.json'), 'utf8')
+    expect(manifest('out7')).toBe(manifest('out1'))
   })
 
   test('float32 between steps is another result, and the same for every thread count', async () => {
