@@ -1,6 +1,7 @@
 import { isFloat, isInteger } from '../checkpoint/dtypes.js'
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
+import { cropToCommonRows } from './vocabulary.js'
 
 /** A checkpoint that takes part in a merge. */
 export interface MatchedModel {
@@ -29,12 +30,17 @@ interface Problem {
 const maxListed = 20
 
 /**
- * Matches the tensors of checkpoints by name, in the order of the one at position `reference`.
+ * Matches the tensors of checkpoints by name, in the order of the one at position `reference`. `commonRows`: of embeddings and
+ * output heads the rows that all have.
  *
  * @throws ERR_TENSOR_MISSING, ERR_DTYPE_MISMATCH, ERR_SHAPE_MISMATCH or ERR_DTYPE_UNSUPPORTED: the first problem's code,
  *   with all of them in the message.
  */
-export function matchTensors(models: readonly MatchedModel[], reference = 0): MatchedTensor[] {
+export function matchTensors(
+  models: readonly MatchedModel[],
+  reference = 0,
+  { commonRows = false } = {},
+): MatchedTensor[] {
   const byName = models.map(
     ({ checkpoint, leftOut }) =>
       new Map(checkpoint.tensors.flatMap((tensor) => (tensor.name === leftOut ? [] : [[tensor.name, tensor]]))),
@@ -42,8 +48,12 @@ export function matchTensors(models: readonly MatchedModel[], reference = 0): Ma
   const first = models[reference] as MatchedModel
   const problems: Problem[] = []
   const matched: MatchedTensor[] = []
-  for (const [name, tensor] of byName[reference] as Map<string, CheckpointTensor>) {
-    const found = byName.map((tensors) => tensors.get(name))
+  for (const name of (byName[reference] as Map<string, CheckpointTensor>).keys()) {
+    const found = rowsToMerge(
+      byName.map((tensors) => tensors.get(name)),
+      commonRows,
+    )
+    const tensor = found[reference] as CheckpointTensor
     const faults = found.flatMap((other, i) => difference(tensor, first, other, models[i] as MatchedModel) ?? [])
     const unsupported = unsupportedDtype(tensor)
     if (faults.length === 0 && unsupported) faults.push(unsupported)
@@ -59,6 +69,11 @@ export function matchTensors(models: readonly MatchedModel[], reference = 0): Ma
     throw new BranchMergeError('ERR_TENSOR_MISSING', `There is no tensor to merge in ${first.checkpoint.path}`)
   }
   return matched
+}
+
+function rowsToMerge(found: (CheckpointTensor | undefined)[], commonRows: boolean): (CheckpointTensor | undefined)[] {
+  const all = found.filter((tensor) => tensor !== undefined)
+  return commonRows && all.length === found.length ? cropToCommonRows(all) : found
 }
 
 function match({ name, dtype, shape, elements }: CheckpointTensor, models: CheckpointTensor[]): MatchedTensor {
@@ -99,7 +114,9 @@ function missing(tensor: CheckpointTensor, owner: MatchedModel, other: MatchedMo
 const advice: Partial<Record<ErrorCode, string>> = {
   ERR_TENSOR_MISSING: 'A merge needs fine-tunes of one architecture.',
   ERR_DTYPE_MISMATCH: 'Save all models in one dtype first.',
-  ERR_SHAPE_MISMATCH: 'A merge needs equal shapes; for embeddings, resize all models to one vocabulary first.',
+  ERR_SHAPE_MISMATCH:
+    'A merge needs equal shapes; for embeddings, resize all models to one vocabulary, ' +
+    'or keep the rows that all have with embeddings: common in a recipe.',
   ERR_DTYPE_UNSUPPORTED: 'Supported are BF16, F16, F32, F64, and equal integers and booleans.',
 }
 

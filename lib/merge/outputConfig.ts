@@ -10,3 +10,10 @@ export function configWithDtype({ text }: Pick<ModelConfig, 'text'>, torchName: 
   const separator = /^\s*\{\s*\}/.test(text) ? '' : ','
   return text.replace('{', `{\n  "torch_dtype": "${torchName}"${separator}`)
 }
+
+/** config.json of a model whose embeddings have fewer rows: `vocab_size` entries above that become it, every other byte stays. */
+export function configWithVocabulary({ text }: Pick<ModelConfig, 'text'>, rows: number): string {
+  return text.replace(/("vocab_size"\s*:\s*)(\d+)/g, (entry, key: string, size: string) =>
+    Number(size) > rows ? `${key}${rows}` : entry,
+  )
+}

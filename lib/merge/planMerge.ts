@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
-import { alignmentRank, torchName } from '../checkpoint/dtypes.js'
+import { alignmentRank, type FloatDtype, torchName } from '../checkpoint/dtypes.js'
 import { type Checkpoint, openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { type ModelConfig, readConfig } from '../checkpoint/readConfig.js'
 import { compareSideFiles, listSideFiles, type SideFileDifference } from '../checkpoint/sideFiles.js'
@@ -13,14 +13,15 @@ import { invalidArgument } from '../validate.js'
 import { refuseUnmet } from './expectations.js'
 import { hashInputs } from './inputHashes.js'
 import { type MatchedTensor, matchTensors } from './matchTensors.js'
-import type { MergeRequest, RunOptions } from './mergeOptions.js'
-import { configWithDtype } from './outputConfig.js'
+import type { MergeRequest } from './mergeOptions.js'
+import { configWithDtype, configWithVocabulary } from './outputConfig.js'
 import { examineOutput, refuseInputs } from './outputDirectory.js'
 import { compareNames, type OutputFile, planOutput } from './planOutput.js'
 import { planPrograms } from './programs.js'
 import { checkFreeSpace } from './publishOutput.js'
 import { Refusals } from './refusals.js'
 import { findTiedHead, type TiedHead, verifyTiedHead } from './tiedWeights.js'
+import { croppedRows, isVocabularyTensor } from './vocabulary.js'
 
 /** A model of a merge with everything about it that its headers and its configuration tell. */
 export interface PlannedModel {
@@ -142,7 +143,9 @@ async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<Mer
   if (models.length < recipe.models.length) return undefined
   await refusals.check(() => refuseUnmet(recipe, models))
   const reference = recipe.models.findIndex(({ name }) => name === firstModel(recipe.root))
-  const found = await refusals.check(() => matchTensors(models.map(participant), reference))
+  const found = await refusals.check(() =>
+    matchTensors(models.map(participant), reference, { commonRows: recipe.embeddings === 'common' }),
+  )
   if (!found) return undefined
   const matched = operands(recipe.root)[0]?.kind === 'merge' ? inWrittenOrder(found, reference) : found
   const binding = bindTensors(
@@ -162,8 +165,8 @@ function inWrittenOrder(matched: MatchedTensor[], reference: number): MatchedTen
 }
 
 function refuseUnsupported({ embeddings }: ResolvedRecipe): void {
-  if (embeddings === 'refuse') return
-  throw invalidArgument("'refuse' (vocabularies of different sizes cannot be merged yet)", 'embeddings', embeddings)
+  if (embeddings === 'refuse' || embeddings === 'common') return
+  throw invalidArgument("'refuse' or 'common' (rows of one model alone cannot be kept yet)", 'embeddings', embeddings)
 }
 
 async function openModels(request: MergeRequest, refusals: Refusals): Promise<PlannedModel[]> {
@@ -203,6 +206,7 @@ async function assemblePlan(
   const source = models.find(({ name }) => name === recipe.output.tokenizer) as PlannedModel
   const { directory } = source.checkpoint
   const sideFiles = directory ? await listSideFiles(directory) : []
+  const rows = croppedRows(matched, models)
   const memoryLimit = run.memoryBytes ?? Math.floor(totalmem() / 4)
   const bytesOf = ({ models }: MatchedTensor) => sum(models.map(({ bytes }) => bytes))
   const largest = matched.reduce((most, tensor) => Math.max(most, bytesOf(tensor)), 0)
@@ -221,14 +225,14 @@ async function assemblePlan(
     sideFiles,
     sideFileBytes: await totalSize(sideFiles.map((name) => join(directory as string, name))),
     differences: await compareWithSource(source, models),
-    config: convertedConfig(files, source.config, run),
+    config: changedConfig(files, source.config, { dtype: run.dtype, rows }),
     parameters: sum(matched.map(({ elements }) => elements)),
     bytesToRead: sum(matched.map(bytesOf)),
     bytesToWrite: sum(files.map(({ bytes }) => bytes)),
     memoryBytes: Math.min(largest, memoryLimit) + fixedMemoryBytes,
     memoryLimit,
     sha256: new Map(),
-    notes: notes(models),
+    notes: [...notes(models), ...vocabularyNotes(source, rows)],
   }
 }
 
@@ -249,13 +253,25 @@ async function compareWithSource(source: PlannedModel, models: PlannedModel[]): 
   return differences
 }
 
-function convertedConfig(
+/** Text of config.json with the output's dtype and vocabulary, or undefined where it is as it was. */
+function changedConfig(
   files: OutputFile[],
   config: ModelConfig | undefined,
-  { dtype }: RunOptions,
+  { dtype, rows }: { dtype: FloatDtype | undefined; rows: number | undefined },
 ): string | undefined {
+  if (!config) return undefined
   const converts = files.some(({ tensors }) => tensors.some((tensor) => tensor.outputDtype !== tensor.dtype))
-  return config && dtype && converts ? configWithDtype(config, torchName(dtype)) : undefined
+  const converted = dtype && converts ? configWithDtype(config, torchName(dtype)) : config.text
+  const text = rows === undefined ? converted : configWithVocabulary({ text: converted }, rows)
+  return text === config.text ? undefined : text
+}
+
+function vocabularyNotes({ label, checkpoint }: PlannedModel, rows: number | undefined): string[] {
+  const own = checkpoint.tensors.find(({ name }) => isVocabularyTensor(name))?.shape[0]
+  if (rows === undefined) return []
+  const kept = `Embeddings and output heads keep the ${rows} rows that all models have`
+  if (own === undefined || own <= rows) return [kept]
+  return [`${kept}; tokens from ${rows} on of the tokenizer, which comes from ${label}, have none`]
 }
 
 function notes(models: PlannedModel[]): string[] {

@@ -92,6 +92,13 @@ describe('preflight', () => {
     expect(message).toContain('vocabulary')
   })
 
+  test('rows of one model alone cannot be kept', async () => {
+    const { out, paths } = setting()
+    const { code, message } = await refusal(merge({ expression, embeddings: 'left' }, { models: paths, out }))
+    expect(code).toBe('ERR_INVALID_ARGUMENT')
+    expect(message).toContain("Expected 'refuse' or 'common'")
+  })
+
   test('stored heads that are not what the configuration ties, of several models', async () => {
     const { out, paths, tensors } = setting()
     for (const name of ['math', 'coding'] as const) {

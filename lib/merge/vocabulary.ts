@@ -1,0 +1,46 @@
+import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
+import { BranchMergeError } from '../errors.js'
+import type { MatchedTensor } from './matchTensors.js'
+
+/** Tensors with a row for each token: embeddings and output heads, as architectures name them. */
+const vocabularyNames =
+  /(^|\.)(embed_tokens|embed_in|tok_embeddings|word_embeddings|wte|lm_head|embed_out)\.(weight|bias)$/
+
+export const isVocabularyTensor = (name: string): boolean => vocabularyNames.test(name)
+
+/** The rows that all have: each tensor's first ones, which are its first bytes. As given where they do not fit at all. */
+export function cropToCommonRows(tensors: CheckpointTensor[]): CheckpointTensor[] {
+  const [first] = tensors
+  const alike = ({ dtype, shape }: CheckpointTensor) =>
+    dtype === first?.dtype && shape.length > 0 && shape.slice(1).join() === first.shape.slice(1).join()
+  if (!first || !isVocabularyTensor(first.name) || !tensors.every(alike)) return tensors
+  const rows = Math.min(...tensors.map(({ shape }) => shape[0] as number))
+  return tensors.map((tensor) => (tensor.shape[0] === rows ? tensor : crop(tensor, rows)))
+}
+
+/**
+ * The rows that embeddings and output heads of the output have, or undefined where no model's were cropped.
+ *
+ * @throws ERR_SHAPE_MISMATCH when embeddings and heads come to different numbers of rows
+ */
+export function croppedRows(matched: MatchedTensor[], models: { checkpoint: Checkpoint }[]): number | undefined {
+  const vocabulary = matched.filter(({ name }) => isVocabularyTensor(name))
+  const sizeIn = (checkpoint: Checkpoint, name: string) =>
+    checkpoint.tensors.find((tensor) => tensor.name === name)?.elements
+  const isCropped = ({ name, elements }: MatchedTensor) =>
+    models.some(({ checkpoint }) => sizeIn(checkpoint, name) !== elements)
+  if (!vocabulary.some(isCropped)) return undefined
+  const rows = new Set(vocabulary.map(({ shape }) => shape[0] as number))
+  if (rows.size === 1) return [...rows][0]
+  const found = vocabulary.map(({ name, shape }) => `  "${name}" has ${shape[0]}`)
+  throw new BranchMergeError(
+    'ERR_SHAPE_MISMATCH',
+    `Expected embeddings and output heads to have one number of common rows. Resize the models first.\n${found.join('\n')}`,
+  )
+}
+
+function crop(tensor: CheckpointTensor, rows: number): CheckpointTensor {
+  const [before, ...rest] = tensor.shape as [number, ...number[]]
+  const [elements, bytes] = [(tensor.elements / before) * rows, (tensor.bytes / before) * rows]
+  return { ...tensor, shape: [rows, ...rest], elements, bytes, end: tensor.begin + bytes }
+}
