@@ -77,7 +77,8 @@ interface Progress {
   resumed: JournalRecord | undefined
 }
 
-function journalIn(output: OutputTransaction, fingerprint: string): Progress {
+/** Begins or goes on with the journal beside the unfinished files. */
+export function journalIn(output: Pick<OutputTransaction, 'resumed' | 'journalPath'>, fingerprint: string): Progress {
   const { resumed, journalPath } = output
   return {
     resumed,
@@ -87,7 +88,7 @@ function journalIn(output: OutputTransaction, fingerprint: string): Progress {
 }
 
 /** The same for the same files and the same merge of them, wherever they lie and whatever carries it out. */
-async function fingerprintOfPlan(plan: MergePlan): Promise<string> {
+export async function fingerprintOfPlan(plan: MergePlan): Promise<string> {
   const inputs: JournalInput[] = []
   for (const { path, bytes, headerHash } of plan.models.flatMap(({ checkpoint }) => checkpoint.files)) {
     const { mtimeNs } = await stat(path, { bigint: true })

@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { native } from '../native.js'
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { checkInteger } from '../validate.js'
 import { version } from '../version.js'
 import { assignParts } from './assignParts.js'
-import { type MergeOutcome, mergeTensors, nativePlan } from './executeMerge.js'
+import { fingerprintOfPlan, journalIn, type MergeOutcome, mergeTensors } from './executeMerge.js'
 import { requestedInstructionSet } from './instructionSet.js'
-import { fingerprintOf, type JournalInput } from './journal.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
 import { examineOutput } from './outputDirectory.js'
 import { PartDirectory, type PartFile, type PartRecord, type PartRequest, partDirectoryName } from './partDirectory.js'
@@ -129,16 +127,16 @@ async function runPart(
   const { sha256 } = identity.part === 1 ? await verifyInputs(plan) : plan
   await directory.create()
   await directory.forget(identity)
-  const attempt = await directory.begin(files.map(({ name }) => name))
-  try {
-    const outcome = files.length > 0 ? await mergeTensors({ ...plan, files }, instructionSet, attempt) : nothing
-    plan.run.signal?.throwIfAborted()
-    const request = requestOf(plan)
-    return await attempt.complete({ ...identity, request, outcome, sha256: Object.fromEntries(sha256) })
-  } catch (error) {
-    await attempt.discard()
-    throw error
-  }
+  const attempt = await directory.begin(
+    identity,
+    files.map(({ name }) => name),
+  )
+  // An error leaves what is done for the next attempt, like a kill.
+  const journal = journalIn(attempt, attempt.fingerprint)
+  const outcome = files.length > 0 ? await mergeTensors({ ...plan, files }, instructionSet, attempt, journal) : nothing
+  plan.run.signal?.throwIfAborted()
+  const request = requestOf(plan)
+  return await attempt.complete({ ...identity, request, outcome, sha256: Object.fromEntries(sha256) })
 }
 
 /** Of a part without files. */
@@ -154,13 +152,8 @@ function requestOf({ record, models, run }: MergePlan): PartRequest {
 
 /** Of everything that decides the output's bytes: the plan, the inputs as they are now, and what is written beside. */
 export async function splitFingerprint(plan: MergePlan): Promise<string> {
-  const inputs: JournalInput[] = []
-  for (const { path, headerHash, bytes } of plan.models.flatMap(({ checkpoint }) => checkpoint.files)) {
-    const { mtimeNs } = await stat(path, { bigint: true })
-    inputs.push({ headerHash, bytes, modified: `${mtimeNs}` })
-  }
   const names = plan.files.map(({ name }) => name)
-  const tensors = fingerprintOf(nativePlan(plan, undefined, { temporaryPath: (name) => name }), inputs)
+  const tensors = await fingerprintOfPlan(plan)
   const content = { version, tensors, names, recipe: plan.record, sideFiles: plan.sideFiles }
   return createHash('sha256').update(JSON.stringify(content)).digest('hex')
 }

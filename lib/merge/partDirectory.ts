@@ -7,16 +7,15 @@ import type { Recipe } from '../recipe/recipe.js'
 import { runJob } from '../runJob.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
 import type { MergeOutcome } from './executeMerge.js'
+import type { JournalRecord } from './journal.js'
 import { outputFailure } from './outputDirectory.js'
+import { partialPath, takeOver } from './takeOver.js'
 
 /** Holds, in the output directory, what the tasks of a merge have done, until it is finished. */
 export const partDirectoryName = '.branchmerge-shards'
 
 /** Version of the records' layout. */
 const format = 1
-
-/** Ends the names of files that are not finished: <name>.<random>.partial */
-const partialSuffix = '.partial'
 
 /** A weights file of the output. */
 export interface PartFile {
@@ -33,6 +32,9 @@ export interface PartRequest {
   models: Record<string, string>
   overwrite: boolean
 }
+
+/** Which part of which merge. */
+export type PartIdentity = Pick<PartRecord, 'fingerprint' | 'part' | 'parts'>
 
 /** What a task tells when its files are safe. */
 export interface PartRecord {
@@ -154,16 +156,24 @@ export class PartDirectory {
     return found?.bytes === file.bytes && found.headerHash === file.headerHash
   }
 
-  /** Where to write files, unique to this attempt: one that was taken for dead may still be writing. */
-  async begin(names: readonly string[]): Promise<PartAttempt> {
+  /**
+   * Begins an attempt at a part, where an earlier one that was cut off had come to. Its unfinished files have names of their
+   * own: an attempt that was taken for dead may still be writing.
+   */
+  async begin(part: PartIdentity, names: string[]): Promise<PartAttempt> {
+    const token = newToken()
+    const journal = journalName(part)
+    const fingerprint = `${part.fingerprint} ${recordName(part)}`
+    const resumed = await takeOver(this.path, { fingerprint, files: names }, token, journal)
     for (const name of (await this.names()) ?? []) {
-      if (names.some((own) => isPartialOf(name, own))) await removeIfPresent(this.fileAt(name))
+      const isOld = [journal, ...names].some((own) => isPartialOf(name, own)) && !name.includes(`.${token}.`)
+      if (isOld) await removeIfPresent(this.fileAt(name))
     }
-    return new PartAttempt(this, names)
+    return new PartAttempt(this, names, { token, journal, fingerprint, resumed })
   }
 
   async writeText(name: string, text: string): Promise<void> {
-    const path = this.fileAt(`${name}.${randomBytes(4).toString('hex')}${partialSuffix}`)
+    const path = partialPath(this.path, name, newToken())
     await write(path, () => writeNew(path, text))
     await sync(path)
     await write(path, () => rename(path, this.fileAt(name)))
@@ -180,15 +190,26 @@ export class PartDirectory {
 
 /** One run of one task. */
 export class PartAttempt {
-  private readonly token = randomBytes(4).toString('hex')
+  /** Of the part, as its journal has it. */
+  readonly fingerprint: string
+  /** What an attempt that was cut off had done. */
+  readonly resumed: JournalRecord | undefined
+  readonly journalPath: string
+  private readonly token: string
 
   constructor(
     private readonly directory: PartDirectory,
     private readonly names: readonly string[],
-  ) {}
+    identity: { token: string; journal: string; fingerprint: string; resumed: JournalRecord | undefined },
+  ) {
+    this.fingerprint = identity.fingerprint
+    this.resumed = identity.resumed
+    this.token = identity.token
+    this.journalPath = partialPath(directory.path, identity.journal, identity.token)
+  }
 
   temporaryPath(name: string): string {
-    return this.directory.fileAt(`${name}.${this.token}${partialSuffix}`)
+    return partialPath(this.directory.path, name, this.token)
   }
 
   /** Gives the finished files their names and writes the record. */
@@ -202,12 +223,8 @@ export class PartAttempt {
     await sync(this.directory.path)
     const whole = { format, ...record, files }
     await this.directory.writeText(recordName(whole), `${JSON.stringify(whole)}\n`)
+    await removeIfPresent(this.journalPath)
     return whole
-  }
-
-  /** Removes the unfinished files. Never throws: it follows an error. */
-  async discard(): Promise<void> {
-    for (const name of this.names) await rm(this.temporaryPath(name), { force: true }).catch(() => {})
   }
 }
 
@@ -216,8 +233,12 @@ function recordName({ part, parts }: { part: number; parts: number }): string {
   return `part-${number(part)}-of-${number(parts)}.json`
 }
 
+const journalName = (part: PartIdentity): string => `${recordName(part)}.journal`
+
+const newToken = (): string => randomBytes(4).toString('hex')
+
 const isPartialOf = (name: string, own: string): boolean =>
-  name.startsWith(own) && /^\.[0-9a-f]{8}\.partial$/.test(name.slice(own.length))
+  name.startsWith(own) && /^\.[0-9a-f]{8}\.branchmerge-partial$/.test(name.slice(own.length))
 
 /** Makes the names of new directories durable, from `path` up to `top`. */
 async function syncAbove(path: string, top: string): Promise<void> {

@@ -20,27 +20,33 @@ export interface ResumeKey {
  *
  * @throws ERR_OUTPUT_EXISTS when it is still running
  */
-export async function takeOver(directory: string, key: ResumeKey, token: string): Promise<JournalRecord | undefined> {
+export async function takeOver(
+  directory: string,
+  key: ResumeKey,
+  token: string,
+  journal = journalName,
+): Promise<JournalRecord | undefined> {
   const { leftovers } = await examineOutput(directory, true)
   for (const name of leftovers) {
-    const old = tokenOf(name)
+    const old = tokenOf(name, journal)
     if (old === undefined) continue
     const record = readJournal(join(directory, name), key.fingerprint, key.files.length)
     if (!record) continue
     const written = await takeFiles(directory, key.files, record.written, { from: old, to: token })
     // Last: a crash before this leaves a journal that finds fewer files, and does their part again.
-    await rename(join(directory, name), partialPath(directory, journalName, token))
+    await rename(join(directory, name), partialPath(directory, journal, token))
     return { ...record, written }
   }
   return undefined
 }
 
-function tokenOf(name: string): string | undefined {
-  if (!name.startsWith(`${journalName}.`) || !name.endsWith(partialSuffix)) return undefined
-  return name.slice(journalName.length + 1, -partialSuffix.length)
+function tokenOf(name: string, journal: string): string | undefined {
+  if (!name.startsWith(`${journal}.`) || !name.endsWith(partialSuffix)) return undefined
+  return name.slice(journal.length + 1, -partialSuffix.length)
 }
 
-const partialPath = (directory: string, name: string, token: string): string =>
+/** Where the unfinished file that will be called `name` lies. */
+export const partialPath = (directory: string, name: string, token: string): string =>
   join(directory, `${name}.${token}${partialSuffix}`)
 
 /**

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type PartAttempt, PartDirectory } from '../../lib/merge/partDirectory.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -28,7 +28,7 @@ function fill(attempt: PartAttempt, names: string[]) {
 
 async function finished(names: string[]) {
   const directory = await newDirectory()
-  const attempt = await directory.begin(names)
+  const attempt = await directory.begin(outcome, names)
   fill(attempt, names)
   return { directory, record: await attempt.complete(outcome) }
 }
@@ -71,21 +71,19 @@ describe('PartDirectory', () => {
 
   test('an attempt clears what a killed one left of its files, and no other', async () => {
     const directory = await newDirectory()
-    const killed = await directory.begin(['a.safetensors'])
-    const other = await directory.begin(['a.safetensors.b'])
+    const killed = await directory.begin(outcome, ['a.safetensors'])
+    const other = await directory.begin({ ...outcome, part: 1 }, ['a.safetensors.b'])
     fill(killed, ['a.safetensors'])
     fill(other, ['a.safetensors.b'])
-    await directory.begin(['a.safetensors'])
-    expect(readdirSync(directory.path)).toHaveLength(1)
-    await other.discard()
-    expect(readdirSync(directory.path)).toEqual([])
+    await directory.begin(outcome, ['a.safetensors'])
+    expect(readdirSync(directory.path)).toEqual([basename(other.temporaryPath('a.safetensors.b'))])
   })
 
   test('one that was taken for dead cannot give a name to what its successor writes', async () => {
     const directory = await newDirectory()
-    const late = await directory.begin(['a.safetensors'])
+    const late = await directory.begin(outcome, ['a.safetensors'])
     fill(late, ['a.safetensors'])
-    const successor = await directory.begin(['a.safetensors'])
+    const successor = await directory.begin(outcome, ['a.safetensors'])
     writeFileSync(successor.temporaryPath('a.safetensors'), 'half')
     await expect(late.complete(outcome)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT_NOT_FOUND' })
     expect(await directory.records()).toEqual([])
@@ -100,7 +98,7 @@ describe('PartDirectory', () => {
       refusal('part 2 of 3 there is of another merge'),
     )
     await expect(directory.refuseOtherMerge('f', 4)).rejects.toMatchObject(refusal('3 parts is there, not in 4'))
-    const attempt = await directory.begin([])
+    const attempt = await directory.begin(outcome, [])
     await attempt.complete({ ...outcome, part: 1, fingerprint: 'g' })
     await expect(directory.records()).rejects.toMatchObject(refusal('part-00002-of-00003.json are of different merges'))
     const path = join(directory.path, 'part-00001-of-00003.json')
