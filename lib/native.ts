@@ -96,8 +96,8 @@ export interface NativeMergePlan {
     dtype: string
     outputDtype: string
     shape: number[]
-    /** Where each model has the tensor. */
-    models: NativeByteRange[]
+    /** Where each model has the tensor, and in which dtype: floats are converted to the tensor's as they are read. */
+    models: (NativeByteRange & { dtype: string })[]
     program: number
     output: number
     /** Lies wholly within what an earlier run wrote: neither read nor computed. */

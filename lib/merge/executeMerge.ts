@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isFloat } from '../checkpoint/dtypes.js'
 import { hashFile } from '../checkpoint/hashFile.js'
 import { indexFileName } from '../checkpoint/openCheckpoint.js'
 import {
@@ -168,10 +167,11 @@ export function nativePlan(
         dtype: tensor.dtype,
         outputDtype: tensor.outputDtype,
         shape: tensor.shape,
-        models: tensor.models.map(({ file, begin, end }, model) => ({
+        models: tensor.models.map(({ file, begin, end, dtype }, model) => ({
           input: (firstInputs[model] as number) + file,
           begin,
           end,
+          dtype,
         })),
         program: programOf.get(tensor.name) as number,
         output: i,
@@ -186,7 +186,7 @@ export function nativePlan(
   }
 }
 
-/** The native side compares tensors that are no floats in one step, whatever the recipe's merges. */
+/** Tensors that are no floats, or have no elements, are compared in one step, whatever the recipe's merges. */
 function mergedTensor(
   { recipe }: MergePlan,
   { name, shape, dtype, elements }: PlannedTensor,
@@ -194,7 +194,7 @@ function mergedTensor(
 ): MergedTensor {
   const figures = steps.map(stepStats)
   const compared = figures[0]
-  const each = isFloat(dtype) || !compared ? figures : recipe.merges.map(() => compared)
+  const each = figures.length === recipe.merges.length || !compared ? figures : recipe.merges.map(() => compared)
   return { name, shape, dtype, elements, steps: each, modelHashes, hash }
 }
 

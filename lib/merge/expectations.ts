@@ -15,7 +15,7 @@ const tokenizerFiles =
  */
 export async function refuseUnmet(recipe: ResolvedRecipe, models: PlannedModel[]): Promise<void> {
   const { expect } = recipe
-  const problems = models.flatMap((model) => [...unmetFacts(expect, model), ...unmetDtypes(recipe, model)])
+  const problems = models.flatMap((model) => [...unmetFacts(expect, model), ...unmetDtype(expect, model)])
   if (expect.sameTokenizer) problems.push(...(await differentTokenizers(models)))
   if (problems.length > 0) throw recipeError('The recipe', problems)
 }
@@ -36,23 +36,9 @@ function unmetFacts(expect: Expectations, { label, checkpoint, config }: Planned
   })
 }
 
-/** Of the recipe's expectation, and of the dtype that a model is to be read in. */
-function unmetDtypes({ expect, models }: ResolvedRecipe, { name, label, checkpoint }: PlannedModel): string[] {
-  const other = (dtype: string) => checkpoint.tensors.find((tensor) => isFloat(tensor.dtype) && tensor.dtype !== dtype)
-  const unexpected = expect.dtype && other(expect.dtype)
-  const read = models.find((model) => model.name === name)?.dtype
-  const unread = read && other(read)
-  return [
-    ...(unexpected
-      ? [`expect.dtype: Expected ${expect.dtype} but "${unexpected.name}" of ${label} is ${unexpected.dtype}`]
-      : []),
-    ...(unread
-      ? [
-          `models.${name}.dtype: Expected a model in ${read} but "${unread.name}" is ${unread.dtype}; ` +
-            `conversion while reading is not supported yet: save the model in ${read} first`,
-        ]
-      : []),
-  ]
+function unmetDtype({ dtype }: Expectations, { label, checkpoint }: PlannedModel): string[] {
+  const other = dtype && checkpoint.tensors.find((tensor) => isFloat(tensor.dtype) && tensor.dtype !== dtype)
+  return other ? [`expect.dtype: Expected ${dtype} but "${other.name}" of ${label} is ${other.dtype}`] : []
 }
 
 async function differentTokenizers([first, ...others]: PlannedModel[]): Promise<string[]> {

@@ -1,4 +1,4 @@
-import { isFloat, isInteger } from '../checkpoint/dtypes.js'
+import { type FloatDtype, isFloat, isInteger } from '../checkpoint/dtypes.js'
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
 import { cropToCommonRows } from './vocabulary.js'
@@ -10,15 +10,18 @@ export interface MatchedModel {
   checkpoint: Checkpoint
   /** Name of a tensor that it stores but that does not take part (a tied head). */
   leftOut?: string | undefined
+  /** Float tensors are converted to this as they are read. */
+  readAs?: FloatDtype | undefined
 }
 
 /** The tensors of one name, one from each model. */
 export interface MatchedTensor {
   name: string
+  /** As the models are read. */
   dtype: string
   shape: number[]
   elements: number
-  /** In the order of the models. */
+  /** In the order of the models, as they are stored. */
   models: CheckpointTensor[]
 }
 
@@ -58,7 +61,7 @@ export function matchTensors(
     const unsupported = unsupportedDtype(tensor)
     if (faults.length === 0 && unsupported) faults.push(unsupported)
     if (faults.length > 0) problems.push(...faults)
-    else matched.push(match(tensor, found as CheckpointTensor[]))
+    else matched.push(match(tensor, readDtype(tensor, first), found as CheckpointTensor[]))
   }
   for (const [i, tensors] of byName.entries()) {
     const extra = [...tensors.values()].filter(({ name }) => !byName[reference]?.has(name))
@@ -76,7 +79,7 @@ function rowsToMerge(found: (CheckpointTensor | undefined)[], commonRows: boolea
   return commonRows && all.length === found.length ? cropToCommonRows(all) : found
 }
 
-function match({ name, dtype, shape, elements }: CheckpointTensor, models: CheckpointTensor[]): MatchedTensor {
+function match({ name, shape, elements }: CheckpointTensor, dtype: string, models: CheckpointTensor[]): MatchedTensor {
   return { name, dtype, shape, elements, models }
 }
 
@@ -87,15 +90,19 @@ function difference(
   model: MatchedModel,
 ): Problem | undefined {
   if (!other) return missing(tensor, first, model)
-  const { name, dtype } = tensor
-  if (dtype !== other.dtype) {
-    const text = `"${name}" is ${dtype} in ${first.label} and ${other.dtype} in ${model.label}`
+  const { name } = tensor
+  const [dtype, otherDtype] = [readDtype(tensor, first), readDtype(other, model)]
+  if (dtype !== otherDtype) {
+    const text = `"${name}" is ${dtype} in ${first.label} and ${otherDtype} in ${model.label}`
     return { code: 'ERR_DTYPE_MISMATCH', text }
   }
   if (tensor.shape.join() === other.shape.join()) return undefined
   const shapes = `[${tensor.shape.join(', ')}] in ${first.label} and [${other.shape.join(', ')}] in ${model.label}`
   return { code: 'ERR_SHAPE_MISMATCH', text: `"${name}" is ${shapes}` }
 }
+
+const readDtype = ({ dtype }: CheckpointTensor, { readAs }: MatchedModel): string =>
+  readAs && isFloat(dtype) ? readAs : dtype
 
 function unsupportedDtype({ name, dtype }: CheckpointTensor): Problem | undefined {
   if (isFloat(dtype) || isInteger(dtype)) return undefined
@@ -113,7 +120,8 @@ function missing(tensor: CheckpointTensor, owner: MatchedModel, other: MatchedMo
 
 const advice: Partial<Record<ErrorCode, string>> = {
   ERR_TENSOR_MISSING: 'A merge needs fine-tunes of one architecture.',
-  ERR_DTYPE_MISMATCH: 'Save all models in one dtype first.',
+  ERR_DTYPE_MISMATCH:
+    'Name a dtype to read them in, models.NAME.dtype of a recipe, or save all models in one dtype first.',
   ERR_SHAPE_MISMATCH:
     'A merge needs equal shapes; for embeddings, resize all models to one vocabulary, ' +
     'or keep the rows that all have with embeddings: common in a recipe.',

@@ -32,6 +32,8 @@ export interface PlannedModel {
   checkpoint: Checkpoint
   config: ModelConfig | undefined
   tiedHead: TiedHead | undefined
+  /** Float tensors are converted to this as they are read. */
+  readAs: FloatDtype | undefined
 }
 
 /** How another model's side file differs from the one that comes along. */
@@ -178,16 +180,17 @@ async function openModels(request: MergeRequest, refusals: Refusals): Promise<Pl
   return models
 }
 
-async function openModel({ name, path }: ResolvedModel, { run, label }: MergeRequest): Promise<PlannedModel> {
+async function openModel({ name, path, dtype }: ResolvedModel, { run, label }: MergeRequest): Promise<PlannedModel> {
   const checkpoint = await openCheckpoint(path, { signal: run.signal })
   const config = checkpoint.directory ? await readConfig(checkpoint.directory) : undefined
-  return { name, label: label(name), checkpoint, config, tiedHead: findTiedHead(checkpoint, config) }
+  return { name, label: label(name), checkpoint, config, tiedHead: findTiedHead(checkpoint, config), readAs: dtype }
 }
 
-const participant = ({ label, checkpoint, tiedHead }: PlannedModel) => ({
+const participant = ({ label, checkpoint, tiedHead, readAs }: PlannedModel) => ({
   label,
   checkpoint,
   leftOut: tiedHead?.head.name,
+  readAs,
 })
 
 function refuseProblems({ problems }: TensorBinding): void {
@@ -225,7 +228,7 @@ async function assemblePlan(
     sideFiles,
     sideFileBytes: await totalSize(sideFiles.map((name) => join(directory as string, name))),
     differences: await compareWithSource(source, models),
-    config: changedConfig(files, source.config, { dtype: run.dtype, rows }),
+    config: changedConfig(files, source, rows),
     parameters: sum(matched.map(({ elements }) => elements)),
     bytesToRead: sum(matched.map(bytesOf)),
     bytesToWrite: sum(files.map(({ bytes }) => bytes)),
@@ -254,16 +257,16 @@ async function compareWithSource(source: PlannedModel, models: PlannedModel[]): 
 }
 
 /** Text of config.json with the output's dtype and vocabulary, or undefined where it is as it was. */
-function changedConfig(
-  files: OutputFile[],
-  config: ModelConfig | undefined,
-  { dtype, rows }: { dtype: FloatDtype | undefined; rows: number | undefined },
-): string | undefined {
+function changedConfig(files: OutputFile[], source: PlannedModel, rows: number | undefined): string | undefined {
+  const { config, checkpoint } = source
   if (!config) return undefined
-  const converts = files.some(({ tensors }) => tensors.some((tensor) => tensor.outputDtype !== tensor.dtype))
-  const converted = dtype && converts ? configWithDtype(config, torchName(dtype)) : config.text
-  const text = rows === undefined ? converted : configWithVocabulary({ text: converted }, rows)
-  return text === config.text ? undefined : text
+  const stored = new Map(checkpoint.tensors.map(({ name, dtype }) => [name, dtype]))
+  const tensors = files.flatMap((file) => file.tensors)
+  const converted = tensors.find(({ name, outputDtype }) => outputDtype !== stored.get(name))?.outputDtype
+  const { text } = config
+  const typed = converted === undefined ? text : configWithDtype({ text }, torchName(converted as FloatDtype))
+  const changed = rows === undefined ? typed : configWithVocabulary({ text: typed }, rows)
+  return changed === text ? undefined : changed
 }
 
 function vocabularyNotes({ label, checkpoint }: PlannedModel, rows: number | undefined): string[] {

@@ -11,8 +11,8 @@ export const isVocabularyTensor = (name: string): boolean => vocabularyNames.tes
 /** The rows that all have: each tensor's first ones, which are its first bytes. As given where they do not fit at all. */
 export function cropToCommonRows(tensors: CheckpointTensor[]): CheckpointTensor[] {
   const [first] = tensors
-  const alike = ({ dtype, shape }: CheckpointTensor) =>
-    dtype === first?.dtype && shape.length > 0 && shape.slice(1).join() === first.shape.slice(1).join()
+  const alike = ({ shape }: CheckpointTensor) =>
+    shape.length > 0 && shape.slice(1).join() === first?.shape.slice(1).join()
   if (!first || !isVocabularyTensor(first.name) || !tensors.every(alike)) return tensors
   const rows = Math.min(...tensors.map(({ shape }) => shape[0] as number))
   return tensors.map((tensor) => (tensor.shape[0] === rows ? tensor : crop(tensor, rows)))

@@ -83,8 +83,8 @@ Napi::Value hash_file(const Napi::CallbackInfo& info) {
     if (threads < 1 || threads > 1024) throw Error("ERR_INVALID_ARGUMENT", "Expected 1 to 1024 threads");
     return Job::start(info.Env(), {}, [path, threads](Job& job) -> Job::Result {
       auto file = std::make_shared<HeaderFile>(read_header(path));
-      auto hashes = std::make_shared<std::vector<uint64_t>>(
-          hash_tensors(path, *file, threads, job.cancelled()));
+      auto hashes =
+          std::make_shared<std::vector<uint64_t>>(hash_tensors(path, *file, threads, job.cancelled()));
       return [file, hashes](Napi::Env env) {
         Napi::Object o = Napi::Object::New(env);
         o.Set("bytes", double(file->bytes));
@@ -188,11 +188,12 @@ void check_size(std::span<std::byte> data, DType dtype, uint64_t elements) {
 MemoryInput read_memory_input(const Napi::Value& value) {
   if (!value.IsObject()) throw Error("ERR_INVALID_ARGUMENT", "Expected an object for input");
   const Napi::Object o = value.As<Napi::Object>();
-  MemoryInput input{{read_string(o.Get("name"), "name"), read_dtype(o.Get("dtype")), read_shape(o.Get("shape")), 1},
-                    read_dtype(o.Get("outputDtype")),
-                    {},
-                    bytes_of(o.Get("out"), "out"),
-                    {o.Get("out")}};
+  MemoryInput input{
+      {read_string(o.Get("name"), "name"), read_dtype(o.Get("dtype")), read_shape(o.Get("shape")), 1},
+      read_dtype(o.Get("outputDtype")),
+      {},
+      bytes_of(o.Get("out"), "out"),
+      {o.Get("out")}};
   uint64_t& elements = input.info.elements;
   for (const uint64_t size : input.info.shape)
     if (__builtin_mul_overflow(elements, size, &elements))
@@ -220,7 +221,8 @@ Napi::Value merge_in_memory(const Napi::CallbackInfo& info) {
     const Callback on_progress(info[4]);
 
     const auto work = [operand = input.info, output_dtype = input.output_dtype, inputs = input.operands,
-                       out = input.out, step, threads, instruction_set, on_progress](Job& job) -> Job::Result {
+                       out = input.out, step, threads, instruction_set,
+                       on_progress](Job& job) -> Job::Result {
       WorkerPool pool(threads);
       FusionScratch scratch;
       const std::unique_ptr<TensorOperator> merge =

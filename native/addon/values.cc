@@ -87,7 +87,10 @@ MergePlan::Tensor read_plan_tensor(const Napi::Value& value) {
                          size_t(read_count(tensor.Get("output"), "output")),
                          tensor.Get("done").ToBoolean().Value()};
   const Napi::Array models = read_array(tensor.Get("models"), "models");
-  for (uint32_t i = 0; i < models.Length(); i++) read.models.push_back(read_range(models.Get(i)));
+  for (uint32_t i = 0; i < models.Length(); i++) {
+    read.models.push_back(read_range(models.Get(i)));
+    read.stored.push_back(read_dtype(models.Get(i).As<Napi::Object>().Get("dtype")));
+  }
   return read;
 }
 

@@ -110,7 +110,8 @@ void PlacedHash::add(uint64_t begin, uint64_t end, const std::byte* bytes) {
     const uint64_t after = next + kHashPieceBytes;
     const std::byte* here = bytes + (at - begin);
     if (next - at == kHashPieceBytes && after <= end) {
-      std::tie(pieces_[piece], pieces_[piece + 1]) = xxh64_pair(here, here + kHashPieceBytes, kHashPieceBytes);
+      std::tie(pieces_[piece], pieces_[piece + 1]) =
+          xxh64_pair(here, here + kHashPieceBytes, kHashPieceBytes);
       at = after;
     } else {
       pieces_[piece] = xxh64({here, next - at});

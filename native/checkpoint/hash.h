@@ -30,7 +30,8 @@ class PlacedHash {
  public:
   /// The tensor's place in the file.
   PlacedHash(uint64_t begin, uint64_t bytes);
-  /// The tensor's bytes [begin, end); both ends are cuts, or the tensor's. Thread-safe for different stretches.
+  /// The tensor's bytes [begin, end); both ends are cuts, or the tensor's. Thread-safe for different
+  /// stretches.
   void add(uint64_t begin, uint64_t end, const std::byte* bytes);
   /// When every byte was added.
   uint64_t value() const { return combine_piece_hashes(pieces_); }

@@ -62,6 +62,10 @@ std::vector<OutputLayout> lay_out(const MergePlan& plan) {
   return layouts;
 }
 
+DType stored_dtype(const MergePlan::Tensor& tensor, size_t model) {
+  return tensor.stored.empty() ? tensor.dtype : tensor.stored[model];
+}
+
 void check_program(const std::vector<Step>& program, const MergePlan::Tensor& tensor) {
   if (program.empty())
     throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its program is empty");
@@ -81,11 +85,16 @@ void check_program(const std::vector<Step>& program, const MergePlan::Tensor& te
 void check_plan(const MergePlan& plan) {
   size_t output = 0;
   for (const MergePlan::Tensor& tensor : plan.tensors) {
-    const uint64_t bytes = elements_of(tensor) * dtype_bits(tensor.dtype) / 8;
-    for (const ByteRange& range : tensor.models)
-      if (range.input >= plan.inputs.size() || range.begin > range.end || range.size() != bytes ||
+    for (size_t i = 0; i < tensor.models.size(); i++) {
+      const ByteRange& range = tensor.models[i];
+      if (range.input >= plan.inputs.size() || range.begin > range.end ||
+          range.size() != elements_of(tensor) * dtype_bits(stored_dtype(tensor, i)) / 8 ||
           range.end > plan.inputs[range.input].bytes)
         throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its range does not fit its input");
+      if (stored_dtype(tensor, i) != tensor.dtype &&
+          !(dtype_is_float(stored_dtype(tensor, i)) && dtype_is_float(tensor.dtype)))
+        throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': only floats can be converted");
+    }
     if (tensor.program >= plan.programs.size())
       throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': there is no such program");
     check_program(plan.programs[tensor.program], tensor);
@@ -182,7 +191,7 @@ class TensorSink {
   Progress& progress_;
 };
 
-/// An operand in a wider dtype than its own.
+/// An operand in another dtype than its own.
 class ConvertingReader final : public TensorReader {
  public:
   ConvertingReader(TensorReader& reader, DType from, DType to, size_t workers)
@@ -212,7 +221,7 @@ class Merge {
     const std::vector<Step>& program = plan.programs[tensor.program];
     if (!dtype_is_float(tensor.dtype) || info_.elements == 0) {
       add_step(std::make_unique<EqualOperator>(info_));
-      for (LeafTensor& leaf : leaves) add_leaf(leaf, cancelled, tensor.dtype);
+      for (size_t i = 0; i < leaves.size(); i++) add_leaf(leaves[i], i, cancelled, tensor.dtype);
       return;
     }
     const DType between = plan.float_intermediates && tensor.dtype != DType::F64 ? DType::F32 : tensor.dtype;
@@ -227,8 +236,9 @@ class Merge {
       steps_.back()->is_fusion = program[i].method == "fuse";
       steps_.back()->dtype = between;
       for (const Operand& operand : program[i].operands)
-        operand.kind == Operand::Kind::kModel ? add_leaf(leaves[operand.index], cancelled, info.dtype)
-                                              : add_result(*steps_[operand.index], between);
+        operand.kind == Operand::Kind::kModel
+            ? add_leaf(leaves[operand.index], operand.index, cancelled, info.dtype)
+            : add_result(*steps_[operand.index], between);
     }
   }
 
@@ -297,12 +307,17 @@ class Merge {
     steps_.back()->operands.push_back(reader.get());
     readers_.push_back(std::move(reader));
   }
-  void add_leaf(LeafTensor& leaf, const std::atomic<bool>& cancelled, DType wanted) {
+  /// Converted to the tensor's dtype first, as if the model had been stored so.
+  void add_leaf(LeafTensor& leaf, size_t model, const std::atomic<bool>& cancelled, DType wanted) {
     std::unique_ptr<TensorReader> reader = std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled);
-    if (wanted == info_.dtype) return add_reader(std::move(reader));
-    auto converting = std::make_unique<ConvertingReader>(*reader, info_.dtype, wanted, pool_.workers());
+    reader = converted(std::move(reader), stored_dtype(tensor_, model), info_.dtype);
+    add_reader(converted(std::move(reader), info_.dtype, wanted));
+  }
+  std::unique_ptr<TensorReader> converted(std::unique_ptr<TensorReader> reader, DType from, DType to) {
+    if (from == to) return reader;
+    auto converting = std::make_unique<ConvertingReader>(*reader, from, to, pool_.workers());
     readers_.push_back(std::move(reader));
-    add_reader(std::move(converting));
+    return converting;
   }
   void add_result(StepState& step, DType dtype) {
     auto reader =
@@ -390,8 +405,8 @@ MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callb
     Merge merge(plan, tensor, leaves, scratch, pool, cancelled);
     const uint64_t hash = merge.run(sink);
 
-    MergedTensor merged{merge.stats(), {}, elements_of(tensor), begin + output_bytes(tensor),
-                        hash_text(hash)};
+    MergedTensor merged{
+        merge.stats(), {}, elements_of(tensor), begin + output_bytes(tensor), hash_text(hash)};
     for (LeafTensor& leaf : leaves) {
       leaf.finish();
       merged.model_hashes.push_back(leaf.hash());

@@ -26,7 +26,8 @@ struct MergePlan {
     std::vector<ByteRange> models;  // where each model has it
     size_t program;
     size_t output;
-    bool done = false;  // lies within what was written already
+    bool done = false;               // lies within what was written already
+    std::vector<DType> stored = {};  // how each model has it; empty: all in `dtype`. Floats are converted
   };
   std::vector<InputFiles::Input> inputs;
   std::vector<Output> outputs;

@@ -12,10 +12,10 @@ import {
 } from '../../lib/index.js'
 import { fileNames, hashFiles, stampFiles } from '../support/directoryContents.js'
 import { type Experts, writeExperts } from '../support/experts.js'
-import type { FloatDtype } from '../support/floats.js'
+import { decode, encode, type FloatDtype } from '../support/floats.js'
 import { readSafetensors } from '../support/readSafetensors.js'
 import { temporaryDirectory } from '../support/temporary.js'
-import { drawModel, type Tensors, writeCheckpoint } from '../support/writeCheckpoint.js'
+import { drawModel, fineTune, type Tensors, writeCheckpoint } from '../support/writeCheckpoint.js'
 
 const recipeFile = (name: string) => new URL(`../../recipes/${name}.yaml`, import.meta.url).pathname
 const manifestOf = (directory: string) => JSON.parse(readFileSync(join(directory, 'branchmerge.json'), 'utf8'))
@@ -272,6 +272,44 @@ describe('a merge', () => {
       expect(data, name).toEqual(expected.get(name)?.data)
     }
   })
+
+  test.each(['storage', 'float32'] as const)(
+    'models of several dtypes, read in one, merge as if they had been stored in it (intermediate: %s)',
+    async (intermediate) => {
+      const directory = temporaryDirectory()
+      const stored = { math: 'F32', science: 'F16', coding: 'BF16' } as const
+      const base = drawModel({ dtype: 'F64' })
+      const [own, same] = [{}, {}] as Record<string, string>[] as [Record<string, string>, Record<string, string>]
+      for (const [i, [name, dtype]] of Object.entries(stored).entries()) {
+        const trained = fineTune(base, { seed: i + 2 })
+        const cast = (tensors: Tensors, from: FloatDtype, to: FloatDtype): Tensors =>
+          new Map(
+            [...tensors].map(([key, { shape, data }]) => [
+              key,
+              { dtype: to, shape, data: encode(to, Array.from(decode(from, data))) },
+            ]),
+          )
+        const tensors = cast(trained, 'F64', dtype)
+        own[name] = writeCheckpoint(join(directory, name), { tensors, config: { torch_dtype: 'x' } })
+        const path = join(directory, 'same', name)
+        same[name] = writeCheckpoint(path, { tensors: cast(tensors, dtype, 'BF16'), config: { torch_dtype: 'x' } })
+      }
+      const expression = 'fuse(math, science; preset=paper-soft, scope=row, score=abs) & coding'
+      const models = Object.fromEntries(Object.keys(stored).map((name) => [name, { dtype: 'bfloat16' as const }]))
+      const [out, expected] = [join(directory, 'out'), join(directory, 'expected')]
+      for (const threads of [1, 7]) {
+        await merge({ models, expression, intermediate }, { models: own, out, threads, overwrite: true })
+        await merge({ expression, intermediate }, { models: same, out: expected, overwrite: true })
+        expect(hashFiles(out)['model.safetensors']).toEqual(hashFiles(expected)['model.safetensors'])
+      }
+      // math was stored in float32, the output is not.
+      expect(JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')).torch_dtype).toBe('bfloat16')
+      await expect(merge(expression, { models: own, out: join(directory, 'x') })).rejects.toMatchObject({
+        code: 'ERR_DTYPE_MISMATCH',
+        message: expect.stringContaining('Name a dtype to read them in'),
+      })
+    },
+  )
 
   test('configuration and tokenizer come from the model that the recipe names', async () => {
     const directory = temporaryDirectory()

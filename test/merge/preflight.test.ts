@@ -148,14 +148,6 @@ describe('preflight', () => {
     expect(message).toContain('Expected a directory with a tokenizer, not the file')
   })
 
-  test('a model that is to be read in another dtype than it has', async () => {
-    const { out, paths } = setting()
-    const recipe: Recipe = { models: { math: { dtype: 'F32' }, science: {}, coding: { dtype: 'BF16' } }, expression }
-    const { message } = await refusal(merge(recipe, { models: paths, out }))
-    expect(message).toContain('models.math.dtype: Expected a model in F32 but "model.embed_tokens.weight" is BF16')
-    expect(message).not.toContain('coding')
-  })
-
   test('hashes of whole files that are not the expected ones', async () => {
     const { out, paths } = setting()
     const zeros = '0'.repeat(64)
