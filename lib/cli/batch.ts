@@ -8,7 +8,7 @@ import { printJson, printText } from './print.js'
 /** `branchmerge batch FILE…` */
 export async function runBatch(args: Record<string, unknown>): Promise<number> {
   const files = args.files as string[]
-  const results = await withInterrupt(async (signal) => {
+  const results = await withInterrupt('removed', async (signal) => {
     let progress = progressReporter(process.stderr)
     const onRecipe = ({ file, status }: BatchResult) => {
       progress.end()

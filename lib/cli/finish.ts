@@ -9,7 +9,7 @@ import { printJson, printText } from './print.js'
 export async function runFinish(args: Record<string, unknown>): Promise<number> {
   const started = performance.now()
   const out = checkPath(args.directory, 'directory')
-  return await withInterrupt(async (signal) => {
+  return await withInterrupt('removed', async (signal) => {
     const { plan, outcome } = await finishParts(out, signal)
     const summary = summariseMerge(plan, outcome, started)
     if (args.json) printJson(summary)

@@ -18,7 +18,7 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
   const right = checkPath(args.right, 'right')
   const stats = args.stats === undefined ? undefined : checkPath(args.stats, 'stats')
   const progress = progressReporter(process.stderr)
-  return await withInterrupt(async (signal) => {
+  return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
     const options = resolveFuseCheckpointsOptions({ ...fuseOptions(args), signal, onProgress: progress.update })
     const request = fusionRequest(left, right, options)
     const plan = await (args.plan ? planMerge : preflightMerge)(request)

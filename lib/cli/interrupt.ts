@@ -2,8 +2,11 @@ import { constants } from 'node:os'
 
 /** The user (or the system) asked the command to stop. */
 export class Interrupted extends Error {
-  constructor(readonly signal: 'SIGINT' | 'SIGTERM') {
-    super(`Interrupted by ${signal}; unfinished files were removed`)
+  constructor(
+    readonly signal: 'SIGINT' | 'SIGTERM',
+    unfinished: 'removed' | 'kept',
+  ) {
+    super(`Interrupted by ${signal}; unfinished files were ${unfinished}`)
   }
 
   /** As shells report a command that a signal ended: 130 for SIGINT. */
@@ -14,9 +17,12 @@ export class Interrupted extends Error {
 
 /**
  * Gives `work` an AbortSignal that the first SIGINT or SIGTERM aborts, so that it can clean up. The second one kills, as it
- * would without this.
+ * would without this. `unfinished` is what becomes of its files then.
  */
-export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withInterrupt<T>(
+  unfinished: 'removed' | 'kept',
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController()
   const release = () => {
     process.off('SIGINT', stop)
@@ -24,7 +30,7 @@ export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>
   }
   const stop = (signal: 'SIGINT' | 'SIGTERM') => {
     release()
-    controller.abort(new Interrupted(signal))
+    controller.abort(new Interrupted(signal, unfinished))
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)

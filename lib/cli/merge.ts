@@ -20,7 +20,7 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
   const stats = args.stats === undefined ? undefined : checkPath(args.stats, 'stats')
   const recipe = await recipeOf(args)
   const progress = progressReporter(process.stderr)
-  return await withInterrupt(async (signal) => {
+  return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
     const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
     const { run } = request
     const plan = await (args.plan ? planMerge : preflightMerge)(request)

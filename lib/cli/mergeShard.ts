@@ -14,7 +14,7 @@ export async function runMergeShard(args: Record<string, unknown>): Promise<numb
   const shard = shardOf(args.shard)
   const recipe = await recipeOf(args)
   const progress = progressReporter(process.stderr)
-  return await withInterrupt(async (signal) => {
+  return await withInterrupt('kept', async (signal) => {
     const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
     const plan = await planSplitMerge(request)
     const summary = await executePart(plan, shard, started).finally(progress.end)

@@ -25,7 +25,7 @@ const ofSlurm = new Set(['slurm', 'parts', 'partition', 'time', 'cpus', 'mem', '
 export async function runMergeSlurm(args: Record<string, unknown>): Promise<number> {
   const resources = resourcesOf(args)
   const recipe = await recipeOf(args)
-  return await withInterrupt(async (signal) => {
+  return await withInterrupt('removed', async (signal) => {
     const plan = await planSplitMerge(resolveMergeRequest(recipe, { ...mergeOptions(args), signal }))
     const files = plan.files.length
     const parts = args.parts === undefined ? Math.min(files, mostTasksByDefault) : partsOf(args.parts)

@@ -13,7 +13,7 @@ export async function runReproduce(args: Record<string, unknown>): Promise<numbe
   const { model, out, overwrite, threads } = args
   const options = { models: modelPaths(model), out, overwrite, threads } as ReproduceOptions
   const progress = progressReporter(process.stderr)
-  return await withInterrupt(async (signal) => {
+  return await withInterrupt('removed', async (signal) => {
     const { plan, manifest } = await planReproduction(directory, { ...options, signal, onProgress: progress.update })
     const summary = await executeReproduction(plan, manifest, started).finally(progress.end)
     if (args.json) printJson(summary)

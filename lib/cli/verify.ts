@@ -8,7 +8,7 @@ import { printJson, printText } from './print.js'
 export async function runVerify(args: Record<string, unknown>): Promise<number> {
   const directory = checkPath(args.directory, 'directory')
   const threads = args.threads as number | undefined
-  const found = await withInterrupt((signal) => verify(directory, { threads, signal }))
+  const found = await withInterrupt('removed', (signal) => verify(directory, { threads, signal }))
   const { problems, tensors, files, sideFiles, bytes } = found
   if (args.json) printJson(found)
   else {
