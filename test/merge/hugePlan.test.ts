@@ -87,3 +87,13 @@ test('a merge of three models of 671e9 parameters is planned from their headers'
   expect(parameters).toBeGreaterThan(665e9)
   expect(plan).toMatchObject({ parameters, bytesToRead: 6 * parameters, bytesToWrite: 2 * parameters })
 })
+
+test('and split into the tasks of a cluster', async () => {
+  const model = join(directory, 'math')
+  const models = ['math', 'science'].flatMap((name) => ['--model', `${name}=${model}`])
+  const options = ['--out', join(directory, 'out'), '--slurm', '--plan', '--json']
+  const { code, stdout, stderr } = await runCommand(['merge', 'math & science', ...models, ...options])
+  expect([code, stderr]).toEqual([0, ''])
+  const { parts, files, jobs } = JSON.parse(stdout)
+  expect([parts, files, jobs.length]).toEqual([64, 163, 2])
+})

@@ -91,7 +91,7 @@ export class SlurmCluster {
   /** Waits until a job is over, and returns its last state. */
   async endOf(job: string): Promise<string> {
     let state = ''
-    await until(`job ${job} ends`, 60, async () => {
+    await until(`job ${job} ends`, 120, async () => {
       state = await this.stateOf(job)
       return !['PENDING', 'RUNNING', 'COMPLETING', 'SUSPENDED', 'CONFIGURING', 'REQUEUED'].includes(state)
     })
