@@ -116,5 +116,25 @@ TEST_CASE("two hashes at once are the two hashes") {
   }
 }
 
+TEST_CASE("a placed hash is that of pieces cut by the position in the file, in whatever order they come") {
+  const std::vector<std::byte> bytes = sanity_buffer(5 * kHashPieceBytes + 123);
+  for (const uint64_t begin : {uint64_t(0), uint64_t(8), kHashPieceBytes - 2, 3 * kHashPieceBytes + 4096}) {
+    for (const uint64_t size : {uint64_t(0), uint64_t(1), kHashPieceBytes, bytes.size()}) {
+      std::vector<uint64_t> pieces, cuts{0};
+      for (uint64_t cut = kHashPieceBytes - begin % kHashPieceBytes; cut < size; cut += kHashPieceBytes)
+        cuts.push_back(cut);
+      cuts.push_back(size);
+      for (size_t i = 0; size > 0 && i + 1 < cuts.size(); i++)
+        pieces.push_back(xxh64({bytes.data() + cuts[i], cuts[i + 1] - cuts[i]}));
+
+      PlacedHash whole(begin, size), parts(begin, size);
+      whole.add(0, size, bytes.data());
+      for (size_t i = cuts.size() - 1; i-- > 0;) parts.add(cuts[i], cuts[i + 1], bytes.data() + cuts[i]);
+      CHECK(whole.value() == combine_piece_hashes(pieces));
+      CHECK(parts.value() == whole.value());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace branchmerge
