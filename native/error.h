@@ -9,8 +9,7 @@ namespace branchmerge {
 /// in docs/errors.md and lib/errors.ts.
 struct Error : std::runtime_error {
   const char* code;
-  Error(const char* error_code, const std::string& message)
-      : std::runtime_error(message), code(error_code) {}
+  Error(const char* error_code, const std::string& message) : std::runtime_error(message), code(error_code) {}
 };
 
 }  // namespace branchmerge

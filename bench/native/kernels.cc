@@ -158,9 +158,15 @@ class Bench {
 }  // namespace
 
 int main() {
-  Bench bench;
-  std::printf("{\"kernels\":[");
-  for (const char* name : {"avx512", "avx2", "scalar"})
-    if (const cpu::InstructionSet* set = cpu::instruction_set(name)) bench.run(*set);
-  std::printf("]}\n");
+  try {
+    Bench bench;
+    std::printf("{\"kernels\":[");
+    for (const char* name : {"avx512", "avx2", "scalar"})
+      if (const cpu::InstructionSet* set = cpu::instruction_set(name)) bench.run(*set);
+    std::printf("]}\n");
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "kernels: %s\n", error.what());
+    return 1;
+  }
 }

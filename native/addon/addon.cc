@@ -231,6 +231,7 @@ Napi::Value merge_in_memory(const Napi::CallbackInfo& info) {
               : std::make_unique<EqualOperator>(operand);
       std::deque<MemoryReader> readers;
       std::vector<TensorReader*> operands;
+      operands.reserve(inputs.size());
       for (const std::span<std::byte> bytes : inputs)
         operands.push_back(&readers.emplace_back(bytes.data(), job.cancelled()));
       const uint64_t elements = operand.elements, output_size = dtype_bits(output_dtype) / 8;
@@ -326,7 +327,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 }  // namespace
 }  // namespace branchmerge
 
-static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
   return branchmerge::initialise(env, exports);
 }
-NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, initialise_addon)

@@ -18,7 +18,7 @@ std::string read_string(const Napi::Value& value, const char* name);
 
 Napi::Value write_header_file(Napi::Env env, const std::string& path, const HeaderFile& file);
 Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,
-                         const std::vector<uint64_t>& shape, uint64_t elements, const StepStats& stats);
+                         const std::vector<uint64_t>& shape, uint64_t elements, const StepStats& step);
 Napi::Value write_progress(Napi::Env env, const MergeProgress& progress);
 
 }  // namespace branchmerge

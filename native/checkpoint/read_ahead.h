@@ -74,7 +74,7 @@ class ReadAhead {
   void populate(size_t which) const;
   void read_ahead();
   bool begin_group();
-  bool next_part(size_t& part) const;
+  bool next_part(size_t& chosen) const;
   void submit(const Flight& flight);
   void complete(const IoQueue::Completion& completion);
   void fail(std::exception_ptr failure);

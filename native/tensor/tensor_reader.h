@@ -8,8 +8,8 @@ namespace branchmerge {
 class TensorReader {
  public:
   virtual ~TensorReader() = default;
-  /// Bytes [begin, end) of the tensor, without any alignment; they stay until the same worker's next call. Waits for
-  /// them where it must, and throws when they will not come. Thread-safe for different workers.
+  /// Bytes [begin, end) of the tensor, without any alignment; they stay until the same worker's next call.
+  /// Waits for them where it must, and throws when they will not come. Thread-safe for different workers.
   virtual const std::byte* fetch(size_t worker, uint64_t begin, uint64_t end) = 0;
 };
 

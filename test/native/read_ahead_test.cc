@@ -41,7 +41,8 @@ TEST_CASE("groups arrive whole, in order, from any alignment, and through a ring
     ArrivingGroup& arriving = reader.next();
     for (size_t i = 0; i < group.size(); i++) {
       const std::byte* bytes = arriving.wait_for(i, group[i].size());
-      CHECK(std::equal(bytes, bytes + group[i].size(), reinterpret_cast<const std::byte*>(left.data()) + group[i].begin));
+      CHECK(std::equal(bytes, bytes + group[i].size(),
+                       reinterpret_cast<const std::byte*>(left.data()) + group[i].begin));
     }
     reader.release();
   }
@@ -61,7 +62,8 @@ TEST_CASE("a file that shrinks while it is read is an error, not a signal") {
   // The ring holds less than all of it: the second pair is read after the cut.
   const uint64_t half = size / 2;
   InputFiles inputs({{path, size}});
-  ReadAhead reader(inputs, {{{0, 0, half}, {0, 0, half}}, {{0, half, size}, {0, half, size}}}, uint64_t(1) << 40);
+  ReadAhead reader(inputs, {{{0, 0, half}, {0, 0, half}}, {{0, half, size}, {0, half, size}}},
+                   uint64_t(1) << 40);
   ArrivingGroup& first = reader.next();
   for (const size_t part : {0, 1}) first.wait_for(part, half);
   REQUIRE(truncate(path.c_str(), off_t(half + 1000)) == 0);
