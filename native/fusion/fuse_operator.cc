@@ -551,7 +551,7 @@ class FuseOperator::Fusion {
         values.push_back(&target.value[i]);
       }
     if (ranks.empty()) return;
-    OrderStatistics statistics(std::move(ranks), sizeof(Key) * 8);
+    OrderStatistics statistics(ranks, sizeof(Key) * 8);
     statistics.narrow(scratch_.totals);
     while (!statistics.finished()) {
       count_prefixes(statistics.prefixes(), statistics.shift());
