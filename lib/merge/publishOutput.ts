@@ -121,10 +121,11 @@ export class OutputTransaction {
     for (const name of stale) await removeIfPresent(join(this.directory, name))
     for (const name of files.sideFiles) await this.publishFile(name)
     await this.publishFile(manifestFileName)
+    // What looks complete has nothing unfinished beside it.
+    await removeIfPresent(this.journalPath)
     await sync(this.directory)
     await this.publishFile(last)
     await this.syncDirectories()
-    await removeIfPresent(this.journalPath)
     busy.delete(this.directory)
   }
 
