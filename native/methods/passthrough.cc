@@ -9,7 +9,7 @@ std::unique_ptr<TensorOperator> make_passthrough(const OperandInfo& info, DType 
   check_operands("passthrough", operands, 1, 1);
   const LinearCombination scaled{parameter_list(parameters, "scale", 1)};
   return make_linear_combination(info, output_dtype, operands, Base::kNone,
-                                 [scaled](Passes&) { return scaled; });
+                                 [scaled](Passes&) { return LinearCombination(scaled); });
 }
 
 }  // namespace branchmerge

@@ -34,6 +34,7 @@ uint64_t elements_of(const std::vector<uint64_t>& shape) {
 /// A file of the tensors above in bf16, around one base; not in the page cache, so that it is read ahead.
 InputFiles::Input write_model(const TemporaryDirectory& directory, int seed) {
   std::vector<TensorLayout> layouts;
+  layouts.reserve(kTensors.size());
   for (const auto& [name, shape] : kTensors)
     layouts.push_back({name, DType::BF16, shape, 2 * elements_of(shape)});
   std::string bytes = serialize_header(layouts, {}, 8);
@@ -159,6 +160,7 @@ TEST_CASE("many small tensors, read ahead, released and written in quick success
   const TemporaryDirectory directory;
   constexpr int kCount = 400;
   std::vector<TensorLayout> layouts;
+  layouts.reserve(kCount);
   std::string bytes;
   for (int i = 0; i < kCount; i++)
     layouts.push_back({"t" + std::to_string(i), DType::F32, {uint64_t(i % 7)}, 4 * uint64_t(i % 7)});

@@ -8,8 +8,9 @@
 namespace branchmerge {
 namespace {
 
-std::vector<uint64_t> select(const std::vector<uint64_t>& keys, std::vector<uint64_t> ranks, int key_bits) {
-  OrderStatistics statistics(std::move(ranks), key_bits);
+std::vector<uint64_t> select(const std::vector<uint64_t>& keys, const std::vector<uint64_t>& ranks,
+                             int key_bits) {
+  OrderStatistics statistics(ranks, key_bits);
   while (!statistics.finished()) {
     std::vector<std::vector<uint64_t>> counts(statistics.prefixes().size(), std::vector<uint64_t>(65536));
     for (const uint64_t key : keys)
