@@ -15,7 +15,7 @@ namespace {
 /// Direct I/O moves whole blocks of the device; 4096 serves devices of 512 too.
 constexpr uint64_t kDirectAlignment = 4096;
 
-/// Enough to keep a disk busy, little enough that its queue does not overflow (bench/README.md).
+/// Enough to keep a disk busy, little enough that its queue does not overflow (docs/design.md).
 constexpr size_t kWritesInFlight = 8;
 
 uint64_t round_up(uint64_t bytes) {

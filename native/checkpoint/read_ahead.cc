@@ -17,7 +17,7 @@ namespace {
 constexpr uint64_t kDirectAlignment = 4096;
 
 /// 16 reads of 1 MiB in flight reach what a disk gives; more of them, or larger, overflow the queue of some
-/// virtual disks (bench/README.md).
+/// virtual disks (docs/design.md).
 constexpr uint64_t kReadBytes = 1 << 20;
 constexpr size_t kReadsInFlight = 16;
 
