@@ -46,6 +46,10 @@ prefer_version_14() {
 need_command c++ build-essential
 need_command make build-essential
 need_command cmake cmake
+# The trainer needs a BLAS, and MPI to train in several processes.
+need_file '/usr/include/*/cblas.h' libopenblas-dev
+need_command mpicxx libopenmpi-dev
+need_command mpirun openmpi-bin
 if [ "${1:-}" != build ]; then
   need_command clang++ clang
   command -v clang-format-14 > /dev/null || need_command clang-format clang-format
