@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "tensor/dtype.h"
+
+namespace branchmerge::sft {
+
+enum class LossNormalization { kMicroMean, kGlobalTokenMean };
+
+/// One resolved training run, as docs/sft-trainer.md describes the file: every field is in it, nothing is
+/// defaulted here.
+struct RunFile {
+  std::string model;                           // directory of the checkpoint to start from
+  std::string data;                            // directory of prepared data
+  std::optional<std::string> validation_data;  // the same, or none
+  std::string output;                          // directory
+  uint64_t epochs;
+  std::optional<uint64_t> max_steps;  // wins over epochs
+  uint64_t seed;
+  uint32_t micro_batch_packs;
+  uint32_t gradient_accumulation;
+  LossNormalization loss_normalization;
+  double learning_rate;
+  std::string schedule;  // constant, constant_with_warmup, cosine, linear
+  double warmup_ratio;
+  std::optional<uint64_t> warmup_steps;  // wins over the ratio
+  struct Adam {
+    double beta1, beta2, epsilon, weight_decay;
+    bool decay_all;  // else only matrices
+  } adam;
+  std::optional<double> max_gradient_norm;
+  std::string recompute;  // none, selective, full
+  uint64_t loss_chunk_tokens;
+  int zero_stage;
+  std::optional<uint64_t> checkpoint_every_steps;
+  uint64_t checkpoint_keep;
+  std::optional<uint64_t> validation_every_steps;
+  DType export_dtype;
+  uint64_t export_max_shard_bytes;
+  uint64_t max_skipped_steps;
+  uint32_t threads;
+  uint64_t memory_bytes;
+  bool resume;
+};
+
+/// Throws ERR_INVALID_ARGUMENT naming file, field and value for a field that is missing, unknown, of another
+/// type or out of its range; ERR_CHECKPOINT_NOT_FOUND, ERR_FILE_READ.
+RunFile read_run_file(const std::string& path);
+
+}  // namespace branchmerge::sft
