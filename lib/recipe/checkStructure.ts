@@ -1,22 +1,16 @@
 import { readFileSync } from 'node:fs'
-import { Ajv2020, type DefinedError, type ValidateFunction } from 'ajv/dist/2020.js'
-import { invalidArgument, nearestName } from '../validate.js'
-import { type Path, type Problems, pathText } from './problems.js'
+import type { ValidateFunction } from 'ajv/dist/2020.js'
+import type { Path, Problems } from './problems.js'
 import type { Recipe, RecipeRule, RecipeStep } from './recipe.js'
+import { compileSchema, isMapping, schemaProblems } from './schemaProblems.js'
 
 let compiled: ValidateFunction | undefined
 
 /** The JSON Schema of recipes, recipes/recipe.schema.json. */
 function validator(): ValidateFunction {
-  if (compiled) return compiled
-  const schema = JSON.parse(readFileSync(new URL('../../recipes/recipe.schema.json', import.meta.url), 'utf8'))
-  compiled = new Ajv2020({
-    allErrors: true,
-    verbose: true,
-    strict: true,
-    strictRequired: false,
-    allowUnionTypes: true,
-  }).compile(schema)
+  compiled ??= compileSchema(
+    JSON.parse(readFileSync(new URL('../../recipes/recipe.schema.json', import.meta.url), 'utf8')),
+  )
   return compiled
 }
 
@@ -35,10 +29,7 @@ export interface Structure {
 
 /** Adds everything that the schema finds wrong to the problems, and returns the rest, which other checks can go on with. */
 export function checkStructure(value: unknown, problems: Problems): Structure {
-  const validate = validator()
-  const errors = validate(value) ? [] : ((validate.errors ?? []) as DefinedError[])
-  for (const error of errors) report(error, value, problems)
-  const paths = errors.map(({ instancePath }) => pathOf(instancePath, value))
+  const paths = schemaProblems(validator(), value, problems, { subject: 'the recipe' })
   return {
     sound: isMapping(value) ? withoutBroken(value as Recipe, paths) : undefined,
     broken: new Set(paths.map(([key]) => String(key ?? ''))),
@@ -59,46 +50,4 @@ function withoutBroken(recipe: Recipe, broken: readonly Path[]): SoundRecipe {
     } else delete sound[key]
   }
   return sound as SoundRecipe
-}
-
-function report(error: DefinedError, root: unknown, problems: Problems): void {
-  const path = pathOf(error.instancePath, root)
-  if (/\/(oneOf|anyOf)\//.test(error.schemaPath)) return // a branch; the alternative itself is reported
-  // A comment of the schema says in words what is expected there.
-  const expected = (error.parentSchema as { $comment: string }).$comment
-  if (error.keyword === 'additionalProperties') unknownKey(error, path, problems)
-  else if (error.keyword === 'required') problems.add(path, `Expected the key ${error.params.missingProperty}`)
-  else if (error.keyword !== 'oneOf' && error.keyword !== 'anyOf') {
-    problems.add(path, invalidArgument(expected, pathText(path) || 'the recipe', error.data).message)
-  } else if (isMapping(error.data)) problems.add(path, `Expected ${expected}`)
-}
-
-const isMapping = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
-
-function unknownKey(
-  error: Extract<DefinedError, { keyword: 'additionalProperties' }>,
-  path: Path,
-  problems: Problems,
-): void {
-  const key = error.params.additionalProperty
-  const known = Object.keys((error.parentSchema as { properties: object }).properties).filter(
-    (name) => name !== '$schema',
-  )
-  const near = nearestName(key, known)
-  const advice = near ? `did you mean ${near}?` : `expected one of ${known.join(', ')}`
-  problems.add([...path, key], `Unknown key ${JSON.stringify(key)}: ${advice}`, { key: true })
-}
-
-/** A JSON pointer as keys and positions. */
-function pathOf(pointer: string, root: unknown): (string | number)[] {
-  let value: unknown = root
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((part) => {
-      const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
-      const step = Array.isArray(value) ? Number(key) : key
-      value = (value as Record<string | number, unknown> | undefined)?.[step]
-      return step
-    })
 }

@@ -1,0 +1,79 @@
+import { Ajv2020, type DefinedError, type ValidateFunction } from 'ajv/dist/2020.js'
+import { invalidArgument, nearestName } from '../validate.js'
+import { type Path, type Problems, pathText } from './problems.js'
+
+/** A JSON Schema as a function. Every part that can be wrong says in `$comment` what is expected there. */
+export function compileSchema(schema: object): ValidateFunction {
+  const options = {
+    allErrors: true,
+    verbose: true,
+    strict: true,
+    strictRequired: false,
+    allowUnionTypes: true,
+  } as const
+  return new Ajv2020(options).compile(schema)
+}
+
+export interface SchemaPlace {
+  /** What the whole value is called where it is wrong itself. */
+  subject: string
+  /** Where the value stands in the document. */
+  base?: Path
+}
+
+/** Adds everything that a schema finds wrong with `value` to the problems. Returns the paths of it, from `value`. */
+export function schemaProblems(
+  validate: ValidateFunction,
+  value: unknown,
+  problems: Problems,
+  { subject, base = [] }: SchemaPlace,
+): (string | number)[][] {
+  const errors = validate(value) ? [] : ((validate.errors ?? []) as DefinedError[])
+  return errors.map((error) => {
+    const path = pathOf(error.instancePath, value)
+    report(error, path, { subject, base }, problems)
+    return path
+  })
+}
+
+function report(error: DefinedError, path: Path, place: Required<SchemaPlace>, problems: Problems): void {
+  if (/\/(oneOf|anyOf)\//.test(error.schemaPath)) return // a branch; the alternative itself is reported
+  const expected = (error.parentSchema as { $comment: string }).$comment
+  const whole = [...place.base, ...path]
+  if (error.keyword === 'additionalProperties') unknownKey(error, whole, problems)
+  else if (error.keyword === 'required') problems.add(whole, `Expected the key ${error.params.missingProperty}`)
+  else if (error.keyword !== 'oneOf' && error.keyword !== 'anyOf') {
+    problems.add(whole, invalidArgument(expected, pathText(path) || place.subject, error.data).message)
+  } else if (isMapping(error.data)) problems.add(whole, `Expected ${expected}`)
+}
+
+export const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function unknownKey(
+  error: Extract<DefinedError, { keyword: 'additionalProperties' }>,
+  path: Path,
+  problems: Problems,
+): void {
+  const key = error.params.additionalProperty
+  const known = Object.keys((error.parentSchema as { properties: object }).properties).filter(
+    (name) => name !== '$schema',
+  )
+  const near = nearestName(key, known)
+  const advice = near ? `did you mean ${near}?` : `expected one of ${known.join(', ')}`
+  problems.add([...path, key], `Unknown key ${JSON.stringify(key)}: ${advice}`, { key: true })
+}
+
+/** A JSON pointer as keys and positions. */
+function pathOf(pointer: string, root: unknown): (string | number)[] {
+  let value: unknown = root
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => {
+      const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
+      const step = Array.isArray(value) ? Number(key) : key
+      value = (value as Record<string | number, unknown> | undefined)?.[step]
+      return step
+    })
+}
