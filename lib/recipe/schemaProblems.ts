@@ -37,7 +37,8 @@ export function schemaProblems(
 }
 
 function report(error: DefinedError, path: Path, place: Required<SchemaPlace>, problems: Problems): void {
-  if (/\/(oneOf|anyOf)\//.test(error.schemaPath)) return // a branch; the alternative itself is reported
+  // A branch of alternatives; they are reported themselves, and so is what is wrong behind an if.
+  if (/\/(oneOf|anyOf)\//.test(error.schemaPath) || error.keyword === 'if') return
   const expected = (error.parentSchema as { $comment: string }).$comment
   const whole = [...place.base, ...path]
   if (error.keyword === 'additionalProperties') unknownKey(error, whole, problems)
