@@ -1,3 +1,4 @@
+export { type InitOptions, type InitSummary, init } from './branch/init/init.js'
 export type { Dtype, FloatDtype } from './checkpoint/dtypes.js'
 export {
   type Checkpoint,

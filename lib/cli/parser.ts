@@ -1,4 +1,5 @@
 import yargs, { type Argv, type Options } from 'yargs'
+import { families, sizeNames } from '../branch/init/modelConfig.js'
 import { floatDtypes } from '../checkpoint/dtypes.js'
 import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
 import { nearestName } from '../validate.js'
@@ -127,6 +128,12 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       handler: handler(async () => (await import('./convert.js')).runConvert),
     })
     .command({
+      command: 'init',
+      describe: 'Make a checkpoint of random weights to train from nothing',
+      builder: initArguments,
+      handler: handler(async () => (await import('./init.js')).runInit),
+    })
+    .command({
       command: 'inspect <path>',
       describe: 'Validate a checkpoint and list its tensors',
       builder: inspectArguments,
@@ -146,7 +153,7 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
     })
     .demandCommand(
       1,
-      'Name a command: fuse, merge, batch, finish, verify, reproduce, convert, inspect, report or doctor',
+      'Name a command: fuse, merge, batch, finish, verify, reproduce, convert, init, inspect, report or doctor',
     )
     .strict()
     .recommendCommands()
@@ -236,6 +243,34 @@ function convertArguments(command: Argv): Argv {
       json,
     })
     .example('$0 convert mergekit.yml --out recipe.yaml', '')
+}
+
+function initArguments(command: Argv): Argv {
+  return command
+    .options({
+      out: { ...checkpointOptions.out, demandOption: true },
+      config: { type: 'string', describe: 'config.json of a Qwen2, Llama or Qwen3 model', group: 'Model:' },
+      size: { choices: sizeNames, describe: 'Instead: a small model of about so many parameters', group: 'Model:' },
+      family: { choices: families, describe: 'With --size. Default: qwen2', group: 'Model:' },
+      tokenizer: { type: 'string', describe: 'Directory of a tokenizer, or its tokenizer.json', group: 'Tokenizer:' },
+      'train-tokenizer': {
+        type: 'string',
+        array: true,
+        describe: 'Instead: text files to train one on',
+        group: 'Tokenizer:',
+      },
+      'vocab-size': {
+        type: 'number',
+        describe: 'Tokens of the trained one',
+        implies: 'train-tokenizer',
+        group: 'Tokenizer:',
+      },
+      seed: { type: 'number', describe: 'Decides the weights. Default: 42', group: output },
+      dtype: { type: 'string', describe: 'BF16 (default), F16 or F32', group: output },
+      json,
+    })
+    .example('$0 init --size 5m --train-tokenizer a.txt b.txt --vocab-size 4096 --out base/', 'From text alone')
+    .example('$0 init --config config.json --tokenizer qwen/ --out base/ --seed 7', '')
 }
 
 function inspectArguments(command: Argv): Argv {
