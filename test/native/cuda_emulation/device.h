@@ -1,0 +1,38 @@
+#pragma once
+// The devices that the emulated runtime library shows, and the failures it can be asked for.
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda_runtime.h"
+
+namespace cuda_emulation {
+
+/// What the machine has. Work on a stream is done when somebody waits for it (`lazy`), as late as CUDA might,
+/// or at once.
+struct Machine {
+  int devices = 1;
+  size_t memory_bytes = size_t(1) << 30;  // of each device
+  int multiprocessors = 4;
+  size_t shared_bytes_per_block = 227 << 10;
+  cudaError_t unavailable = cudaSuccess;  // what cudaGetDeviceCount answers instead
+  bool lazy = true;
+};
+
+/// Takes all devices away and gives new ones, without memory in use, failures or a seed for the thread order.
+void reset(const Machine& machine = {});
+
+/// The n-th device (1) or pinned (2) allocation from now on fails with cudaErrorMemoryAllocation; 0 for none.
+void fail_device_allocation(uint64_t n);
+void fail_pinned_allocation(uint64_t n);
+/// The n-th kernel from now on does not run; that call and every later one on its device answers `error`, as
+/// after an ECC error or a lost device.
+void fail_launch(uint64_t n, cudaError_t error);
+
+/// Bytes not yet freed on all devices, and pinned: what a test of leaks compares with 0.
+size_t device_bytes_in_use();
+size_t pinned_bytes_in_use();
+/// The most that a device held at a time since reset().
+size_t device_bytes_peak();
+uint64_t launches();
+
+}  // namespace cuda_emulation
