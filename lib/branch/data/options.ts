@@ -49,7 +49,7 @@ export interface DataSource {
   where?: Record<string, CellValue | CellValue[]>
   /** Where the response is a list: its first entry for which these lists have one of these values. */
   choose?: Record<string, CellValue | CellValue[]>
-  /** openthoughts: rewrite `<|begin_of_thought|>` and its kin to `<think>`. Default: asIs. */
+  /** openthoughts: rewrite `<|begin_of_thought|>` and its kin to `<think>`. Without either, rows with them are bad. */
   reasoning?: 'asIs' | 'openthoughts'
   /** Only the first so many usable rows. */
   take?: number
@@ -99,7 +99,7 @@ export interface ResolvedSource {
   tags: MessageTags
   where: [column: string, values: CellValue[]][]
   choose: [column: string, values: CellValue[]][]
-  reasoning: 'asIs' | 'openthoughts'
+  reasoning: 'asIs' | 'openthoughts' | undefined
   take: number | undefined
   weight: number
 }
@@ -201,7 +201,7 @@ function resolveSource(
     tags: source.tags ?? {},
     where: valuesByColumn(source.where),
     choose: valuesByColumn(source.choose),
-    reasoning: source.reasoning ?? 'asIs',
+    reasoning: source.reasoning,
     take: source.take,
     weight: source.weight ?? 1,
   }
