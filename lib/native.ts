@@ -90,21 +90,27 @@ export interface NativeMergePlan {
   }[]
   /** Steps in order; the last one of a program gives the result. */
   programs: NativeStep[][]
-  /** In writing order: grouped by output, and contiguous in it in this order. */
+  /**
+   * Those of an output lie in it in this order; outputs may alternate. What consecutive tensors of one name have in common of
+   * the inputs is read once.
+   */
   tensors: {
     name: string
     dtype: string
     outputDtype: string
+    /** Of what is merged. */
     shape: number[]
     /** Where each model has the tensor, and in which dtype: floats are converted to the tensor's as they are read. */
     models: (NativeByteRange & { dtype: string })[]
     program: number
     output: number
+    /** Rows that one model alone has, copied behind the merged ones; its range holds them, too. */
+    tail: { model: number; rows: number } | undefined
+    /** Results of earlier steps keep float32 instead of being rounded to the tensor's dtype. */
+    floatIntermediates: boolean
     /** Lies wholly within what an earlier run wrote: neither read nor computed. */
     done: boolean
   }[]
-  /** Results of earlier steps keep float32 instead of being rounded to the tensor's dtype. */
-  floatIntermediates: boolean
   /** Bytes for tensors in memory. Tensors that need more are read again in every pass, with the same result. */
   memory: number
   threads: number
@@ -124,6 +130,8 @@ export interface NativeWritten {
 /** What a merged tensor tells: of each step of its program, and of each model. */
 export interface NativeMergedTensor {
   name: string
+  /** Position among the plan's outputs. */
+  output: number
   steps: NativeTensorStats[]
   /** Hash of the tensor's bytes in each model, see docs/provenance.md. */
   modelHashes: string[]

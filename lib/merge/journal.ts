@@ -17,7 +17,7 @@ export interface JournalInput {
   modified: string
 }
 
-const format = 1
+const format = 2
 
 /**
  * Keeps beside the unfinished output files what a later run needs to go on: one line of JSON for the merge, then one for
@@ -96,13 +96,12 @@ function wholeLines(text: string): any[] {
 
 /** Everything that decides the bytes of the output: not threads, memory, or where files lie. */
 export function fingerprintOf(plan: NativeMergePlan, inputs: JournalInput[]): string {
-  const { outputs, programs, tensors, floatIntermediates } = plan
+  const { outputs, programs, tensors } = plan
   const content = {
     inputs,
     outputs: outputs.map(({ metadata }) => metadata),
     programs,
     tensors: tensors.map(({ done: _, ...tensor }) => tensor),
-    floatIntermediates,
   }
   return createHash('sha256').update(JSON.stringify(content)).digest('hex')
 }

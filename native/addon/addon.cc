@@ -261,6 +261,7 @@ Napi::Value merge_in_memory(const Napi::CallbackInfo& info) {
 Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const MergedTensor& merged) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("name", tensor.name);
+  o.Set("output", double(tensor.output));
   Napi::Array steps = Napi::Array::New(env), hashes = Napi::Array::New(env);
   for (const StepStats& step : merged.steps)
     steps.Set(steps.Length(),

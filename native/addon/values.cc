@@ -91,6 +91,11 @@ MergePlan::Tensor read_plan_tensor(const Napi::Value& value) {
     read.models.push_back(read_range(models.Get(i)));
     read.stored.push_back(read_dtype(models.Get(i).As<Napi::Object>().Get("dtype")));
   }
+  if (const Napi::Value tail = tensor.Get("tail"); !tail.IsUndefined()) {
+    const Napi::Object rows = read_object(tail, "a tail");
+    read.tail = {size_t(read_count(rows.Get("model"), "model")), read_count(rows.Get("rows"), "rows")};
+  }
+  read.float_intermediates = tensor.Get("floatIntermediates").ToBoolean().Value();
   return read;
 }
 
@@ -217,7 +222,6 @@ MergePlan read_plan(const Napi::Value& value) {
   for (uint32_t i = 0; i < tensors.Length(); i++) plan.tensors.push_back(read_plan_tensor(tensors.Get(i)));
   const Napi::Array programs = read_array(o.Get("programs"), "programs");
   for (uint32_t i = 0; i < programs.Length(); i++) plan.programs.push_back(read_program(programs.Get(i)));
-  plan.float_intermediates = o.Get("floatIntermediates").ToBoolean().Value();
   plan.memory = read_count(o.Get("memory"), "memory");
   plan.threads = size_t(read_count(o.Get("threads"), "threads"));
   if (plan.threads < 1 || plan.threads > 1024) refuse("Expected 1 to 1024 threads");

@@ -24,7 +24,8 @@ uint64_t round_up(uint64_t bytes) {
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kWriteBlock - 1) / kWriteBlock; }
 
-/// How much work a sudden end may cost, against how often the disk is made to write everything down.
+/// How much work a sudden end may cost, against how often the disk is made to write everything down. Outputs
+/// that are written at the same time take turns.
 constexpr std::chrono::seconds kSyncEvery{1};
 
 [[noreturn]] void throw_write_error(const std::string& path, int error) {
@@ -198,7 +199,7 @@ void OutputWriter::note_written(size_t index, OpenOutput& output, uint64_t block
   while (output.beyond.erase(output.prefix) > 0) output.prefix++;
   const bool complete = output.blocks_left == 0;
   const auto now = std::chrono::steady_clock::now();
-  if (!complete && (!on_written_ || now - output.synced < kSyncEvery)) return;
+  if (!complete && (!on_written_ || now - output.synced < kSyncEvery * open_.size())) return;
   const uint64_t prefix = std::min(outputs_[index].bytes, output.prefix * kWriteBlock);
   if (complete) {
     close_output(index);

@@ -29,37 +29,54 @@ constexpr size_t kBlocksInFlight = 16;
 /// The result is computed a block of the output at a time.
 constexpr uint64_t kOutputPiece = kWriteBlock;
 
-struct OutputLayout {
-  std::string header;
-  std::vector<uint64_t> begins;  // of each tensor of this output, in the file
-  uint64_t bytes;
-};
-
 uint64_t elements_of(const MergePlan::Tensor& tensor) {
   uint64_t elements = 1;
   for (const uint64_t size : tensor.shape) elements *= size;
   return elements;
 }
 
-uint64_t output_bytes(const MergePlan::Tensor& tensor) {
-  return elements_of(tensor) * dtype_bits(tensor.output_dtype) / 8;
+uint64_t tail_elements(const MergePlan::Tensor& tensor) {
+  if (!tensor.tail) return 0;
+  uint64_t elements = tensor.tail->rows;
+  for (size_t i = 1; i < tensor.shape.size(); i++) elements *= tensor.shape[i];
+  return elements;
 }
 
-std::vector<OutputLayout> lay_out(const MergePlan& plan) {
+uint64_t output_elements(const MergePlan::Tensor& tensor) {
+  return elements_of(tensor) + tail_elements(tensor);
+}
+
+std::vector<uint64_t> output_shape(const MergePlan::Tensor& tensor) {
+  std::vector<uint64_t> shape = tensor.shape;
+  if (tensor.tail) shape[0] += tensor.tail->rows;
+  return shape;
+}
+
+uint64_t output_bytes(const MergePlan::Tensor& tensor) {
+  return output_elements(tensor) * dtype_bits(tensor.output_dtype) / 8;
+}
+
+struct OutputLayout {
+  std::vector<std::string> headers;  // of each output
+  std::vector<uint64_t> bytes;       // of each output
+  std::vector<uint64_t> begins;      // of each tensor of the plan, in its output
+};
+
+OutputLayout lay_out(const MergePlan& plan) {
   std::vector<std::vector<TensorLayout>> tensors(plan.outputs.size());
   for (const MergePlan::Tensor& tensor : plan.tensors)
-    tensors[tensor.output].push_back({tensor.name, tensor.output_dtype, tensor.shape, output_bytes(tensor)});
-  std::vector<OutputLayout> layouts;
+    tensors[tensor.output].push_back(
+        {tensor.name, tensor.output_dtype, output_shape(tensor), output_bytes(tensor)});
+  OutputLayout layout;
   for (size_t i = 0; i < plan.outputs.size(); i++) {
-    OutputLayout layout{serialize_header(tensors[i], plan.outputs[i].metadata, kDataAlignment), {}, 0};
-    layout.bytes = layout.header.size();
-    for (const TensorLayout& tensor : tensors[i]) {
-      layout.begins.push_back(layout.bytes);
-      layout.bytes += tensor.bytes;
-    }
-    layouts.push_back(std::move(layout));
+    layout.headers.push_back(serialize_header(tensors[i], plan.outputs[i].metadata, kDataAlignment));
+    layout.bytes.push_back(layout.headers.back().size());
   }
-  return layouts;
+  for (const MergePlan::Tensor& tensor : plan.tensors) {
+    layout.begins.push_back(layout.bytes[tensor.output]);
+    layout.bytes[tensor.output] += output_bytes(tensor);
+  }
+  return layout;
 }
 
 DType stored_dtype(const MergePlan::Tensor& tensor, size_t model) {
@@ -82,26 +99,88 @@ void check_program(const std::vector<Step>& program, const MergePlan::Tensor& te
   }
 }
 
+void check_models(const MergePlan& plan, const MergePlan::Tensor& tensor) {
+  for (size_t i = 0; i < tensor.models.size(); i++) {
+    const ByteRange& range = tensor.models[i];
+    const uint64_t elements =
+        elements_of(tensor) + (tensor.tail && tensor.tail->model == i ? tail_elements(tensor) : 0);
+    if (range.input >= plan.inputs.size() || range.begin > range.end ||
+        range.size() != elements * dtype_bits(stored_dtype(tensor, i)) / 8 ||
+        range.end > plan.inputs[range.input].bytes)
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its range does not fit its input");
+    if (stored_dtype(tensor, i) != tensor.dtype &&
+        !(dtype_is_float(stored_dtype(tensor, i)) && dtype_is_float(tensor.dtype)))
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': only floats can be converted");
+  }
+}
+
 void check_plan(const MergePlan& plan) {
-  size_t output = 0;
   for (const MergePlan::Tensor& tensor : plan.tensors) {
-    for (size_t i = 0; i < tensor.models.size(); i++) {
-      const ByteRange& range = tensor.models[i];
-      if (range.input >= plan.inputs.size() || range.begin > range.end ||
-          range.size() != elements_of(tensor) * dtype_bits(stored_dtype(tensor, i)) / 8 ||
-          range.end > plan.inputs[range.input].bytes)
-        throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its range does not fit its input");
-      if (stored_dtype(tensor, i) != tensor.dtype &&
-          !(dtype_is_float(stored_dtype(tensor, i)) && dtype_is_float(tensor.dtype)))
-        throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': only floats can be converted");
-    }
+    if (tensor.tail && (tensor.shape.empty() || tensor.tail->model >= tensor.models.size()))
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its tail does not fit its models");
+    check_models(plan, tensor);
     if (tensor.program >= plan.programs.size())
       throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': there is no such program");
     check_program(plan.programs[tensor.program], tensor);
-    if (tensor.output < output || tensor.output >= plan.outputs.size())
-      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': tensors must be grouped by output");
-    output = tensor.output;
+    if (tensor.output >= plan.outputs.size())
+      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': there is no such output");
   }
+}
+
+/// Tensors that are merged from the same reads.
+struct SharedRead {
+  std::vector<size_t> tensors;    // of the plan, consecutive but for those that are done
+  std::vector<ByteRange> ranges;  // of the inputs, each once
+  ReadAhead::Group group;         // those of them that are read ahead
+  bool too_large = false;         // to keep: read from the files in every pass
+};
+
+bool same_range(const ByteRange& a, const ByteRange& b) {
+  return a.input == b.input && a.begin == b.begin && a.end == b.end;
+}
+
+/// The same with what one more tensor reads.
+SharedRead with_tensor(SharedRead read, const MergePlan& plan, size_t index, const InputFiles& inputs) {
+  read.tensors.push_back(index);
+  for (const ByteRange& range : plan.tensors[index].models) {
+    if (std::any_of(read.ranges.begin(), read.ranges.end(),
+                    [&](const ByteRange& other) { return same_range(range, other); }))
+      continue;
+    read.ranges.push_back(range);
+    // Input in the page cache is read from there.
+    if (!inputs.cached(range.input)) read.group.push_back(range);
+  }
+  read.too_large = ReadAhead::room(read.group) > plan.memory;
+  return read;
+}
+
+std::vector<SharedRead> plan_reads(const MergePlan& plan, const InputFiles& inputs) {
+  std::vector<SharedRead> reads;
+  for (size_t i = 0; i < plan.tensors.size(); i++) {
+    if (plan.tensors[i].done) continue;
+    if (!reads.empty() && plan.tensors[reads.back().tensors[0]].name == plan.tensors[i].name) {
+      SharedRead joined = with_tensor(reads.back(), plan, i, inputs);
+      if (!joined.too_large) {
+        reads.back() = std::move(joined);
+        continue;
+      }
+    }
+    reads.push_back(with_tensor({}, plan, i, inputs));
+  }
+  return reads;
+}
+
+/// The most outputs that are begun and not finished at one time: each holds a block that waits for its next
+/// tensor.
+size_t outputs_at_once(const MergePlan& plan) {
+  std::vector<size_t> left(plan.outputs.size()), seen(plan.outputs.size());
+  for (const MergePlan::Tensor& tensor : plan.tensors) left[tensor.output]++;
+  size_t open = 0, most = 0;
+  for (const MergePlan::Tensor& tensor : plan.tensors) {
+    if (seen[tensor.output]++ == 0) most = std::max(most, ++open);
+    if (--left[tensor.output] == 0) open--;
+  }
+  return most;
 }
 
 /// Counts bytes from all threads and passes them on, at most some twenty times a second.
@@ -215,16 +294,19 @@ class ConvertingReader final : public TensorReader {
 /// A tensor's program with its operators and readers.
 class Merge {
  public:
-  Merge(const MergePlan& plan, const MergePlan::Tensor& tensor, std::deque<LeafTensor>& leaves,
+  /// `leaves`: the tensor in each model.
+  Merge(const MergePlan& plan, const MergePlan::Tensor& tensor, const std::vector<LeafTensor*>& leaves,
         std::vector<FusionScratch>& scratch, WorkerPool& pool, const std::atomic<bool>& cancelled)
       : tensor_(tensor), info_{tensor.name, tensor.dtype, tensor.shape, elements_of(tensor)}, pool_(pool) {
+    if (tensor.tail) tail_ = tail_reader(*leaves[tensor.tail->model], cancelled);
     const std::vector<Step>& program = plan.programs[tensor.program];
     if (!dtype_is_float(tensor.dtype) || info_.elements == 0) {
       add_step(std::make_unique<EqualOperator>(info_));
-      for (size_t i = 0; i < leaves.size(); i++) add_leaf(leaves[i], i, cancelled, tensor.dtype);
+      for (size_t i = 0; i < leaves.size(); i++) add_leaf(*leaves[i], i, cancelled, tensor.dtype);
       return;
     }
-    const DType between = plan.float_intermediates && tensor.dtype != DType::F64 ? DType::F32 : tensor.dtype;
+    const DType between =
+        tensor.float_intermediates && tensor.dtype != DType::F64 ? DType::F32 : tensor.dtype;
     for (size_t i = 0; i < program.size(); i++) {
       const bool last = i + 1 == program.size();
       const bool takes_results = std::any_of(program[i].operands.begin(), program[i].operands.end(),
@@ -237,7 +319,7 @@ class Merge {
       steps_.back()->dtype = between;
       for (const Operand& operand : program[i].operands)
         operand.kind == Operand::Kind::kModel
-            ? add_leaf(leaves[operand.index], operand.index, cancelled, info.dtype)
+            ? add_leaf(*leaves[operand.index], operand.index, cancelled, info.dtype)
             : add_result(*steps_[operand.index], between);
     }
   }
@@ -246,9 +328,7 @@ class Merge {
   uint64_t run(TensorSink& sink) {
     for (const std::unique_ptr<StepState>& step : steps_) step->merge->prepare(step->operands, pool_);
     for (StepReader* result : results_) result->begin_counting();
-    const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, bytes = info_.elements * size,
-                   phase = sink.phase();
-    StepState& last = *steps_.back();
+    const uint64_t bytes = output_bytes(tensor_), phase = sink.phase();
     PlacedHash hash(sink.begin(), bytes);
     // A block of the output must not be closed again after its last byte.
     if (bytes == 0) return hash.value();
@@ -257,7 +337,7 @@ class Merge {
       const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
       const uint64_t end = std::min(bytes, (i + 1) * kOutputPiece - phase);
       std::byte* out = sink.open(dropped[worker], begin, end);
-      last.kept += last.merge->apply(worker, begin / size, end / size, last.operands, out);
+      fill(worker, begin, end, out);
       hash.add(begin, end, out);
       sink.close(begin, end);
     });
@@ -282,6 +362,16 @@ class Merge {
     DType dtype;  // of its result
     std::vector<StepReader*> readers = {};
   };
+
+  /// Bytes [begin, end) of the output: merged rows, then those of the tail.
+  void fill(size_t worker, uint64_t begin, uint64_t end, std::byte* out) {
+    const uint64_t size = dtype_bits(tensor_.output_dtype) / 8, merged = info_.elements * size;
+    StepState& last = *steps_.back();
+    if (const uint64_t until = std::min(end, merged); begin < until)
+      last.kept += last.merge->apply(worker, begin / size, until / size, last.operands, out);
+    if (const uint64_t from = std::max(begin, merged); from < end)
+      std::memcpy(out + (from - begin), tail_->fetch(worker, from, end), end - from);
+  }
 
   /// Most often the pass over the result has fetched every element of an earlier step once. Where it has not
   /// (a later step kept another operand whole, or looks twice), the step is applied once more.
@@ -309,9 +399,16 @@ class Merge {
   }
   /// Converted to the tensor's dtype first, as if the model had been stored so.
   void add_leaf(LeafTensor& leaf, size_t model, const std::atomic<bool>& cancelled, DType wanted) {
-    std::unique_ptr<TensorReader> reader = std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled);
-    reader = converted(std::move(reader), stored_dtype(tensor_, model), info_.dtype);
-    add_reader(converted(std::move(reader), info_.dtype, wanted));
+    add_reader(converted(leaf_reader(leaf, model, cancelled), info_.dtype, wanted));
+  }
+  std::unique_ptr<TensorReader> leaf_reader(LeafTensor& leaf, size_t model,
+                                            const std::atomic<bool>& cancelled) {
+    return converted(std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled),
+                     stored_dtype(tensor_, model), info_.dtype);
+  }
+  /// The tensor of one model in the output's dtype, of which the rows behind the merged ones are wanted.
+  std::unique_ptr<TensorReader> tail_reader(LeafTensor& leaf, const std::atomic<bool>& cancelled) {
+    return converted(leaf_reader(leaf, tensor_.tail->model, cancelled), info_.dtype, tensor_.output_dtype);
   }
   std::unique_ptr<TensorReader> converted(std::unique_ptr<TensorReader> reader, DType from, DType to) {
     if (from == to) return reader;
@@ -333,6 +430,7 @@ class Merge {
   std::vector<std::unique_ptr<StepState>> steps_;
   std::vector<std::unique_ptr<TensorReader>> readers_;
   std::vector<StepReader*> results_;
+  std::unique_ptr<TensorReader> tail_;
 };
 
 void write_header(OutputWriter& writer, size_t output, const std::string& header) {
@@ -354,66 +452,71 @@ MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callb
                               const std::atomic<bool>& cancelled) {
   const auto started = std::chrono::steady_clock::now();
   check_plan(plan);
-  const std::vector<OutputLayout> layouts = lay_out(plan);
+  const OutputLayout layout = lay_out(plan);
 
   InputFiles inputs(plan.inputs);
-  // Input in the page cache is read from there, and so are tensors too large to keep; the rest is read ahead.
+  const std::vector<SharedRead> reads = plan_reads(plan, inputs);
   std::vector<ReadAhead::Group> groups;
   uint64_t bytes_read = 0, bytes_merged = 0;
   size_t steps = 0, tensors_left = 0;
-  for (const MergePlan::Tensor& tensor : plan.tensors) {
-    if (tensor.done) continue;
-    tensors_left++;
-    groups.emplace_back();
-    for (const ByteRange& range : tensor.models) {
-      if (!inputs.cached(range.input)) groups.back().push_back(range);
-      bytes_read += range.size();
+  for (const SharedRead& read : reads) {
+    groups.push_back(read.too_large ? ReadAhead::Group{} : read.group);
+    for (const ByteRange& range : read.ranges) bytes_read += range.size();
+    tensors_left += read.tensors.size();
+    for (const size_t i : read.tensors) {
+      bytes_merged += output_bytes(plan.tensors[i]);
+      steps = std::max(steps, plan.programs[plan.tensors[i].program].size());
     }
-    if (ReadAhead::room(groups.back()) > plan.memory) groups.back().clear();
-    bytes_merged += output_bytes(tensor);
-    steps = std::max(steps, plan.programs[tensor.program].size());
   }
   Progress progress(callbacks, bytes_read + bytes_merged, tensors_left);
 
   std::vector<OutputWriter::Output> outputs;
-  for (size_t i = 0; i < layouts.size(); i++)
-    outputs.push_back({plan.outputs[i].path, layouts[i].bytes, plan.outputs[i].written});
-  OutputWriter writer(std::move(outputs), plan.threads + kBlocksInFlight, callbacks.on_written);
+  for (size_t i = 0; i < plan.outputs.size(); i++)
+    outputs.push_back({plan.outputs[i].path, layout.bytes[i], plan.outputs[i].written});
+  OutputWriter writer(std::move(outputs), plan.threads + kBlocksInFlight + outputs_at_once(plan),
+                      callbacks.on_written);
   ReadAhead reader(inputs, std::move(groups), plan.memory);
   WorkerPool pool(plan.threads);
   std::vector<FusionScratch> scratch(steps);
 
-  std::vector<size_t> placed(plan.outputs.size(), 0);
-  for (size_t i = 0; i < layouts.size(); i++)
-    if (layouts[i].begins.empty()) write_header(writer, i, layouts[i].header);
-  for (const MergePlan::Tensor& tensor : plan.tensors) {
-    const OutputLayout& layout = layouts[tensor.output];
-    size_t& index = placed[tensor.output];
-    if (index == 0) write_header(writer, tensor.output, layout.header);
-
-    const uint64_t begin = layout.begins[index++];
-    if (tensor.done) continue;
-
+  std::vector<bool> begun(plan.outputs.size()), has_tensors(plan.outputs.size());
+  for (const MergePlan::Tensor& tensor : plan.tensors) has_tensors[tensor.output] = true;
+  for (size_t i = 0; i < plan.outputs.size(); i++)
+    if (!has_tensors[i]) write_header(writer, i, layout.headers[i]);
+  for (const SharedRead& read : reads) {
     ArrivingGroup& group = reader.next();
     std::deque<LeafTensor> leaves;
     size_t arriving = 0;
-    for (const ByteRange& range : tensor.models) {
+    for (const ByteRange& range : read.ranges) {
       leaves.emplace_back(inputs, range, [&](uint64_t bytes) { progress.add(bytes); });
       if (arriving < group.size() && !inputs.cached(range.input)) leaves.back().attach(group, arriving++);
     }
-    TensorSink sink(writer, tensor.output, begin, progress);
-    Merge merge(plan, tensor, leaves, scratch, pool, cancelled);
-    const uint64_t hash = merge.run(sink);
+    for (const size_t index : read.tensors) {
+      const MergePlan::Tensor& tensor = plan.tensors[index];
+      if (!begun[tensor.output]) write_header(writer, tensor.output, layout.headers[tensor.output]);
+      begun[tensor.output] = true;
 
-    MergedTensor merged{
-        merge.stats(), {}, elements_of(tensor), begin + output_bytes(tensor), hash_text(hash)};
-    for (LeafTensor& leaf : leaves) {
-      leaf.finish();
-      merged.model_hashes.push_back(leaf.hash());
+      std::vector<LeafTensor*> models;
+      for (const ByteRange& range : tensor.models)
+        for (size_t i = 0; i < leaves.size(); i++)
+          if (same_range(range, read.ranges[i])) models.push_back(&leaves[i]);
+      TensorSink sink(writer, tensor.output, layout.begins[index], progress);
+      Merge merge(plan, tensor, models, scratch, pool, cancelled);
+      const uint64_t hash = merge.run(sink);
+
+      MergedTensor merged{merge.stats(),
+                          {},
+                          output_elements(tensor),
+                          layout.begins[index] + output_bytes(tensor),
+                          hash_text(hash)};
+      for (LeafTensor* leaf : models) {
+        leaf->finish();
+        merged.model_hashes.push_back(leaf->hash());
+      }
+      if (callbacks.on_tensor) callbacks.on_tensor(tensor, merged);
+      progress.add(0, 1);
     }
-    if (callbacks.on_tensor) callbacks.on_tensor(tensor, merged);
     reader.release();
-    progress.add(0, 1);
   }
   writer.finish();
   inputs.check_unchanged();

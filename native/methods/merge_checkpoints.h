@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,22 +20,30 @@ struct MergePlan {
     Metadata metadata;
     uint64_t written = 0;  // bytes from the start that are there already (MergeCallbacks::on_written)
   };
+  /// Rows that one model alone has, copied behind the merged ones.
+  struct Tail {
+    size_t model;  // its range holds them, too
+    uint64_t rows;
+  };
   struct Tensor {
     std::string name;
     DType dtype, output_dtype;
-    std::vector<uint64_t> shape;
+    std::vector<uint64_t> shape;    // of what is merged
     std::vector<ByteRange> models;  // where each model has it
     size_t program;
     size_t output;
     bool done = false;               // lies within what was written already
     std::vector<DType> stored = {};  // how each model has it; empty: all in `dtype`. Floats are converted
+    std::optional<Tail> tail = {};
+    /// Results of earlier steps keep float32 instead of being rounded to `dtype` (F64 stays F64).
+    bool float_intermediates = false;
   };
   std::vector<InputFiles::Input> inputs;
   std::vector<Output> outputs;
   std::vector<std::vector<Step>> programs;
-  std::vector<Tensor> tensors;  // in writing order: grouped by output
-  /// Results of earlier steps keep float32 instead of being rounded to the tensor's dtype (F64 stays F64).
-  bool float_intermediates = false;
+  /// Those of an output lie in it in this order; outputs may alternate. What consecutive tensors of one name
+  /// have in common of the inputs is read once.
+  std::vector<Tensor> tensors;
   /// Bytes for tensors in memory. Tensors that need more are read again in every pass instead.
   uint64_t memory;
   size_t threads;
@@ -60,7 +69,7 @@ struct StepStats {
 struct MergedTensor {
   std::vector<StepStats> steps;
   std::vector<std::string> model_hashes;
-  uint64_t elements;
+  uint64_t elements;    // of the output
   uint64_t output_end;  // where its bytes end in the output file
   std::string hash;     // of its bytes in the output file, see PlacedHash
 };
@@ -74,9 +83,10 @@ struct MergeCallbacks {
 };
 
 /// Merges tensor by tensor, all steps of the program in one pass over the files: reading ahead, computing and
-/// writing overlap, and memory holds about the models' tensors of the largest name plus what is read ahead.
-/// The output files are complete and synced when this returns; on an Error they are left for the caller to
-/// remove. `cancelled` makes it throw ERR_CANCELLED soon.
+/// writing overlap, and memory holds about the models' tensors of the largest name plus what is read ahead,
+/// and a block of every output that is begun and not finished. The output files are complete and synced when
+/// this returns; on an Error they are left for the caller to remove. `cancelled` makes it throw ERR_CANCELLED
+/// soon.
 MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callbacks,
                               const std::atomic<bool>& cancelled);
 
