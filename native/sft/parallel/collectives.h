@@ -28,8 +28,8 @@ class Collectives {
   /// Every element becomes its largest value among the processes.
   virtual void all_reduce_max(std::span<int64_t> data) = 0;
 
-  /// `slices` has size() slices of `slice` elements each. Slice rank() becomes its sum over the processes; the
-  /// others keep no defined values.
+  /// `slices` has size() slices of `slice` elements each. Slice rank() becomes its sum over the processes;
+  /// the others keep no defined values.
   virtual void reduce_scatter_sum(float* slices, uint64_t slice) = 0;
 
   /// `slices` has size() slices of `slice` elements each, of which this process has filled slice rank(). All

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <string>
 
 #include "error.h"
@@ -18,7 +19,7 @@ class StridedType {
  public:
   template <class T>
   StridedType(const T* example, uint64_t count, uint64_t distance) {
-    MPI_Datatype contiguous;
+    MPI_Datatype contiguous = MPI_DATATYPE_NULL;
     MPI_Type_contiguous(static_cast<int>(count), mpi_type(example), &contiguous);
     MPI_Type_create_resized(contiguous, 0, static_cast<MPI_Aint>(distance * sizeof(T)), &type_);
     MPI_Type_commit(&type_);
@@ -30,7 +31,7 @@ class StridedType {
   MPI_Datatype get() const { return type_; }
 
  private:
-  MPI_Datatype type_;
+  MPI_Datatype type_ = MPI_DATATYPE_NULL;
 };
 
 }  // namespace
@@ -45,12 +46,13 @@ MpiCollectives::MpiCollectives(uint64_t buffer_bytes)
   rank_ = static_cast<size_t>(rank);
   size_ = static_cast<size_t>(size);
   if (provided < MPI_THREAD_FUNNELED)
-    throw Error("ERR_MPI", "Expected an MPI that allows threads beside the one that calls it (" +
-                               std::string("MPI_THREAD_FUNNELED) but this one does not. Use another MPI."));
-  if (piece<double>() == 0)
-    throw Error("ERR_INVALID_ARGUMENT", "Expected a buffer of at least 8 bytes for each of " +
-                                            std::to_string(size_) + " processes but received " +
-                                            std::to_string(buffer_bytes) + " bytes");
+    throw Error("ERR_MPI",
+                "Expected an MPI that allows threads beside the one that calls it (MPI_THREAD_FUNNELED) but "
+                "this one does not. Use another MPI.");
+  if (piece<double>() == 0 || buffer_bytes > std::numeric_limits<int>::max())
+    throw Error("ERR_INVALID_ARGUMENT", "Expected 8 bytes for each of " + std::to_string(size_) +
+                                            " processes to 2 GiB for the buffer of sums but received " +
+                                            std::to_string(buffer_bytes));
 }
 
 MpiCollectives::~MpiCollectives() {
@@ -123,14 +125,13 @@ void MpiCollectives::all_reduce(std::span<T> data) {
 
   // The fewer than size() elements that are left go to everyone, who sums them for himself.
   const std::span<T> rest = data.subspan(slice * size_);
-  if (rest.empty()) return;
-  const auto count = static_cast<int>(rest.size());
-  if (piece<T>() < rest.size())
-    for (T& element : rest) sum_one(element);
-  check(MPI_Allgather(rest.data(), count, mpi_type(rest.data()), buffer_.data(), count, mpi_type(rest.data()),
-                      MPI_COMM_WORLD),
-        "MPI_Allgather");
-  sum_buffer(rest.data(), rest.size());
+  for (uint64_t begin = 0; begin < rest.size(); begin += piece<T>()) {
+    T* const part = rest.data() + begin;
+    const auto count = static_cast<int>(std::min<uint64_t>(piece<T>(), rest.size() - begin));
+    check(MPI_Allgather(part, count, mpi_type(part), buffer_.data(), count, mpi_type(part), MPI_COMM_WORLD),
+          "MPI_Allgather");
+    sum_buffer(part, static_cast<uint64_t>(count));
+  }
 }
 
 /// Adds the contributions that the buffer holds one after the other, rank 0 first.

@@ -14,7 +14,7 @@ namespace branchmerge::sft {
 class MpiCollectives final : public Collectives {
  public:
   /// `buffer_bytes` bounds the memory for sums and with it every message, so that counts fit MPI's int.
-  explicit MpiCollectives(uint64_t buffer_bytes = kBufferBytes);
+  explicit MpiCollectives(uint64_t buffer_bytes);
   ~MpiCollectives() override;
 
   size_t rank() const override { return rank_; }
@@ -30,10 +30,6 @@ class MpiCollectives final : public Collectives {
   [[noreturn]] void abort(int exit_code) override;
 
  private:
-  // Large enough that a message's latency (some 10 µs) is small beside its transfer at 10 GB/s, divided by up to
-  // some hundred processes; small enough to stay in a last-level cache.
-  static constexpr uint64_t kBufferBytes = 16 << 20;
-
   template <class T>
   uint64_t piece() const;
   template <class T>
