@@ -446,82 +446,137 @@ void write_header(OutputWriter& writer, size_t output, const std::string& header
   }
 }
 
+/// What is left to do.
+struct Work {
+  std::vector<ReadAhead::Group> groups;  // of each read
+  uint64_t bytes_read = 0, bytes_merged = 0;
+  size_t tensors = 0, most_steps = 0;
+};
+
+Work work_of(const MergePlan& plan, const std::vector<SharedRead>& reads) {
+  Work work;
+  for (const SharedRead& read : reads) {
+    work.groups.push_back(read.too_large ? ReadAhead::Group{} : read.group);
+    for (const ByteRange& range : read.ranges) work.bytes_read += range.size();
+    work.tensors += read.tensors.size();
+    for (const size_t i : read.tensors) {
+      work.bytes_merged += output_bytes(plan.tensors[i]);
+      work.most_steps = std::max(work.most_steps, plan.programs[plan.tensors[i].program].size());
+    }
+  }
+  return work;
+}
+
+std::vector<OutputWriter::Output> output_files(const MergePlan& plan, const OutputLayout& layout) {
+  std::vector<OutputWriter::Output> files;
+  for (size_t i = 0; i < plan.outputs.size(); i++)
+    files.push_back({plan.outputs[i].path, layout.bytes[i], plan.outputs[i].written});
+  return files;
+}
+
+/// One pass over the inputs, with everything that lasts for all of it.
+class MergePass {
+ public:
+  MergePass(const MergePlan& plan, const MergeCallbacks& callbacks, const std::atomic<bool>& cancelled)
+      : plan_(plan),
+        callbacks_(callbacks),
+        cancelled_(cancelled),
+        layout_(lay_out(plan)),
+        begun_(plan.outputs.size()),
+        inputs_(plan.inputs),
+        reads_(plan_reads(plan, inputs_)),
+        work_(work_of(plan, reads_)),
+        progress_(callbacks, work_.bytes_read + work_.bytes_merged, work_.tensors),
+        writer_(output_files(plan, layout_), plan.threads + kBlocksInFlight + outputs_at_once(plan),
+                callbacks.on_written),
+        reader_(inputs_, std::move(work_.groups), plan.memory),
+        pool_(plan.threads),
+        scratch_(work_.most_steps) {}
+
+  void run() {
+    write_headers_alone();
+    for (const SharedRead& read : reads_) merge(read);
+    writer_.finish();
+    inputs_.check_unchanged();
+  }
+
+  MergeTotals totals(double seconds) const {
+    return {work_.bytes_read, writer_.bytes_written(), seconds, inputs_.any_direct(), writer_.direct()};
+  }
+
+ private:
+  /// Of outputs without a tensor.
+  void write_headers_alone() {
+    std::vector<bool> has_tensors(plan_.outputs.size());
+    for (const MergePlan::Tensor& tensor : plan_.tensors) has_tensors[tensor.output] = true;
+    for (size_t i = 0; i < plan_.outputs.size(); i++)
+      if (!has_tensors[i]) write_header(writer_, i, layout_.headers[i]);
+  }
+
+  void merge(const SharedRead& read) {
+    ArrivingGroup& group = reader_.next();
+    std::deque<LeafTensor> leaves;
+    size_t arriving = 0;
+    for (const ByteRange& range : read.ranges) {
+      leaves.emplace_back(inputs_, range, [&](uint64_t bytes) { progress_.add(bytes); });
+      if (arriving < group.size() && !inputs_.cached(range.input)) leaves.back().attach(group, arriving++);
+    }
+    for (const size_t index : read.tensors) {
+      std::vector<LeafTensor*> models;
+      for (const ByteRange& range : plan_.tensors[index].models) {
+        const auto same = [&](const ByteRange& other) { return same_range(range, other); };
+        const auto found = std::find_if(read.ranges.begin(), read.ranges.end(), same);
+        models.push_back(&leaves[size_t(found - read.ranges.begin())]);
+      }
+      merge(index, models);
+    }
+    reader_.release();
+  }
+
+  void merge(size_t index, const std::vector<LeafTensor*>& models) {
+    const MergePlan::Tensor& tensor = plan_.tensors[index];
+    if (!begun_[tensor.output]) write_header(writer_, tensor.output, layout_.headers[tensor.output]);
+    begun_[tensor.output] = true;
+
+    const uint64_t begin = layout_.begins[index];
+    TensorSink sink(writer_, tensor.output, begin, progress_);
+    Merge merge(plan_, tensor, models, scratch_, pool_, cancelled_);
+    const uint64_t hash = merge.run(sink);
+    MergedTensor merged{
+        merge.stats(), {}, output_elements(tensor), begin + output_bytes(tensor), hash_text(hash)};
+    for (LeafTensor* leaf : models) {
+      leaf->finish();
+      merged.model_hashes.push_back(leaf->hash());
+    }
+    if (callbacks_.on_tensor) callbacks_.on_tensor(tensor, merged);
+    progress_.add(0, 1);
+  }
+
+  const MergePlan& plan_;
+  const MergeCallbacks& callbacks_;
+  const std::atomic<bool>& cancelled_;
+  const OutputLayout layout_;
+  std::vector<bool> begun_;  // outputs whose header is written
+  InputFiles inputs_;
+  const std::vector<SharedRead> reads_;
+  Work work_;
+  Progress progress_;
+  OutputWriter writer_;
+  ReadAhead reader_;
+  WorkerPool pool_;
+  std::vector<FusionScratch> scratch_;
+};
+
 }  // namespace
 
 MergeTotals merge_checkpoints(const MergePlan& plan, const MergeCallbacks& callbacks,
                               const std::atomic<bool>& cancelled) {
   const auto started = std::chrono::steady_clock::now();
   check_plan(plan);
-  const OutputLayout layout = lay_out(plan);
-
-  InputFiles inputs(plan.inputs);
-  const std::vector<SharedRead> reads = plan_reads(plan, inputs);
-  std::vector<ReadAhead::Group> groups;
-  uint64_t bytes_read = 0, bytes_merged = 0;
-  size_t steps = 0, tensors_left = 0;
-  for (const SharedRead& read : reads) {
-    groups.push_back(read.too_large ? ReadAhead::Group{} : read.group);
-    for (const ByteRange& range : read.ranges) bytes_read += range.size();
-    tensors_left += read.tensors.size();
-    for (const size_t i : read.tensors) {
-      bytes_merged += output_bytes(plan.tensors[i]);
-      steps = std::max(steps, plan.programs[plan.tensors[i].program].size());
-    }
-  }
-  Progress progress(callbacks, bytes_read + bytes_merged, tensors_left);
-
-  std::vector<OutputWriter::Output> outputs;
-  for (size_t i = 0; i < plan.outputs.size(); i++)
-    outputs.push_back({plan.outputs[i].path, layout.bytes[i], plan.outputs[i].written});
-  OutputWriter writer(std::move(outputs), plan.threads + kBlocksInFlight + outputs_at_once(plan),
-                      callbacks.on_written);
-  ReadAhead reader(inputs, std::move(groups), plan.memory);
-  WorkerPool pool(plan.threads);
-  std::vector<FusionScratch> scratch(steps);
-
-  std::vector<bool> begun(plan.outputs.size()), has_tensors(plan.outputs.size());
-  for (const MergePlan::Tensor& tensor : plan.tensors) has_tensors[tensor.output] = true;
-  for (size_t i = 0; i < plan.outputs.size(); i++)
-    if (!has_tensors[i]) write_header(writer, i, layout.headers[i]);
-  for (const SharedRead& read : reads) {
-    ArrivingGroup& group = reader.next();
-    std::deque<LeafTensor> leaves;
-    size_t arriving = 0;
-    for (const ByteRange& range : read.ranges) {
-      leaves.emplace_back(inputs, range, [&](uint64_t bytes) { progress.add(bytes); });
-      if (arriving < group.size() && !inputs.cached(range.input)) leaves.back().attach(group, arriving++);
-    }
-    for (const size_t index : read.tensors) {
-      const MergePlan::Tensor& tensor = plan.tensors[index];
-      if (!begun[tensor.output]) write_header(writer, tensor.output, layout.headers[tensor.output]);
-      begun[tensor.output] = true;
-
-      std::vector<LeafTensor*> models;
-      for (const ByteRange& range : tensor.models)
-        for (size_t i = 0; i < leaves.size(); i++)
-          if (same_range(range, read.ranges[i])) models.push_back(&leaves[i]);
-      TensorSink sink(writer, tensor.output, layout.begins[index], progress);
-      Merge merge(plan, tensor, models, scratch, pool, cancelled);
-      const uint64_t hash = merge.run(sink);
-
-      MergedTensor merged{merge.stats(),
-                          {},
-                          output_elements(tensor),
-                          layout.begins[index] + output_bytes(tensor),
-                          hash_text(hash)};
-      for (LeafTensor* leaf : models) {
-        leaf->finish();
-        merged.model_hashes.push_back(leaf->hash());
-      }
-      if (callbacks.on_tensor) callbacks.on_tensor(tensor, merged);
-      progress.add(0, 1);
-    }
-    reader.release();
-  }
-  writer.finish();
-  inputs.check_unchanged();
+  MergePass pass(plan, callbacks, cancelled);
+  pass.run();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
-  return {bytes_read, writer.bytes_written(), seconds.count(), inputs.any_direct(), writer.direct()};
+  return pass.totals(seconds.count());
 }
 
 }  // namespace branchmerge
