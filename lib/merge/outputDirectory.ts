@@ -94,7 +94,8 @@ async function refuseRunningOwner(out: string, name: string): Promise<void> {
   )
 }
 
-async function isRunning(process_: number): Promise<boolean> {
+/** Whether there is a process of this number that has not ended. */
+export async function isRunning(process_: number): Promise<boolean> {
   try {
     process.kill(process_, 0)
   } catch (error) {

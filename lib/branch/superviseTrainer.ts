@@ -1,0 +1,145 @@
+import { spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { join } from 'node:path'
+import { BranchMergeError } from '../errors.js'
+import { HeartbeatWatch, type Silence } from './heartbeats.js'
+import type { Launch } from './launchCommand.js'
+import { type ErrorEvent, LineReader, parseEvent, type TrainingEvent } from './trainerEvents.js'
+import { firstFailure, trainingError } from './trainingFailure.js'
+
+/** How training ended without an error. */
+export type TrainingOutcome = 'done' | 'requeue' | 'interrupted'
+
+/** Saved, and to be started again. */
+export const requeueExitCode = 85
+const interruptedExitCode = 130
+
+export interface Supervision {
+  launch: Launch
+  /** `training/` of the output. */
+  directory: string
+  heartbeatTimeout: number
+  onEvent: (event: TrainingEvent) => void
+  /** Lines that are no events. */
+  onLog: (line: string) => void
+}
+
+/** Time for mpirun and srun to kill what they have started. */
+const starterSeconds = 10
+/** Lines that are kept for the report of a failure. */
+const keptLines = 200
+
+export const logFileName = 'trainer.log'
+
+/**
+ * A trainer at work. It has a process group of its own: Ctrl-C in the terminal reaches us alone, and it gets one signal, not
+ * two, of which the second would end it at once.
+ */
+export class SupervisedTrainer {
+  readonly outcome: Promise<TrainingOutcome>
+  private readonly pid: number | undefined
+  private readonly errors: ErrorEvent[] = []
+  private readonly log: string[] = []
+  private lastEnd: TrainingOutcome | undefined
+  private interrupted = false
+  private silence: Silence | undefined
+  private ended = false
+
+  constructor(private readonly options: Supervision) {
+    const { launch, directory } = options
+    const [file, ...args] = launch.command
+    const child = spawn(file, args, {
+      detached: true,
+      env: { ...process.env, ...launch.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.pid = child.pid
+    const logFile = createWriteStream(join(directory, logFileName), { flags: 'a' })
+    // A log that cannot be written must not end the training.
+    logFile.on('error', () => {})
+    const reader = new LineReader((line) => this.take(line, (text) => logFile.write(`${text}\n`)))
+    const errorReader = new LineReader((line) => this.take(line, (text) => logFile.write(`${text}\n`)))
+    child.stdout.setEncoding('utf8').on('data', (text) => reader.push(text))
+    child.stderr.setEncoding('utf8').on('data', (text) => errorReader.push(text))
+    const { heartbeatTimeout } = options
+    const watch = new HeartbeatWatch(directory, launch.processes, heartbeatTimeout, (silence) => {
+      this.silence = silence
+      this.kill()
+    })
+    const exit = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+      child.on('error', (cause) => reject(startFailure(file, cause)))
+      child.on('close', (code, signal) => resolve([code, signal]))
+    })
+    this.outcome = exit
+      .finally(() => {
+        this.ended = true
+        watch.end()
+        reader.end()
+        errorReader.end()
+        logFile.end()
+      })
+      .then(([code, signal]) => this.outcomeOf(code, signal))
+  }
+
+  /** Asks it to save and end. `requeue`: to be started again. */
+  stop(kind: 'interrupt' | 'requeue'): void {
+    if (kind === 'interrupt') this.interrupted = true
+    // mpirun and srun answer SIGINT by ending the processes; SIGUSR1 they hand on.
+    const direct = this.options.launch.starter === 'process'
+    this.send(kind === 'interrupt' && direct ? 'SIGINT' : 'SIGUSR1', direct ? 'process' : 'starter')
+  }
+
+  /** Ends it at once. What was saved before is all that is left. */
+  kill(): void {
+    if (this.options.launch.starter === 'process') {
+      this.send('SIGKILL', 'group')
+      return
+    }
+    // mpirun and srun then kill the processes, on other hosts too. Were they killed themselves, the processes would stay.
+    this.send('SIGTERM', 'starter')
+    setTimeout(() => this.send('SIGKILL', 'group'), starterSeconds * 1000).unref()
+  }
+
+  private send(signal: NodeJS.Signals, to: 'process' | 'starter' | 'group'): void {
+    if (this.pid === undefined || this.ended) return
+    try {
+      process.kill(to === 'group' ? -this.pid : this.pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+
+  private take(line: string, write: (text: string) => void): void {
+    const event = parseEvent(line)
+    if (event?.event === 'error') this.errors.push(event as ErrorEvent)
+    else if (event) {
+      if (event.event === 'end') this.lastEnd = (event as { reason: TrainingOutcome }).reason
+      this.options.onEvent(event as TrainingEvent)
+      return
+    }
+    const text = event ? describe(event as ErrorEvent) : line
+    write(text)
+    this.log.push(text)
+    if (this.log.length > keptLines) this.log.shift()
+    this.options.onLog(text)
+  }
+
+  private async outcomeOf(exitCode: number | null, exitSignal: NodeJS.Signals | null): Promise<TrainingOutcome> {
+    const { silence, errors, log } = this
+    if (exitCode === 0) return 'done'
+    if (!silence && errors.length === 0) {
+      const saved = exitCode === requeueExitCode || this.lastEnd === 'requeue'
+      if (exitCode === interruptedExitCode || this.lastEnd === 'interrupted') return 'interrupted'
+      if (saved) return this.interrupted ? 'interrupted' : 'requeue'
+    }
+    const { directory } = this.options
+    const failure = await firstFailure(directory, { exitCode, exitSignal, errors, silence, log })
+    throw trainingError(failure, log, join(directory, logFileName))
+  }
+}
+
+const describe = ({ rank, message, code }: ErrorEvent): string => `rank ${rank}: ${message} [${code}]`
+
+function startFailure(file: string, cause: Error): BranchMergeError {
+  return new BranchMergeError('ERR_TRAINING_FAILED', `Cannot start ${file}: ${cause.message}`, { cause })
+}

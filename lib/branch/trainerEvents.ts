@@ -1,0 +1,76 @@
+/** What the trainer tells of an update. */
+export interface StepEvent {
+  event: 'step'
+  /** From 1. */
+  step: number
+  /** As a number of passes over the data. */
+  epoch: number
+  loss: number
+  gradientNorm: number
+  learningRate: number
+  /** Of the step, over all processes. */
+  tokens: number
+  trainedTokens: number
+  seconds: number
+  tokensPerSecond: number
+  /** Of the model's arithmetic, a second and process. */
+  flops: number
+  skipped: boolean
+  peakBytes: number
+}
+
+/** Lines of metrics.jsonl. */
+export type TrainingEvent =
+  | PlanEvent
+  | { event: 'start'; step: number; resumedFrom: string | null }
+  | StepEvent
+  | { event: 'validation'; step: number; loss: number }
+  | { event: 'checkpoint'; step: number; path: string }
+  | { event: 'skipped'; step: number; reason: string; samples: { source: number; row: number }[] }
+  | { event: 'end'; step: number; reason: 'done' | 'requeue' | 'interrupted' }
+
+/** What the trainer will do and need. */
+export interface PlanEvent {
+  event?: 'plan'
+  [figure: string]: unknown
+}
+
+/** A failure of one process, as it says so itself. */
+export interface ErrorEvent {
+  event: 'error'
+  code: string
+  message: string
+  rank: number
+}
+
+const names = ['plan', 'start', 'step', 'validation', 'checkpoint', 'skipped', 'end']
+
+/** The event of a line; undefined for a line that is none. */
+export function parseEvent(line: string): TrainingEvent | ErrorEvent | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    const event = JSON.parse(line) as TrainingEvent | ErrorEvent
+    return event.event === 'error' || names.includes(event.event ?? '') ? event : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Hands on whole lines of a text that comes in parts. */
+export class LineReader {
+  private rest = ''
+
+  constructor(private readonly onLine: (line: string) => void) {}
+
+  push(text: string): void {
+    const lines = (this.rest + text).split('\n')
+    this.rest = lines.pop() as string
+    for (const line of lines) this.onLine(line)
+  }
+
+  /** What came after the last end of a line is a line, too. */
+  end(): void {
+    if (this.rest !== '') this.onLine(this.rest)
+    this.rest = ''
+  }
+}
