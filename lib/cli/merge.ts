@@ -65,8 +65,9 @@ export async function recipeOf({ source, recipe }: Record<string, unknown>) {
 /** The options of the API among the arguments; resolveMergeRequest checks their values. */
 export function mergeOptions(args: Record<string, unknown>): MergeOptions {
   const { model, out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory, sha256 } = args
+  const { embeddings } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  const rest = { out, overwrite, resume, dtype, maxShardSize, threads, memory, sha256 }
+  const rest = { out, overwrite, resume, dtype, maxShardSize, threads, memory, sha256, embeddings }
   return { models: modelPaths(model), ...choices, ...rest } as MergeOptions
 }

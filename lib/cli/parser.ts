@@ -56,6 +56,11 @@ const mergeOptions = {
   model: { type: 'string', describe: 'NAME=PATH of a model; once for each', group: 'Inputs:' },
   recipe: { type: 'string', describe: 'File of a recipe, whatever its name', group: 'Inputs:' },
   sha256: { type: 'boolean', describe: 'Record the SHA-256 of whole input files', group: 'Inputs:' },
+  embeddings: {
+    choices: ['refuse', 'common', 'left', 'right'],
+    describe: 'Rows to keep of vocabularies of different sizes',
+    group: 'Inputs:',
+  },
   ...checkpointOptions,
   shard: {
     type: 'string',

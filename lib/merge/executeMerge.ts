@@ -166,7 +166,7 @@ export function nativePlan(
         name: tensor.name,
         dtype: tensor.dtype,
         outputDtype: tensor.outputDtype,
-        shape: tensor.shape,
+        shape: mergedShape(tensor),
         models: tensor.models.map(({ file, begin, end, dtype }, model) => ({
           input: (firstInputs[model] as number) + file,
           begin,
@@ -175,7 +175,7 @@ export function nativePlan(
         })),
         program: programOf.get(tensor.name) as number,
         output: i,
-        tail: undefined,
+        tail: tensor.copied,
         floatIntermediates: recipe.intermediate === 'float32',
         done: false,
       })),
@@ -186,6 +186,10 @@ export function nativePlan(
     instructionSet,
   }
 }
+
+/** Without the rows of one model alone. */
+const mergedShape = ({ shape, copied }: PlannedTensor): number[] =>
+  copied ? shape.with(0, (shape[0] as number) - copied.rows) : shape
 
 /** Tensors that are no floats, or have no elements, are compared in one step, whatever the recipe's merges. */
 function mergedTensor(

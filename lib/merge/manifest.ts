@@ -79,6 +79,8 @@ export interface ManifestSideFile {
 
 export interface ManifestTensor {
   shape: number[]
+  /** Rows at its end that were copied from one model. */
+  copied?: { model: string; rows: number }
   /** Of the inputs. */
   dtype: string
   /** Hash of the bytes in each model, in the order of `models`. */
@@ -117,9 +119,18 @@ export function manifestText(plan: MergePlan, outcome: MergeOutcome, written: Wr
     },
   }
   // One tensor a line: there may be a hundred thousand.
+  const copies = new Map(plan.files.flatMap((file) => file.tensors).map(({ name, copied }) => [name, copied]))
   const tensors = outcome.tensors.map((tensor) => {
     const { name, shape, dtype, modelHashes, hash, steps } = tensor
-    const record: ManifestTensor = { shape, dtype, models: modelHashes, hash, steps: steps.map(stepRecord) }
+    const copied = copies.get(name)
+    const record: ManifestTensor = {
+      shape,
+      ...(copied ? { copied: { model: models[copied.model]?.name as string, rows: copied.rows } } : {}),
+      dtype,
+      models: modelHashes,
+      hash,
+      steps: steps.map(stepRecord),
+    }
     return `    ${JSON.stringify(name)}: ${JSON.stringify(record)}`
   })
   return `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "tensors": {\n${tensors.join(',\n')}\n  }\n}\n`

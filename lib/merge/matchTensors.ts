@@ -1,7 +1,7 @@
 import { type FloatDtype, isFloat, isInteger } from '../checkpoint/dtypes.js'
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
-import { cropToCommonRows } from './vocabulary.js'
+import { type CopiedRows, commonRows, withRowsBeyond } from './vocabulary.js'
 
 /** A checkpoint that takes part in a merge. */
 export interface MatchedModel {
@@ -19,10 +19,18 @@ export interface MatchedTensor {
   name: string
   /** As the models are read. */
   dtype: string
+  /** Of the output. */
   shape: number[]
   elements: number
-  /** In the order of the models, as they are stored. */
+  /** In the order of the models, as they are stored; of an embedding the rows that are read. */
   models: CheckpointTensor[]
+  copied?: CopiedRows
+}
+
+/** Of embeddings and output heads of different numbers of rows, those that all models have, and the rest of one model. */
+export interface RowChoice {
+  /** Position of the model whose further rows are kept. */
+  beyond?: number | undefined
 }
 
 interface Problem {
@@ -33,8 +41,8 @@ interface Problem {
 const maxListed = 20
 
 /**
- * Matches the tensors of checkpoints by name, in the order of the one at position `reference`. `commonRows`: of embeddings and
- * output heads the rows that all have.
+ * Matches the tensors of checkpoints by name, in the order of the one at position `reference`. `rows`: embeddings and output heads
+ * may have different numbers of rows.
  *
  * @throws ERR_TENSOR_MISSING, ERR_DTYPE_MISMATCH, ERR_SHAPE_MISMATCH or ERR_DTYPE_UNSUPPORTED: the first problem's code,
  *   with all of them in the message.
@@ -42,7 +50,7 @@ const maxListed = 20
 export function matchTensors(
   models: readonly MatchedModel[],
   reference = 0,
-  { commonRows = false } = {},
+  { rows }: { rows?: RowChoice | undefined } = {},
 ): MatchedTensor[] {
   const byName = models.map(
     ({ checkpoint, leftOut }) =>
@@ -52,16 +60,19 @@ export function matchTensors(
   const problems: Problem[] = []
   const matched: MatchedTensor[] = []
   for (const name of (byName[reference] as Map<string, CheckpointTensor>).keys()) {
-    const found = rowsToMerge(
-      byName.map((tensors) => tensors.get(name)),
-      commonRows,
-    )
+    const stored = byName.map((tensors) => tensors.get(name))
+    const found = rows && isComplete(stored) ? commonRows(stored) : stored
     const tensor = found[reference] as CheckpointTensor
     const faults = found.flatMap((other, i) => difference(tensor, first, other, models[i] as MatchedModel) ?? [])
     const unsupported = unsupportedDtype(tensor)
     if (faults.length === 0 && unsupported) faults.push(unsupported)
     if (faults.length > 0) problems.push(...faults)
-    else matched.push(match(tensor, readDtype(tensor, first), found as CheckpointTensor[]))
+    else {
+      const match = matchOf(tensor, readDtype(tensor, first), found as CheckpointTensor[])
+      matched.push(
+        rows?.beyond === undefined ? match : withRowsBeyond(match, stored as CheckpointTensor[], rows.beyond),
+      )
+    }
   }
   for (const [i, tensors] of byName.entries()) {
     const extra = [...tensors.values()].filter(({ name }) => !byName[reference]?.has(name))
@@ -74,12 +85,14 @@ export function matchTensors(
   return matched
 }
 
-function rowsToMerge(found: (CheckpointTensor | undefined)[], commonRows: boolean): (CheckpointTensor | undefined)[] {
-  const all = found.filter((tensor) => tensor !== undefined)
-  return commonRows && all.length === found.length ? cropToCommonRows(all) : found
-}
+const isComplete = (found: (CheckpointTensor | undefined)[]): found is CheckpointTensor[] =>
+  found.every((tensor) => tensor !== undefined)
 
-function match({ name, shape, elements }: CheckpointTensor, dtype: string, models: CheckpointTensor[]): MatchedTensor {
+function matchOf(
+  { name, shape, elements }: CheckpointTensor,
+  dtype: string,
+  models: CheckpointTensor[],
+): MatchedTensor {
   return { name, dtype, shape, elements, models }
 }
 
@@ -124,7 +137,7 @@ const advice: Partial<Record<ErrorCode, string>> = {
     'Name a dtype to read them in, models.NAME.dtype of a recipe, or save all models in one dtype first.',
   ERR_SHAPE_MISMATCH:
     'A merge needs equal shapes; for embeddings, resize all models to one vocabulary, ' +
-    'or keep the rows that all have with embeddings: common in a recipe.',
+    'or choose the rows to keep with embeddings in a recipe (--embeddings): common, left or right.',
   ERR_DTYPE_UNSUPPORTED: 'Supported are BF16, F16, F32, F64, and equal integers and booleans.',
 }
 

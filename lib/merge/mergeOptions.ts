@@ -1,5 +1,5 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
-import { type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
+import { type EmbeddingRows, type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument } from '../validate.js'
@@ -21,6 +21,8 @@ export interface MergeOptions extends Omit<FuseCheckpointsOptions, 'out' | 'onTe
   models?: Readonly<Record<string, string>> | undefined
   /** Directory to write: new or empty, unless `overwrite`. Default: the recipe's `output.path`. */
   out?: string | undefined
+  /** Vocabularies of different sizes, over what the recipe says: which rows of embeddings and output heads are kept. */
+  embeddings?: EmbeddingRows | undefined
   /** Record the SHA-256 of every whole input file, and check those that the recipe expects. Reads the inputs once more. */
   sha256?: boolean | undefined
   /** Called once for every tensor, when it is done. */
@@ -53,7 +55,7 @@ export interface MergeRequest {
   label(model: string): string
 }
 
-const optionNames = [...checkpointOptionNames, 'models', 'sha256']
+const optionNames = [...checkpointOptionNames, 'models', 'embeddings', 'sha256']
 
 /**
  * Resolves what is to be merged and how.
@@ -64,7 +66,7 @@ const optionNames = [...checkpointOptionNames, 'models', 'sha256']
 export function resolveMergeRequest(source: string | Recipe | RecipeDocument, options: MergeOptions): MergeRequest {
   checkNames(options)
   const common = resolveCommon(options)
-  const document = withOptions(documentOf(source), givenFusionOptions(options))
+  const document = withChoices(documentOf(source), givenFusionOptions(options), options.embeddings)
   const recipe = resolveRecipe(document, { models: options.models })
   const out = options.out ?? recipe.output.path
   if (out === undefined) throw invalidArgument("a directory (or the recipe's output.path)", 'out', out)
@@ -96,11 +98,19 @@ function documentOf(source: unknown): RecipeDocument {
 }
 
 /** The recipe with options of the call over its own. */
-function withOptions(document: RecipeDocument, given: RecipeOptions): RecipeDocument {
+function withChoices(
+  document: RecipeDocument,
+  given: RecipeOptions,
+  embeddings: EmbeddingRows | undefined,
+): RecipeDocument {
   const { value, file, locate } = document
-  if (Object.keys(given).length === 0 || typeof value !== 'object' || value === null) return document
+  if (typeof value !== 'object' || value === null) return document
   const { options } = value as Recipe
-  return new RecipeDocument({ ...value, options: { ...options, ...given } }, file, locate)
+  const changed = {
+    ...(Object.keys(given).length > 0 ? { options: { ...options, ...given } } : {}),
+    ...(embeddings === undefined ? {} : { embeddings }),
+  }
+  return Object.keys(changed).length === 0 ? document : new RecipeDocument({ ...value, ...changed }, file, locate)
 }
 
 function givenFusionOptions(options: MergeOptions): RecipeOptions {

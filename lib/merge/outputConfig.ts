@@ -11,9 +11,15 @@ export function configWithDtype({ text }: Pick<ModelConfig, 'text'>, torchName: 
   return text.replace('{', `{\n  "torch_dtype": "${torchName}"${separator}`)
 }
 
-/** config.json of a model whose embeddings have fewer rows: `vocab_size` entries above that become it, every other byte stays. */
-export function configWithVocabulary({ text }: Pick<ModelConfig, 'text'>, rows: number): string {
+/**
+ * config.json of a model whose embeddings had `before` rows and have `rows`: `vocab_size` entries of so many, or of more than
+ * there are now, become it, and every other byte stays.
+ */
+export function configWithVocabulary(
+  { text }: Pick<ModelConfig, 'text'>,
+  { before, rows }: { before: number | undefined; rows: number },
+): string {
   return text.replace(/("vocab_size"\s*:\s*)(\d+)/g, (entry, key: string, size: string) =>
-    Number(size) > rows ? `${key}${rows}` : entry,
+    Number(size) === before || Number(size) > rows ? `${key}${rows}` : entry,
   )
 }

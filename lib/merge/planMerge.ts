@@ -8,11 +8,10 @@ import { compareSideFiles, listSideFiles, type SideFileDifference } from '../che
 import type { NativeStep } from '../native.js'
 import { bindTensors, type TensorBinding } from '../recipe/bindTensors.js'
 import { recipeError } from '../recipe/problems.js'
-import { firstModel, operands, type ResolvedModel, type ResolvedRecipe } from '../recipe/resolvedRecipe.js'
-import { invalidArgument } from '../validate.js'
+import { firstModel, lastModel, operands, type ResolvedModel, type ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 import { refuseUnmet } from './expectations.js'
 import { hashInputs } from './inputHashes.js'
-import { type MatchedTensor, matchTensors } from './matchTensors.js'
+import { type MatchedTensor, matchTensors, type RowChoice } from './matchTensors.js'
 import type { MergeRequest } from './mergeOptions.js'
 import { configWithDtype, configWithVocabulary } from './outputConfig.js'
 import { examineOutput, refuseInputs } from './outputDirectory.js'
@@ -21,7 +20,7 @@ import { planPrograms } from './programs.js'
 import { checkFreeSpace } from './publishOutput.js'
 import { Refusals } from './refusals.js'
 import { findTiedHead, type TiedHead, verifyTiedHead } from './tiedWeights.js'
-import { croppedRows, isVocabularyTensor } from './vocabulary.js'
+import { rowsOf, vocabularyRows } from './vocabulary.js'
 
 /** A model of a merge with everything about it that its headers and its configuration tell. */
 export interface PlannedModel {
@@ -132,7 +131,6 @@ async function checkInputs(plan: MergePlan, refusals: Refusals): Promise<Map<str
 /** The plan, where the models can be matched; what is wrong goes to `refusals`. */
 async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<MergePlan | undefined> {
   const { recipe, run } = request
-  await refusals.check(() => refuseUnsupported(recipe))
   const models = await openModels(request, refusals)
   if (models.length === recipe.models.length) {
     await refusals.check(() =>
@@ -144,9 +142,9 @@ async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<Mer
   }
   if (models.length < recipe.models.length) return undefined
   await refusals.check(() => refuseUnmet(recipe, models))
-  const reference = recipe.models.findIndex(({ name }) => name === firstModel(recipe.root))
+  const reference = positionOf(firstModel(recipe.root), recipe)
   const found = await refusals.check(() =>
-    matchTensors(models.map(participant), reference, { commonRows: recipe.embeddings === 'common' }),
+    matchTensors(models.map(participant), reference, { rows: rowChoice(recipe) }),
   )
   if (!found) return undefined
   const matched = operands(recipe.root)[0]?.kind === 'merge' ? inWrittenOrder(found, reference) : found
@@ -166,9 +164,14 @@ function inWrittenOrder(matched: MatchedTensor[], reference: number): MatchedTen
   )
 }
 
-function refuseUnsupported({ embeddings }: ResolvedRecipe): void {
-  if (embeddings === 'refuse' || embeddings === 'common') return
-  throw invalidArgument("'refuse' or 'common' (rows of one model alone cannot be kept yet)", 'embeddings', embeddings)
+const positionOf = (model: string, { models }: ResolvedRecipe): number => models.findIndex(({ name }) => name === model)
+
+/** Undefined: different numbers of rows are refused. */
+function rowChoice(recipe: ResolvedRecipe): RowChoice | undefined {
+  const { embeddings, root } = recipe
+  if (embeddings === 'refuse') return undefined
+  if (embeddings === 'common') return {}
+  return { beyond: positionOf(embeddings === 'left' ? firstModel(root) : lastModel(root), recipe) }
 }
 
 async function openModels(request: MergeRequest, refusals: Refusals): Promise<PlannedModel[]> {
@@ -209,7 +212,7 @@ async function assemblePlan(
   const source = models.find(({ name }) => name === recipe.output.tokenizer) as PlannedModel
   const { directory } = source.checkpoint
   const sideFiles = directory ? await listSideFiles(directory) : []
-  const rows = croppedRows(matched, models)
+  const rows = vocabularyRows(matched, models)
   const memoryLimit = run.memoryBytes ?? Math.floor(totalmem() / 4)
   const bytesOf = ({ models }: MatchedTensor) => sum(models.map(({ bytes }) => bytes))
   const largest = matched.reduce((most, tensor) => Math.max(most, bytesOf(tensor)), 0)
@@ -235,7 +238,7 @@ async function assemblePlan(
     memoryBytes: Math.min(largest, memoryLimit) + fixedMemoryBytes,
     memoryLimit,
     sha256: new Map(),
-    notes: [...notes(models), ...vocabularyNotes(source, rows)],
+    notes: [...notes(models), ...vocabularyNotes({ source, rows, matched, models })],
   }
 }
 
@@ -265,16 +268,27 @@ function changedConfig(files: OutputFile[], source: PlannedModel, rows: number |
   const converted = tensors.find(({ name, outputDtype }) => outputDtype !== stored.get(name))?.outputDtype
   const { text } = config
   const typed = converted === undefined ? text : configWithDtype({ text }, torchName(converted as FloatDtype))
-  const changed = rows === undefined ? typed : configWithVocabulary({ text: typed }, rows)
+  const changed =
+    rows === undefined ? typed : configWithVocabulary({ text: typed }, { before: rowsOf(checkpoint), rows })
   return changed === text ? undefined : changed
 }
 
-function vocabularyNotes({ label, checkpoint }: PlannedModel, rows: number | undefined): string[] {
-  const own = checkpoint.tensors.find(({ name }) => isVocabularyTensor(name))?.shape[0]
+/** Which rows are in the output, where the models have different numbers of them. */
+function vocabularyNotes({
+  source,
+  rows,
+  matched,
+  models,
+}: Pick<MergePlan, 'source' | 'models'> & { rows: number | undefined; matched: MatchedTensor[] }): string[] {
   if (rows === undefined) return []
-  const kept = `Embeddings and output heads keep the ${rows} rows that all models have`
+  const copied = matched.find((tensor) => tensor.copied)?.copied
+  const merged = rows - (copied?.rows ?? 0)
+  const kept = copied
+    ? `Embeddings and output heads have the ${merged} rows that all models have, merged, and ${copied.rows} more of ${models[copied.model]?.label}`
+    : `Embeddings and output heads keep the ${merged} rows that all models have`
+  const own = rowsOf(source.checkpoint)
   if (own === undefined || own <= rows) return [kept]
-  return [`${kept}; tokens from ${rows} on of the tokenizer, which comes from ${label}, have none`]
+  return [`${kept}; tokens from ${rows} on of the tokenizer, which comes from ${source.label}, have none`]
 }
 
 function notes(models: PlannedModel[]): string[] {

@@ -8,8 +8,15 @@ const vocabularyNames =
 
 export const isVocabularyTensor = (name: string): boolean => vocabularyNames.test(name)
 
+/** Rows of one model alone, behind the merged ones. */
+export interface CopiedRows {
+  /** Position of the model; what is read of it holds them, too. */
+  model: number
+  rows: number
+}
+
 /** The rows that all have: each tensor's first ones, which are its first bytes. As given where they do not fit at all. */
-export function cropToCommonRows(tensors: CheckpointTensor[]): CheckpointTensor[] {
+export function commonRows(tensors: CheckpointTensor[]): CheckpointTensor[] {
   const [first] = tensors
   const alike = ({ shape }: CheckpointTensor) =>
     shape.length > 0 && shape.slice(1).join() === first?.shape.slice(1).join()
@@ -18,26 +25,44 @@ export function cropToCommonRows(tensors: CheckpointTensor[]): CheckpointTensor[
   return tensors.map((tensor) => (tensor.shape[0] === rows ? tensor : crop(tensor, rows)))
 }
 
+/** The match with the rows that the model at position `model` has beyond it, of the tensors as they are stored. */
+export function withRowsBeyond(match: MatchedTensor, stored: CheckpointTensor[], model: number): MatchedTensor {
+  const own = stored[model] as CheckpointTensor
+  const rows = (own.shape[0] ?? 0) - (match.shape[0] ?? 0)
+  if (rows === 0) return match
+  return {
+    ...match,
+    shape: own.shape,
+    elements: own.elements,
+    models: match.models.with(model, own),
+    copied: { model, rows },
+  }
+}
+
 /**
- * The rows that embeddings and output heads of the output have, or undefined where no model's were cropped.
+ * The rows that embeddings and output heads of the output have, or undefined where all models have the same.
  *
  * @throws ERR_SHAPE_MISMATCH when embeddings and heads come to different numbers of rows
  */
-export function croppedRows(matched: MatchedTensor[], models: { checkpoint: Checkpoint }[]): number | undefined {
+export function vocabularyRows(matched: MatchedTensor[], models: { checkpoint: Checkpoint }[]): number | undefined {
   const vocabulary = matched.filter(({ name }) => isVocabularyTensor(name))
   const sizeIn = (checkpoint: Checkpoint, name: string) =>
     checkpoint.tensors.find((tensor) => tensor.name === name)?.elements
-  const isCropped = ({ name, elements }: MatchedTensor) =>
+  const differs = ({ name, elements }: MatchedTensor) =>
     models.some(({ checkpoint }) => sizeIn(checkpoint, name) !== elements)
-  if (!vocabulary.some(isCropped)) return undefined
+  if (!vocabulary.some(differs)) return undefined
   const rows = new Set(vocabulary.map(({ shape }) => shape[0] as number))
   if (rows.size === 1) return [...rows][0]
   const found = vocabulary.map(({ name, shape }) => `  "${name}" has ${shape[0]}`)
   throw new BranchMergeError(
     'ERR_SHAPE_MISMATCH',
-    `Expected embeddings and output heads to have one number of common rows. Resize the models first.\n${found.join('\n')}`,
+    `Expected embeddings and output heads to keep one number of rows. Resize the models first.\n${found.join('\n')}`,
   )
 }
+
+/** The first tensor's rows, or undefined for a checkpoint without an embedding. */
+export const rowsOf = ({ tensors }: Checkpoint): number | undefined =>
+  tensors.find(({ name }) => isVocabularyTensor(name))?.shape[0]
 
 function crop(tensor: CheckpointTensor, rows: number): CheckpointTensor {
   const [before, ...rest] = tensor.shape as [number, ...number[]]

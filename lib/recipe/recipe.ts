@@ -8,6 +8,12 @@ import type { Setting } from './setting.js'
 /** A dtype by the format's name or PyTorch's. */
 export type DtypeName = 'BF16' | 'F16' | 'F32' | 'F64' | 'bfloat16' | 'float16' | 'float32' | 'float64'
 
+/**
+ * What becomes of embeddings and output heads of different numbers of rows: of those that all models have, merged, the rest is
+ * left out, or kept from the first (left) or the last (right) model of the result.
+ */
+export type EmbeddingRows = 'refuse' | 'common' | 'left' | 'right'
+
 /** Which models are merged, how, and into what: recipes/recipe.schema.json in types; docs/recipes.md explains it. */
 export interface Recipe {
   models?: Record<string, string | RecipeModel>
@@ -30,7 +36,7 @@ export interface Recipe {
   /** Results between steps: as if stored in the inputs' dtype (default), or in float32. */
   intermediate?: 'storage' | 'float32'
   /** Vocabulary sizes that differ: refused (default), or the rows of all, or those of Left or Right. */
-  embeddings?: 'refuse' | 'common' | 'left' | 'right'
+  embeddings?: EmbeddingRows
   expect?: RecipeExpectations
 }
 

@@ -1,6 +1,6 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
 import type { MethodName } from './methods.js'
-import type { RecipeExpectations } from './recipe.js'
+import type { EmbeddingRows, RecipeExpectations } from './recipe.js'
 import type { Gradient, InputSetting, Setting } from './setting.js'
 
 export interface ModelNode {
@@ -65,7 +65,7 @@ export interface ResolvedRecipe {
     tokenizer: string
   }
   intermediate: 'storage' | 'float32'
-  embeddings: 'refuse' | 'common' | 'left' | 'right'
+  embeddings: EmbeddingRows
   expect: Omit<RecipeExpectations, 'dtype'> & { dtype?: FloatDtype }
 }
 
@@ -74,8 +74,13 @@ export const operands = ({ base, inputs }: Pick<MergeNode, 'base' | 'inputs'>): 
   base ? [base, ...inputs] : inputs
 
 /** Left of Left, or the base: the model that a merge continues. */
-export function firstModel(root: RecipeNode): string {
+export const firstModel = (root: RecipeNode): string => outermostModel(root, 0)
+
+/** Right of Right, or the last input. */
+export const lastModel = (root: RecipeNode): string => outermostModel(root, -1)
+
+function outermostModel(root: RecipeNode, side: 0 | -1): string {
   let node = root
-  while (node.kind === 'merge') node = operands(node)[0] as RecipeNode
+  while (node.kind === 'merge') node = operands(node).at(side) as RecipeNode
   return node.name
 }

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { merge, openCheckpoint, verify } from '../../lib/index.js'
+import { finishMerge, merge, mergePart, openCheckpoint, reproduce, verify } from '../../lib/index.js'
+import { readManifest } from '../../lib/merge/manifest.js'
+import { hashFiles } from '../support/directoryContents.js'
+import { byteSize, decode, encode, type FloatDtype } from '../support/floats.js'
 import { readSafetensors, type TestTensor } from '../support/readSafetensors.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { drawModel, fineTune, qwen2Shapes, type Tensors, writeCheckpoint } from '../support/writeCheckpoint.js'
@@ -10,22 +13,28 @@ const embedding = 'model.embed_tokens.weight'
 const head = 'lm_head.weight'
 const sizes = { hidden: 16, intermediate: 48, layers: 2, heads: 4, keyValueHeads: 2 }
 
-/** Fine-tunes of one base with vocabularies of their own, the embedding and a head of its own. */
-function models(directory: string, vocabularies: Record<string, [embedding: number, head: number]>) {
+/** Fine-tunes of one base with vocabularies of their own; the embedding, and a head of its own where it has rows. */
+function models(
+  directory: string,
+  vocabularies: Record<string, [embedding: number, head: number]>,
+  dtype: FloatDtype = 'BF16',
+) {
   const most = Math.max(...Object.values(vocabularies).flat())
-  const base = drawModel({ shapes: [...qwen2Shapes({ ...sizes, vocabulary: most }), [head, [most, 16]]] })
+  const shapes: [string, number[]][] = [...qwen2Shapes({ ...sizes, vocabulary: most }), [head, [most, 16]]]
+  const base = drawModel({ shapes, dtype })
   return Object.entries(vocabularies).map(([name, [rows, headRows]], i) => {
     const tensors = fineTune(base, { seed: i + 2 })
     crop(tensors, embedding, rows)
-    crop(tensors, head, headRows)
-    const config = { vocab_size: rows, tie_word_embeddings: false }
+    if (headRows > 0) crop(tensors, head, headRows)
+    else tensors.delete(head)
+    const config = { vocab_size: rows, tie_word_embeddings: headRows === 0 }
     return [name, writeCheckpoint(join(directory, name), { tensors, config })] as const
   })
 }
 
 function crop(tensors: Tensors, name: string, rows: number) {
   const { dtype, data } = tensors.get(name) as TestTensor
-  tensors.set(name, { dtype, shape: [rows, 16], data: data.slice(0, rows * 32) })
+  tensors.set(name, { dtype, shape: [rows, 16], data: data.slice(0, rows * 16 * byteSize[dtype as FloatDtype]) })
 }
 
 describe('embeddings: common', () => {
@@ -83,3 +92,145 @@ describe('embeddings: common', () => {
     })
   })
 })
+
+describe('embeddings: left, right', () => {
+  const vocabularies = { math: 104, science: 96, coding: 100 }
+  const expression = '(math & science) & coding'
+
+  const weights = (path: string) => readSafetensors(join(path, 'model.safetensors'))
+
+  /** The merge of the models cropped by hand, and behind it, by hand, the rest of one. */
+  async function expectedTensors(
+    directory: string,
+    own: readonly (readonly [string, string])[],
+    { keep, dtype }: { keep: string; dtype: FloatDtype },
+  ): Promise<Tensors> {
+    const cropped = own.map(([name, path]) => {
+      const tensors = weights(path)
+      const tied = !tensors.has(head)
+      for (const each of tied ? [embedding] : [embedding, head]) crop(tensors, each, 96)
+      const config = { vocab_size: 96, tie_word_embeddings: tied }
+      return [name, writeCheckpoint(join(directory, 'cropped', name), { tensors, config })] as const
+    })
+    const out = join(directory, 'cropped', 'out')
+    await merge(expression, { models: Object.fromEntries(cropped), out, dtype, overwrite: true })
+    const tensors = weights(out)
+    const source = weights(Object.fromEntries(own)[keep] as string)
+    for (const name of [embedding, head].filter((each) => tensors.has(each))) {
+      const { data } = tensors.get(name) as TestTensor
+      const { dtype: stored, shape, data: all } = source.get(name) as TestTensor
+      const rest = decode(stored as FloatDtype, all.slice(96 * 16 * byteSize[stored as FloatDtype]))
+      tensors.set(name, { dtype, shape, data: Buffer.concat([data, encode(dtype, [...rest])]) })
+    }
+    return tensors
+  }
+
+  function expectTensors(path: string, expected: Tensors) {
+    const found = weights(path)
+    expect([...found.keys()].sort()).toEqual([...expected.keys()].sort())
+    for (const [name, tensor] of expected) {
+      expect(found.get(name)).toMatchObject({ dtype: tensor.dtype, shape: tensor.shape })
+      expect(Buffer.compare((found.get(name) as TestTensor).data, tensor.data), name).toBe(0)
+    }
+  }
+
+  test.each([
+    ['left', 'BF16', 'BF16', 'untied'],
+    ['left', 'F16', 'F16', 'tied'],
+    ['left', 'F32', 'BF16', 'untied'],
+    ['right', 'BF16', 'F32', 'tied'],
+    ['right', 'F16', 'F32', 'untied'],
+    ['right', 'F32', 'F32', 'tied'],
+  ] as const)('%s: the further rows of that model, %s to %s, %s', async (side, dtype, outputDtype, heads) => {
+    const directory = temporaryDirectory()
+    const all = Object.entries(vocabularies).map(([name, rows]) => [name, [rows, heads === 'tied' ? 0 : rows]] as const)
+    const own = models(directory, Object.fromEntries(all) as Record<string, [number, number]>, dtype)
+    const keep = side === 'left' ? 'math' : 'coding'
+    const expected = await expectedTensors(directory, own, { keep, dtype: outputDtype })
+    const options = { models: Object.fromEntries(own), dtype: outputDtype, embeddings: side }
+    const out = join(directory, 'out')
+    const { bytesRead } = await merge(expression, { ...options, out })
+    expectTensors(out, expected)
+    // Of the kept model all rows are read, of the others those that are merged.
+    const sizes = own.map(([name, path]) => {
+      const rest = (name === keep ? 0 : vocabularies[name as keyof typeof vocabularies] - 96) * 16 * byteSize[dtype]
+      const bytes = [...weights(path).values()].reduce((total, { data }) => total + data.length, 0)
+      return bytes - rest * (heads === 'tied' ? 1 : 2)
+    })
+    expect(bytesRead).toBe(sizes.reduce((total, bytes) => total + bytes, 0))
+
+    const { vocab_size: rows } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'))
+    expect(rows).toBe(vocabularies[keep])
+    expect((await openCheckpoint(out)).problems).toEqual([])
+    expect((await verify(out)).problems).toEqual([])
+    const tensors = (await readManifest(join(out, 'branchmerge.json')))?.tensors ?? {}
+    const copied = { model: keep, rows: vocabularies[keep] - 96 }
+    expect(tensors[embedding]).toMatchObject({ shape: [vocabularies[keep], 16], copied })
+    expect(tensors['model.norm.weight']).not.toHaveProperty('copied')
+
+    const tight = join(directory, 'tight')
+    await merge(expression, { ...options, out: tight, memory: '1KB', threads: 1 })
+    expect(hashFiles(tight)).toEqual(hashFiles(out))
+    const again = join(directory, 'again')
+    await reproduce(out, { models: options.models, out: again })
+    expect(hashFiles(again)).toEqual(hashFiles(out))
+  })
+
+  const untied = (directory: string) =>
+    models(
+      directory,
+      Object.fromEntries(Object.entries(vocabularies).map(([name, rows]) => [name, [rows, rows]])) as never,
+    )
+
+  test('also cut off and gone on with, and in parts', async () => {
+    const directory = temporaryDirectory()
+    const options = { models: Object.fromEntries(untied(directory)), maxShardSize: '5KB', lambda: 2 }
+    const recipe = { expression, embeddings: 'left' } as const
+    const out = join(directory, 'out')
+    await merge(recipe, { ...options, out })
+    const [whole, cut] = [hashFiles(out), join(directory, 'cut')]
+    for (const tensors of [1, 4, 12, 26]) {
+      let seen = 0
+      const onTensor = () => {
+        if (++seen === tensors) throw new Error('cut off')
+      }
+      const run = { ...options, out: cut, resume: true, overwrite: true }
+      await expect(merge(recipe, { ...run, onTensor })).rejects.toThrow('cut off')
+      await merge(recipe, run)
+      expect(hashFiles(cut)).toEqual(whole)
+    }
+    const parts = join(directory, 'parts')
+    for (const part of [2, 1, 3]) await mergePart(recipe, { ...options, out: parts, part, parts: 3 })
+    await finishMerge(parts)
+    expect(hashFiles(parts)).toEqual(whole)
+  })
+
+  test('the tokenizer of another model: config.json tells the rows that there are, upwards too', async () => {
+    const directory = temporaryDirectory()
+    const paths = Object.fromEntries(untied(directory))
+    const out = join(directory, 'out')
+    const recipe = { expression, embeddings: 'left', output: { tokenizer: 'science' } } as const
+    await merge(recipe, { models: paths, out })
+    const text = (path: string) => readFileSync(join(path, 'config.json'), 'utf8')
+    expect(text(out)).toBe(text(paths.science as string).replace('"vocab_size": 96', '"vocab_size": 104'))
+  })
+
+  test('a side that has no more rows than the others keeps the common ones', async () => {
+    const directory = temporaryDirectory()
+    const paths = Object.fromEntries(untied(directory))
+    const [out, expected] = [join(directory, 'out'), join(directory, 'expected')]
+    await merge({ expression: 'math & science', embeddings: 'right' }, { models: withoutCoding(paths), out })
+    await merge({ expression: 'math & science', embeddings: 'common' }, { models: withoutCoding(paths), out: expected })
+    for (const name of ['model.safetensors', 'config.json']) {
+      expect(readFileSync(join(out, name)).equals(readFileSync(join(expected, name)))).toBe(true)
+    }
+  })
+
+  test('another value is refused, from the recipe and from the call', async () => {
+    const options = { models: { a: 'a', b: 'b' }, out: 'out' }
+    const code = 'ERR_RECIPE'
+    await expect(merge('a & b', { ...options, embeddings: 'both' as never })).rejects.toMatchObject({ code })
+  })
+})
+
+const withoutCoding = ({ coding: _, ...rest }: Record<string, string>) => rest
