@@ -117,7 +117,8 @@ JsonToken JsonReader::read_key() {
 }
 
 JsonToken JsonReader::read_literal(std::string_view literal, JsonToken token) {
-  if (input_.substr(position_, literal.size()) != literal) fail("a value");
+  text_ = input_.substr(position_, literal.size());
+  if (text_ != literal) fail("a value");
   position_ += literal.size();
   state_ = State::kAfterValue;
   return token;

@@ -43,7 +43,7 @@ class JsonReader {
   /// Steps over one whole value; call it where a value is due (after kKey, or at the start).
   void skip_value();
 
-  /// The decoded text of the last kKey or kString, or the digits of the last kNumber as they are written.
+  /// The decoded text of the last kKey or kString, or the last kNumber, kBoolean or kNull as it is written.
   /// Valid until the next call of next().
   std::string_view text() const { return text_; }
 

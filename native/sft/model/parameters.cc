@@ -65,9 +65,10 @@ size_t Parameter::elements() const {
   return std::accumulate(shape.begin(), shape.end(), size_t{1}, std::multiplies<>());
 }
 
-const Parameter& ParameterLayout::find(const std::string& name) const {
-  return *std::find_if(parameters.begin(), parameters.end(),
-                       [&](const Parameter& parameter) { return parameter.name == name; });
+const Parameter* ParameterLayout::find(std::string_view name) const {
+  const auto found = std::find_if(parameters.begin(), parameters.end(),
+                                  [&](const Parameter& parameter) { return parameter.name == name; });
+  return found == parameters.end() ? nullptr : &*found;
 }
 
 ParameterLayout parameter_layout(const ModelConfig& config) {

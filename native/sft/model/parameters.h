@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sft/model/config.h"
@@ -28,8 +29,8 @@ struct ParameterLayout {
   std::vector<Parameter> parameters;  // by block and offset
   std::vector<size_t> block_floats;   // multiples of kParameterAlignment
 
-  /// The parameter of this name; the layout must have it.
-  const Parameter& find(const std::string& name) const;
+  /// The parameter of this name, or null.
+  const Parameter* find(std::string_view name) const;
 };
 
 ParameterLayout parameter_layout(const ModelConfig& config);

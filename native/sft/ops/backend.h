@@ -51,7 +51,8 @@ class Backend {
   virtual void download(void* host, const void* from, size_t bytes) = 0;
 
   virtual void fill_zero(float* x, size_t n) = 0;
-  virtual void copy(const float* from, float* to, size_t n) = 0;
+  virtual void copy_rows(size_t rows, size_t width, const float* from, size_t from_stride, float* to,
+                         size_t to_stride) = 0;
 
   /// C (m × n) = op(A) op(B), or added to C. op(A) is m × k.
   virtual void matrix_product(Operand a_is, Operand b_is, size_t m, size_t n, size_t k, const float* a,

@@ -41,8 +41,12 @@ class CpuBackend final : public Backend {
   void fill_zero(float* x, size_t n) override {
     for_each_run(n, 1, [&](size_t begin, size_t end) { std::fill(x + begin, x + end, 0.0F); });
   }
-  void copy(const float* from, float* to, size_t n) override {
-    for_each_run(n, 1, [&](size_t begin, size_t end) { std::copy(from + begin, from + end, to + begin); });
+  void copy_rows(size_t rows, size_t width, const float* from, size_t from_stride, float* to,
+                 size_t to_stride) override {
+    for_each_run(rows, width, [&](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; row++)
+        std::copy_n(from + row * from_stride, width, to + row * to_stride);
+    });
   }
 
   void matrix_product(Operand a_is, Operand b_is, size_t m, size_t n, size_t k, const float* a,
