@@ -78,7 +78,7 @@ export interface DataOptions {
   cutoffLength?: number
   /** Default: neat. */
   packing?: Packing
-  /** Consecutive examples that packs are made of, 1 to 1,000,000. Default: 1000. */
+  /** Consecutive examples that packs are made of, 1 to 100,000. Default: 1000. */
   packingBatch?: number
   /** Rows kept out of training, chosen by their content. Default: none. */
   validation?: { fraction: number } | { count: number }
@@ -156,10 +156,7 @@ export function resolveData(
   const sources = options.sources.map((source, i) => resolveSource(source, [...base, 'sources', i], from, problems))
   checkNames(sources, base, problems)
   const template = options.template ?? 'checkpoint'
-  if (!isTemplateName(template) && !template.endsWith('.jinja')) {
-    const names = ['checkpoint', ...shippedTemplates].join(', ')
-    problems.add([...base, 'template'], `Expected ${names} or a .jinja file for template but received "${template}"`)
-  }
+  checkCombination(options, template, base, problems)
   if (problems.count > before) return undefined
   return {
     sources,
@@ -177,6 +174,18 @@ export function resolveData(
     seed: options.seed ?? 42,
     maxBadRows: options.maxBadRows ?? 0.01,
     cache: resolve(options.cache === undefined ? join('.branchmerge', 'data') : from(options.cache)),
+  }
+}
+
+function checkCombination({ maskHistory, train }: DataOptions, template: string, base: Path, problems: Problems): void {
+  if (!isTemplateName(template) && !template.endsWith('.jinja')) {
+    const names = ['checkpoint', ...shippedTemplates].join(', ')
+    problems.add([...base, 'template'], `Expected ${names} or a .jinja file for template but received "${template}"`)
+  }
+  if (maskHistory && train === 'all') {
+    problems.add([...base, 'maskHistory'], 'Expected no maskHistory beside train: all, which trains the history', {
+      key: true,
+    })
   }
 }
 

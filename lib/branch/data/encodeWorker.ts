@@ -1,0 +1,13 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Conversation } from './conversation.js'
+import { Encoder, type Encoding } from './encode.js'
+import { encodeRows } from './encodeRows.js'
+
+/** A thread that encodes the portions it is sent, one after the other. */
+const encoder = new Encoder(workerData as Encoding)
+
+parentPort?.on('message', (conversations: Conversation[]) => {
+  const rows = encodeRows(encoder, conversations)
+  const buffers = rows.flatMap((row) => ('tokens' in row ? [row.tokens.buffer as ArrayBuffer] : []))
+  parentPort?.postMessage(rows, buffers)
+})

@@ -1,0 +1,148 @@
+import { basename, join } from 'node:path'
+import { readJsonObject } from '../../checkpoint/readConfig.js'
+import { readSmallFile } from '../../checkpoint/readSmallFile.js'
+import { BranchMergeError } from '../../errors.js'
+import { BadRow } from './badRow.js'
+import { ChatTemplate, templateError } from './chatTemplate.js'
+import { Encoder, type Encoding } from './encode.js'
+import type { ResolvedData } from './options.js'
+import { packageRoot } from './packageRoot.js'
+import { placeReasoning } from './reasoning.js'
+import { readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from './tokenizer.js'
+
+const maxTemplateBytes = 2 ** 20
+
+export interface LoadedEncoding {
+  encoder: Encoder
+  /** What the model is given before it answers, behind the text of the user. */
+  generationPrompt: string
+  /** The token that ends an answer. */
+  endToken: { text: string; id: number }
+  /** What is odd but allowed, in words. */
+  notices: string[]
+}
+
+/**
+ * Tokenizer and chat template of a run, checked against each other and against the model's vocabulary.
+ *
+ * @throws ERR_FILE_READ, ERR_CONFIG_JSON, ERR_TOKENIZER, ERR_CHAT_TEMPLATE
+ */
+export async function loadEncoding(model: string, data: ResolvedData): Promise<LoadedEncoding> {
+  const tokenizer = await readTokenizerFiles(data.tokenizer ?? model)
+  const template = await readTemplate(data.template, tokenizer)
+  const { think, missingThink, train, maskHistory, cutoffLength, packing } = data
+  const config = await readJsonObject(join(model, 'config.json'))
+  const rows = config?.json.vocab_size
+  const encoding: Encoding = {
+    tokenizer,
+    templateName: template.name,
+    templateText: template.text,
+    vocabularySize: typeof rows === 'number' ? rows : Number.MAX_SAFE_INTEGER,
+    ...{ think, missingThink, train, maskHistory, cutoffLength, packing },
+  }
+  const encoder = new Encoder(encoding)
+  if (typeof rows === 'number') checkEmbedding(encoder.tokenizer, rows, model)
+  else encoding.vocabularySize = encoder.tokenizer.size
+  const { prompt, endToken } = examine(encoder)
+  const notices = compareWithServed(encoder, prompt)
+  return { encoder, generationPrompt: prompt.slice(prompt.indexOf(question) + question.length), endToken, notices }
+}
+
+async function readTemplate(name: string, files: TokenizerFiles): Promise<{ name: string; text: string }> {
+  if (name === 'checkpoint') {
+    const { chatTemplate, directory } = files
+    if (chatTemplate !== undefined) return { name: `the chat template of ${directory}`, text: chatTemplate }
+    throw new BranchMergeError(
+      'ERR_CHAT_TEMPLATE',
+      `Expected a chat template in ${directory} (chat_template.jinja, or chat_template in tokenizer_config.json) but there is ` +
+        'none. Choose one with template: chatml, qwen, deepseekr1, llama3 or a .jinja file.',
+    )
+  }
+  const path = name.endsWith('.jinja') ? name : join(packageRoot, 'templates', `${name}.jinja`)
+  const bytes = await readSmallFile(path, maxTemplateBytes, 'ERR_CHAT_TEMPLATE')
+  if (!bytes) throw new BranchMergeError('ERR_FILE_READ', `There is no template at ${path}`)
+  return {
+    name: `the template ${name.endsWith('.jinja') ? name : basename(path, '.jinja')}`,
+    text: bytes.toString('utf8'),
+  }
+}
+
+function checkEmbedding(tokenizer: TextTokenizer, rows: number, model: string): void {
+  if (tokenizer.size <= rows) return
+  const beyond = Array.from({ length: tokenizer.size - rows }, (_, i) => rows + i)
+  const shown = beyond.slice(0, 8).map((id) => `${JSON.stringify(tokenizer.tokenOf(id) ?? '')} (${id})`)
+  throw new BranchMergeError(
+    'ERR_TOKENIZER',
+    `Expected ids below ${rows}, the vocab_size of ${model}, but the tokenizer has ${beyond.length} beyond it: ` +
+      `${shown.join(', ')}${beyond.length > 8 ? ', …' : ''}. The vocabulary is not extended: use the tokenizer of the model.`,
+  )
+}
+
+const [question, answer] = ['What is asked', 'What is answered']
+
+/** Renders an example to see that every control token is one token of the vocabulary, and that answers end with one. */
+function examine({ template, tokenizer, encoding }: Encoder): {
+  prompt: string
+  endToken: { text: string; id: number }
+} {
+  const messages = [
+    { role: 'user', content: question },
+    { role: 'assistant', content: answer },
+  ] as const
+  const [turn] = tryTemplate(template.name, () => template.turns({ messages: [...messages], tools: undefined }, true))
+  const { source = '', target = '' } = turn ?? {}
+  checkControlTokens(template.name, source + target, tokenizer)
+  const text = target.slice(target.indexOf(answer) + answer.length).trim()
+  const [id, ...rest] = tokenizer.encode(text)
+  if (id === undefined || rest.length > 0 || !tokenizer.addedTokens.some((token) => token.id === id)) {
+    throw templateError(
+      template.name,
+      text === ''
+        ? 'it writes nothing at the end of an answer, so that a model would not learn to stop'
+        : `it ends answers with ${JSON.stringify(text)}, which is no added token of the vocabulary`,
+    )
+  }
+  const example = placeReasoning({ source, target: `<think>\n\n</think>\n\n${target}` }, encoding)
+  return { prompt: encoding.think === 'prompt' ? example.turn.source : source, endToken: { text, id } }
+}
+
+function tryTemplate<T>(name: string, step: () => T): T {
+  try {
+    return step()
+  } catch (error) {
+    if (error instanceof BadRow) throw templateError(name, `an example fails: ${error.message}`, error)
+    throw error
+  }
+}
+
+/** Tokens as they are written: <|im_end|>, <｜User｜>. */
+const controlToken = /<([|｜])[^<>|｜\s]{1,64}\1>/g
+
+function checkControlTokens(name: string, rendered: string, tokenizer: TextTokenizer): void {
+  const named = Object.values(tokenizer.namedTokens).filter((token) => token !== '' && rendered.includes(token))
+  const written = new Set([...(rendered.match(controlToken) ?? []), ...named])
+  const missing = [...written].filter((token) => tokenizer.encode(token).length !== 1)
+  if (missing.length === 0) return
+  const spelt = missing.map((token) => `${token} (would be spelt with the ids ${tokenizer.encode(token).join(' ')})`)
+  throw templateError(name, `the vocabulary of ${tokenizer.size} tokens lacks ${spelt.join(', ')}; it is not extended`)
+}
+
+/** Whether a model that is asked with the checkpoint's own template sees what it was trained with. */
+function compareWithServed({ template, tokenizer, encoding }: Encoder, prompt: string): string[] {
+  const own = encoding.tokenizer.chatTemplate
+  if (own === undefined || own === encoding.templateText) {
+    const asked = template.prompt([{ role: 'user', content: question }], undefined)
+    return asked === prompt ? [] : [differentPrompt('the template', asked, prompt)]
+  }
+  try {
+    const served = new ChatTemplate('the chat template of the checkpoint', own, tokenizer.namedTokens)
+    const asked = served.prompt([{ role: 'user', content: question }], undefined)
+    return asked === prompt ? [] : [differentPrompt("the checkpoint's own chat template", asked, prompt)]
+  } catch (error) {
+    return [`The checkpoint's own chat template, which is not used, fails: ${(error as Error).message}`]
+  }
+}
+
+const differentPrompt = (subject: string, asked: string, prompt: string): string =>
+  `Whoever asks the model with ${subject} gives it ${JSON.stringify(asked)}, but it is trained with ` +
+  `${JSON.stringify(prompt)}. Serve the expert with the prompt that it was trained with.`

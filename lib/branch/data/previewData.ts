@@ -1,0 +1,155 @@
+import { BranchMergeError } from '../../errors.js'
+import { checkInteger } from '../../validate.js'
+import { BadRow } from './badRow.js'
+import type { EncodedDocument, Encoder } from './encode.js'
+import { type LoadedEncoding, loadEncoding } from './loadEncoding.js'
+import { type OpenSource, openSources } from './openSources.js'
+import { checkPrepareOptions, type PrepareDataOptions, type ResolvedData, type Running } from './options.js'
+import type { Thinking } from './reasoning.js'
+import { type ReadRow, sourceRows } from './sourceRows.js'
+import { type BadRowPlace, maxNamed } from './sourceSummary.js'
+
+export interface PreviewDataOptions extends PrepareDataOptions {
+  /** Samples to show, 1 to 1000. Default: 1. */
+  samples?: number | undefined
+  /** Name of the source to look at. Default: the first. */
+  source?: string | undefined
+  /** Row of the source to begin at, from 0. Default: 0. */
+  row?: number | undefined
+}
+
+/** A stretch of tokens that are all trained, or all not. */
+export interface PreviewStretch {
+  trained: boolean
+  /** The tokens decoded; special tokens are visible. */
+  text: string
+  tokens: number[]
+}
+
+export interface PreviewSample {
+  source: string
+  file: string
+  row: number
+  stretches: PreviewStretch[]
+  tokens: number
+  trainedTokens: number
+  /** Tokens before truncation. */
+  fullLength: number
+  thinking: Thinking
+  /** Which side of the answer the opening tag of the reasoning is on. */
+  thinkIn: 'target' | 'prompt' | 'nowhere'
+}
+
+export interface DataPreview {
+  samples: PreviewSample[]
+  /** Rows that cannot be used and were passed over on the way; the first of them by name. */
+  bad: number
+  badRows: BadRowPlace[]
+  filtered: number
+  template: string
+  generationPrompt: string
+  endToken: { text: string; id: number }
+  notices: string[]
+}
+
+/**
+ * Shows what becomes of rows: the tokens of one or more samples, and which of them are trained. Reads no more rows than it
+ * shows, and writes nothing.
+ *
+ * @throws as prepareData; ERR_DATA when there is no row to show
+ */
+export async function previewData(options: PreviewDataOptions): Promise<DataPreview> {
+  const { samples, source, row, ...rest } = options
+  const { model, data, run } = checkPrepareOptions(rest)
+  return await previewResolvedData(model, data, run, { samples, source, row })
+}
+
+export type PreviewChoice = Pick<PreviewDataOptions, 'samples' | 'source' | 'row'>
+
+/** The same for options that were checked before, as those of a run file are. */
+export async function previewResolvedData(
+  model: string,
+  data: ResolvedData,
+  { signal }: Pick<Running, 'signal'>,
+  choice: PreviewChoice,
+): Promise<DataPreview> {
+  const count = checkInteger(choice.samples ?? 1, 'samples', 1, 1000)
+  const first = checkInteger(choice.row ?? 0, 'row', 0, Number.MAX_SAFE_INTEGER)
+  const named = sourceNamed(data, choice.source)
+  const [open] = (await openSources({ ...data, sources: [named] })) as [OpenSource]
+  const loaded = await loadEncoding(model, data)
+  const preview = emptyPreview(loaded)
+  for await (const row of sourceRows(open)) {
+    signal?.throwIfAborted()
+    if (row.row >= first) show(row, named.name, loaded.encoder, preview)
+    if (preview.samples.length === count) break
+  }
+  if (preview.samples.length === 0) throw nothingToShow(named.name, first, preview)
+  return preview
+}
+
+function sourceNamed({ sources }: ResolvedData, name: string | undefined) {
+  const found = name === undefined ? sources[0] : sources.find((source) => source.name === name)
+  if (found) return found
+  const names = sources.map((source) => source.name).join(', ')
+  throw new BranchMergeError('ERR_INVALID_ARGUMENT', `Expected one of ${names} for source but received ${name}`)
+}
+
+function emptyPreview({ encoder, generationPrompt, endToken, notices }: LoadedEncoding): DataPreview {
+  const template = encoder.template.name
+  return { samples: [], bad: 0, badRows: [], filtered: 0, template, generationPrompt, endToken, notices }
+}
+
+function show(row: ReadRow, source: string, encoder: Encoder, preview: DataPreview): void {
+  const bad = (reason: string) => {
+    const { file, fileRow, line } = row
+    if (preview.bad++ < maxNamed) {
+      preview.badRows.push({ file, row: fileRow, ...(line !== undefined && { line }), reason })
+    }
+  }
+  if (row.problem !== undefined) bad(row.problem)
+  else if (!row.conversation) preview.filtered++
+  else {
+    try {
+      const document = encoder.encode(row.conversation)
+      preview.samples.push({ source, file: row.file, row: row.row, ...describe(document, encoder) })
+    } catch (error) {
+      if (!(error instanceof BadRow)) throw error
+      bad(error.message)
+    }
+  }
+}
+
+type Description = Omit<PreviewSample, 'source' | 'file' | 'row'>
+
+function describe({ tokens, spans, fullLength, thinking }: EncodedDocument, { tokenizer }: Encoder): Description {
+  const bounds = [...new Set([0, ...spans, tokens.length])]
+  const stretches = bounds.slice(1).map((end, i) => {
+    const begin = bounds[i] as number
+    const ids = [...tokens.subarray(begin, end)]
+    return { trained: isIn(spans, begin), text: tokenizer.decode(ids), tokens: ids }
+  })
+  const trainedTokens = stretches.reduce((sum, { trained, tokens: ids }) => sum + (trained ? ids.length : 0), 0)
+  return { stretches, tokens: tokens.length, trainedTokens, fullLength, thinking, thinkIn: placeOfThink(stretches) }
+}
+
+/** Whether a position is in one of the stretches that begin and end at `spans` in turn. */
+const isIn = (spans: readonly number[], position: number): boolean =>
+  spans.some((begin, i) => i % 2 === 0 && begin <= position && position < (spans[i + 1] as number))
+
+/** Of the last answer: the reasoning may begin in what is trained or right before it. */
+function placeOfThink(stretches: readonly PreviewStretch[]): 'target' | 'prompt' | 'nowhere' {
+  const last = stretches.findLast(({ trained }) => trained)
+  if (last?.text.includes('<think>')) return 'target'
+  const before = stretches[stretches.indexOf(last as PreviewStretch) - 1]
+  return before && /<think>\s*(<\/think>\s*)?$/.test(before.text) ? 'prompt' : 'nowhere'
+}
+
+function nothingToShow(source: string, first: number, { bad, badRows, filtered }: DataPreview): BranchMergeError {
+  const reasons = badRows.slice(0, 10).map(({ row, reason }) => `\n  row ${row}: ${reason}`)
+  return new BranchMergeError(
+    'ERR_DATA',
+    `Expected a usable row of "${source}" from row ${first} on but there is none: ${bad} are unusable, ${filtered} are ` +
+      `filtered out${reasons.join('')}`,
+  )
+}

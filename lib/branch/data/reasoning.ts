@@ -1,0 +1,40 @@
+import type { Turn } from './chatTemplate.js'
+import type { Conversation, Message } from './conversation.js'
+import type { ResolvedData } from './options.js'
+
+/** What became of an answer's reasoning: it has some; an empty one was added; its opening tag was; it has none. */
+export type Thinking = 'given' | 'added' | 'opened' | 'none'
+
+const emptyReasoning = '<think>\n\n</think>\n\n'
+const opening = '<think>\n'
+
+/** Puts the opening tag of a turn's reasoning where it is wanted, and an empty reasoning where there is none. */
+export function placeReasoning(
+  { source, target }: Turn,
+  { think, missingThink }: Pick<ResolvedData, 'think' | 'missingThink'>,
+): { turn: Turn; thinking: Thinking } {
+  const opened = target.startsWith('<think>') || /<think>\n*$/.test(source)
+  const closed = target.includes('</think>')
+  if (!opened && !closed) {
+    if (missingThink === 'leave') return { turn: { source, target }, thinking: 'none' }
+    const turn =
+      missingThink === 'target'
+        ? { source, target: emptyReasoning + target }
+        : { source: source + emptyReasoning, target }
+    return { turn, thinking: 'added' }
+  }
+  const thinking = opened ? 'given' : 'opened'
+  if (think === 'target') return { turn: { source, target: opened ? target : opening + target }, thinking }
+  if (!target.startsWith('<think>')) return { turn: { source: opened ? source : source + opening, target }, thinking }
+  return { turn: { source: source + opening, target: target.slice('<think>'.length).replace(/^\n/, '') }, thinking }
+}
+
+/** The conversation without the reasoning of all answers but the last, as models are served. */
+export function withoutEarlierReasoning({ messages, tools }: Conversation): Conversation {
+  const last = messages.length - 1
+  const strip = (message: Message, i: number): Message =>
+    message.role === 'assistant' && i < last
+      ? { ...message, content: message.content.replace(/^(?:.*?<think>)?.*?<\/think>\n*/s, '') }
+      : message
+  return { messages: messages.map(strip), tools }
+}
