@@ -33,6 +33,8 @@ class PlacedHash {
   /// The tensor's bytes [begin, end); both ends are cuts, or the tensor's. Thread-safe for different
   /// stretches.
   void add(uint64_t begin, uint64_t end, const std::byte* bytes);
+  /// The hash of the piece that holds byte `at` of the tensor, once it was added.
+  uint64_t piece_at(uint64_t at) const { return pieces_[(phase_ + at) / kHashPieceBytes]; }
   /// When every byte was added.
   uint64_t value() const { return combine_piece_hashes(pieces_); }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -58,6 +59,8 @@ class OutputWriter {
   /// Makes every waiting and later open() throw ERR_CANCELLED.
   void cancel();
 
+  /// All of the buffers.
+  std::span<std::byte> memory() const { return {memory_.data(), memory_.size()}; }
   uint64_t bytes_written() const { return bytes_written_; }
   bool direct() const { return direct_; }
 

@@ -44,14 +44,14 @@ uint64_t ReadAhead::room(const Group& group) {
   return bytes;
 }
 
-ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory)
+ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory, size_t in_use)
     : inputs_(inputs), groups_(std::move(groups)), queue_(make_io_queue(kReadsInFlight)) {
   uint64_t largest = kDirectAlignment, all = kDirectAlignment;
   for (const Group& group : groups_) {
     largest = std::max(largest, room(group));
     all += room(group);
   }
-  arena_ = std::make_unique<PageBuffer>(std::max(largest, std::min({all, largest + kReadAhead, memory})));
+  arena_ = std::make_unique<PageBuffer>(std::max(largest, std::min({all, in_use * largest + kReadAhead, memory})));
   thread_ = std::thread([this] { serve(); });
   for (size_t i = 0; i < kPopulators; i++) populating_[i] = std::thread([this, i] { populate(i); });
 }

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -50,12 +51,14 @@ class ReadAhead {
   using Group = std::vector<ByteRange>;
 
   /// The inputs must outlive the reader. The ring takes at most `memory` bytes, or one group where that is
-  /// more.
-  ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory);
+  /// more. `in_use`: groups that are not released at a time, about.
+  ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory, size_t in_use = 1);
   /// Memory that a group needs in the ring.
   static uint64_t room(const Group& group);
   ~ReadAhead();
 
+  /// All of the ring.
+  std::span<std::byte> memory() const { return {arena_->data(), arena_->size()}; }
   /// The next group, as soon as there is memory for it. It stays until it is released.
   ArrivingGroup& next();
   /// Gives the oldest group's memory back; all of its bytes must have arrived.

@@ -23,6 +23,12 @@ void LeafTensor::attach(ArrivingGroup& group, size_t index) {
 }
 
 const std::byte* LeafTensor::fetch(std::vector<std::byte>& buffer, uint64_t begin, uint64_t end) {
+  const uint64_t room = std::min(end + kHashPieceBytes, size()) - begin;
+  if (group_ == nullptr && buffer.size() < room) buffer.resize(room);
+  return fetch(buffer.data(), begin, end);
+}
+
+const std::byte* LeafTensor::fetch(std::byte* room, uint64_t begin, uint64_t end) {
   // A piece belongs to the stretch that holds its first byte; its end may lie beyond.
   const size_t first = (begin + kHashPieceBytes - 1) / kHashPieceBytes;
   const size_t last = (end + kHashPieceBytes - 1) / kHashPieceBytes;
@@ -32,9 +38,8 @@ const std::byte* LeafTensor::fetch(std::vector<std::byte>& buffer, uint64_t begi
   if (group_ != nullptr) {
     bytes = group_->wait_for(index_, until) + begin;
   } else {
-    if (buffer.size() < until - begin) buffer.resize(until - begin);
-    inputs_.buffered(range_.input).read_exactly({buffer.data(), until - begin}, range_.begin + begin);
-    bytes = buffer.data();
+    inputs_.buffered(range_.input).read_exactly({room, until - begin}, range_.begin + begin);
+    bytes = room;
   }
   if (hash) hash_pieces(bytes, begin, first, last);
   return bytes;

@@ -25,6 +25,8 @@ class LeafTensor {
   uint64_t size() const { return range_.size(); }
   /// Bytes [begin, end), in `buffer` when they are read from the file.
   const std::byte* fetch(std::vector<std::byte>& buffer, uint64_t begin, uint64_t end);
+  /// The same, into room for end − begin + kHashPieceBytes.
+  const std::byte* fetch(std::byte* room, uint64_t begin, uint64_t end);
   /// Hashes what nobody looked at.
   void finish();
   /// After finish(): docs/provenance.md.

@@ -10,10 +10,17 @@
 #include "checkpoint/hash.h"
 #include "checkpoint/output_writer.h"
 #include "checkpoint/read_ahead.h"
+#include "cuda/devices.h"
 #include "error.h"
 #include "fusion/fuse_operator.h"
+#include "methods/device_lane.h"
+#include "methods/device_queue.h"
 #include "methods/equal_operator.h"
+#include "methods/in_order.h"
 #include "methods/leaf_tensor.h"
+#include "methods/merge_progress.h"
+#include "methods/plan_tensor.h"
+#include "methods/tensor_sink.h"
 #include "tensor/convert.h"
 
 namespace branchmerge {
@@ -28,12 +35,6 @@ constexpr size_t kBlocksInFlight = 16;
 
 /// The result is computed a block of the output at a time.
 constexpr uint64_t kOutputPiece = kWriteBlock;
-
-uint64_t elements_of(const MergePlan::Tensor& tensor) {
-  uint64_t elements = 1;
-  for (const uint64_t size : tensor.shape) elements *= size;
-  return elements;
-}
 
 uint64_t tail_elements(const MergePlan::Tensor& tensor) {
   if (!tensor.tail) return 0;
@@ -77,10 +78,6 @@ OutputLayout lay_out(const MergePlan& plan) {
     layout.bytes[tensor.output] += output_bytes(tensor);
   }
   return layout;
-}
-
-DType stored_dtype(const MergePlan::Tensor& tensor, size_t model) {
-  return tensor.stored.empty() ? tensor.dtype : tensor.stored[model];
 }
 
 void check_program(const std::vector<Step>& program, const MergePlan::Tensor& tensor) {
@@ -183,30 +180,6 @@ size_t outputs_at_once(const MergePlan& plan) {
   return most;
 }
 
-/// Counts bytes from all threads and passes them on, at most some twenty times a second.
-class Progress {
- public:
-  Progress(const MergeCallbacks& callbacks, uint64_t bytes, uint64_t tensors)
-      : callbacks_(callbacks), now_{0, bytes, 0, tensors} {}
-
-  void add(uint64_t bytes, uint64_t tensors = 0) {
-    std::lock_guard lock(mutex_);
-    now_.bytes_done += bytes;
-    now_.tensors_done += tensors;
-    const auto time = std::chrono::steady_clock::now();
-    const bool last = now_.bytes_done == now_.bytes_total && now_.tensors_done == now_.tensors_total;
-    if (!last && time - reported_ < std::chrono::milliseconds(50)) return;
-    reported_ = time;
-    if (callbacks_.on_progress) callbacks_.on_progress(now_);
-  }
-
- private:
-  const MergeCallbacks& callbacks_;
-  std::mutex mutex_;
-  MergeProgress now_;
-  std::chrono::steady_clock::time_point reported_{};
-};
-
 /// The result of a step as an operand of a later one: computed a stretch at a time, each time it is asked
 /// for.
 class StepReader final : public TensorReader {
@@ -240,34 +213,6 @@ class StepReader final : public TensorReader {
   bool counting_ = false;
   std::atomic<uint64_t> elements_{0}, kept_{0};
   std::vector<std::vector<std::byte>> buffers_;
-};
-
-/// Where a merged tensor goes, piece by piece and in any order.
-class TensorSink {
- public:
-  TensorSink(OutputWriter& writer, size_t output, uint64_t begin, Progress& progress)
-      : writer_(writer), output_(output), begin_(begin), progress_(progress) {}
-
-  /// Pieces end where (byte + phase()) is a multiple of kOutputPiece, and at the tensor's end.
-  uint64_t phase() const { return begin_ % kWriteBlock; }
-  uint64_t begin() const { return begin_; }
-  /// Room for output bytes [begin, end) of the tensor. What an earlier run wrote is computed once more, for
-  /// its figures, and dropped.
-  std::byte* open(std::vector<std::byte>& dropped, uint64_t begin, uint64_t end) {
-    if (!writer_.written(output_, begin_ + end)) return writer_.open(output_, begin_ + begin, begin_ + end);
-    dropped.resize(end - begin);
-    return dropped.data();
-  }
-  void close(uint64_t begin, uint64_t end) {
-    if (!writer_.written(output_, begin_ + end)) writer_.close(output_, begin_ + begin, begin_ + end);
-    progress_.add(end - begin);
-  }
-
- private:
-  OutputWriter& writer_;
-  const size_t output_;
-  const uint64_t begin_;
-  Progress& progress_;
 };
 
 /// An operand in another dtype than its own.
@@ -305,46 +250,38 @@ class Merge {
       for (size_t i = 0; i < leaves.size(); i++) add_leaf(*leaves[i], i, cancelled, tensor.dtype);
       return;
     }
-    const DType between =
-        tensor.float_intermediates && tensor.dtype != DType::F64 ? DType::F32 : tensor.dtype;
     for (size_t i = 0; i < program.size(); i++) {
-      const bool last = i + 1 == program.size();
-      const bool takes_results = std::any_of(program[i].operands.begin(), program[i].operands.end(),
-                                             [](const Operand& o) { return o.kind == Operand::Kind::kStep; });
+      const StepDtypes dtypes = step_dtypes(tensor, program, i);
       OperandInfo info = info_;
-      if (takes_results) info.dtype = between;
-      add_step(make_step_operator(program[i], program[i].operands.size(), info,
-                                  last ? tensor.output_dtype : between, *plan.instruction_set, scratch[i]));
+      info.dtype = dtypes.operands;
+      add_step(make_step_operator(program[i], program[i].operands.size(), info, dtypes.result,
+                                  *plan.instruction_set, scratch[i]));
       steps_.back()->is_fusion = program[i].method == "fuse";
-      steps_.back()->dtype = between;
+      steps_.back()->dtype = dtypes.result;
       for (const Operand& operand : program[i].operands)
         operand.kind == Operand::Kind::kModel
             ? add_leaf(*leaves[operand.index], operand.index, cancelled, info.dtype)
-            : add_result(*steps_[operand.index], between);
+            : add_result(*steps_[operand.index], steps_[operand.index]->dtype);
     }
   }
 
-  /// Returns the hash of the result's bytes where the sink puts them.
-  uint64_t run(TensorSink& sink) {
+  void run(TensorSink& sink) {
     for (const std::unique_ptr<StepState>& step : steps_) step->merge->prepare(step->operands, pool_);
     for (StepReader* result : results_) result->begin_counting();
     const uint64_t bytes = output_bytes(tensor_), phase = sink.phase();
-    PlacedHash hash(sink.begin(), bytes);
     // A block of the output must not be closed again after its last byte.
-    if (bytes == 0) return hash.value();
+    if (bytes == 0) return;
     std::vector<std::vector<std::byte>> dropped(pool_.workers());
     pool_.for_each((phase + bytes + kOutputPiece - 1) / kOutputPiece, [&](size_t worker, size_t i) {
       const uint64_t begin = i == 0 ? 0 : i * kOutputPiece - phase;
       const uint64_t end = std::min(bytes, (i + 1) * kOutputPiece - phase);
       std::byte* out = sink.open(dropped[worker], begin, end);
       fill(worker, begin, end, out);
-      hash.add(begin, end, out);
-      sink.close(begin, end);
+      sink.close(begin, end, out);
     });
     for (StepReader* result : results_) result->end_counting();
     for (const std::unique_ptr<StepState>& step : steps_)
       if (step != steps_.back() && step->is_fusion) count_kept(*step);
-    return hash.value();
   }
 
   std::vector<StepStats> stats() {
@@ -474,6 +411,13 @@ std::vector<OutputWriter::Output> output_files(const MergePlan& plan, const Outp
   return files;
 }
 
+/// Tensors of one read, from the first byte to the last.
+struct OpenRead {
+  const SharedRead& read;
+  size_t number;
+  std::deque<LeafTensor> leaves;
+};
+
 /// One pass over the inputs, with everything that lasts for all of it.
 class MergePass {
  public:
@@ -487,24 +431,89 @@ class MergePass {
         reads_(plan_reads(plan, inputs_)),
         work_(work_of(plan, reads_)),
         progress_(callbacks, work_.bytes_read + work_.bytes_merged, work_.tensors),
-        writer_(output_files(plan, layout_), plan.threads + kBlocksInFlight + outputs_at_once(plan),
-                callbacks.on_written),
-        reader_(inputs_, std::move(work_.groups), plan.memory),
+        lanes_(start_devices()),
+        writer_(output_files(plan, layout_), blocks_held(), callbacks.on_written),
+        reader_(inputs_, std::move(work_.groups), plan.memory, lanes_.size() + 1),
         pool_(plan.threads),
-        scratch_(work_.most_steps) {}
+        scratch_(work_.most_steps) {
+    pin_memory();
+    if (!lanes_.empty()) queue_ = std::make_unique<DeviceQueue>(std::move(lanes_), [this] { stop(); });
+  }
 
   void run() {
     write_headers_alone();
-    for (const SharedRead& read : reads_) merge(read);
+    try {
+      for (size_t number = 0; number < reads_.size(); number++) merge(number);
+      if (queue_) queue_->finish();
+    } catch (...) {
+      // A lane's failure comes first: it is what made the rest fail.
+      const std::exception_ptr failure = queue_ ? queue_->failure() : nullptr;
+      stop();
+      if (failure) std::rethrow_exception(failure);
+      throw;
+    }
     writer_.finish();
     inputs_.check_unchanged();
   }
 
   MergeTotals totals(double seconds) const {
-    return {work_.bytes_read, writer_.bytes_written(), seconds, inputs_.any_direct(), writer_.direct()};
+    return {
+        work_.bytes_read, writer_.bytes_written(), seconds, inputs_.any_direct(), writer_.direct(), devices_,
+        warnings_};
   }
 
  private:
+  /// The lanes of all devices that start; none when the merge is for the CPU.
+  std::vector<std::unique_ptr<DeviceLane>> start_devices() {
+    std::vector<std::unique_ptr<DeviceLane>> lanes;
+    for (const size_t device : plan_.devices) {
+      tolerating_device_failure([&] {
+        for (std::unique_ptr<DeviceLane>& lane : make_device_lanes(plan_, device, cancelled_))
+          lanes.push_back(std::move(lane));
+        devices_.push_back({device, 0});
+      });
+    }
+    return lanes;
+  }
+
+  /// Where devices are a matter of speed, one that fails costs a warning.
+  template <class Body>
+  void tolerating_device_failure(const Body& body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      if (!plan_.continue_on_cpu || !cuda::is_device_failure(error.code)) throw;
+      std::lock_guard lock(devices_mutex_);
+      warnings_.emplace_back(error.what());
+    }
+  }
+
+  /// Blocks for whoever produces, for what is on its way to the disk, and of each output begun one that waits
+  /// for the next tensor: at both ends of every tensor under way.
+  size_t blocks_held() const {
+    size_t workers = plan_.threads;
+    for (const std::unique_ptr<DeviceLane>& lane : lanes_) workers += lane->pool().workers();
+    return workers + kBlocksInFlight + outputs_at_once(plan_) * (lanes_.size() + 1);
+  }
+
+  void pin_memory() {
+    if (lanes_.empty()) return;
+    const size_t warnings = warnings_.size();
+    tolerating_device_failure([&] {
+      pinned_.push_back(cuda::pin(writer_.memory()));
+      pinned_.push_back(cuda::pin(reader_.memory()));
+    });
+    if (warnings_.size() == warnings) return;
+    lanes_.clear();
+    devices_.clear();
+  }
+
+  /// Whoever waits for bytes or for room gets an error instead.
+  void stop() {
+    reader_.cancel();
+    writer_.cancel();
+  }
+
   /// Of outputs without a tensor.
   void write_headers_alone() {
     std::vector<bool> has_tensors(plan_.outputs.size());
@@ -513,43 +522,124 @@ class MergePass {
       if (!has_tensors[i]) write_header(writer_, i, layout_.headers[i]);
   }
 
-  void merge(const SharedRead& read) {
-    ArrivingGroup& group = reader_.next();
-    std::deque<LeafTensor> leaves;
-    size_t arriving = 0;
-    for (const ByteRange& range : read.ranges) {
-      leaves.emplace_back(inputs_, range, [&](uint64_t bytes) { progress_.add(bytes); });
-      if (arriving < group.size() && !inputs_.cached(range.input)) leaves.back().attach(group, arriving++);
+  void merge(size_t number) {
+    const std::shared_ptr<OpenRead> read = open(number);
+    if (queue_ && is_for_devices(*read) &&
+        queue_->run(bytes_of(*read), [this, read](DeviceLane& lane) { merge_on_lane(*read, lane); }))
+      return;
+    std::vector<MergedTensor> merged;
+    for (const size_t index : read->read.tensors) {
+      TensorSink sink = sink_of(index);
+      merged.push_back(finished(*read, index, sink, merge_on_cpu(*read, index, sink, pool_, scratch_)));
     }
-    for (const size_t index : read.tensors) {
-      std::vector<LeafTensor*> models;
-      for (const ByteRange& range : plan_.tensors[index].models) {
-        const auto same = [&](const ByteRange& other) { return same_range(range, other); };
-        const auto found = std::find_if(read.ranges.begin(), read.ranges.end(), same);
-        models.push_back(&leaves[size_t(found - read.ranges.begin())]);
-      }
-      merge(index, models);
-    }
-    reader_.release();
+    close(*read, std::move(merged));
   }
 
-  void merge(size_t index, const std::vector<LeafTensor*>& models) {
-    const MergePlan::Tensor& tensor = plan_.tensors[index];
-    if (!begun_[tensor.output]) write_header(writer_, tensor.output, layout_.headers[tensor.output]);
-    begun_[tensor.output] = true;
+  /// The tensors of a read as they begin to arrive.
+  std::shared_ptr<OpenRead> open(size_t number) {
+    ArrivingGroup& group = reader_.next();
+    const auto open = std::make_shared<OpenRead>(OpenRead{reads_[number], number, {}});
+    size_t arriving = 0;
+    for (const ByteRange& range : open->read.ranges) {
+      open->leaves.emplace_back(inputs_, range, [this](uint64_t bytes) { progress_.add(bytes); });
+      if (arriving < group.size() && !inputs_.cached(range.input))
+        open->leaves.back().attach(group, arriving++);
+    }
+    for (const size_t index : open->read.tensors) {
+      const size_t output = plan_.tensors[index].output;
+      if (!begun_[output]) write_header(writer_, output, layout_.headers[output]);
+      begun_[output] = true;
+    }
+    return open;
+  }
 
-    const uint64_t begin = layout_.begins[index];
-    TensorSink sink(writer_, tensor.output, begin, progress_);
-    Merge merge(plan_, tensor, models, scratch_, pool_, cancelled_);
-    const uint64_t hash = merge.run(sink);
-    MergedTensor merged{
-        merge.stats(), {}, output_elements(tensor), begin + output_bytes(tensor), hash_text(hash)};
-    for (LeafTensor* leaf : models) {
+  bool is_for_devices(const OpenRead& read) const {
+    return std::all_of(read.read.tensors.begin(), read.read.tensors.end(),
+                       [&](size_t index) { return merges_on_devices(plan_, plan_.tensors[index]); });
+  }
+
+  static uint64_t bytes_of(const OpenRead& read) {
+    uint64_t bytes = 0;
+    for (const ByteRange& range : read.read.ranges) bytes += range.size();
+    return bytes;
+  }
+
+  /// From the lane's thread.
+  void merge_on_lane(OpenRead& read, DeviceLane& lane) {
+    bool lost = false;
+    std::vector<FusionScratch> scratch(work_.most_steps);
+    std::vector<MergedTensor> merged;
+    for (const size_t index : read.read.tensors) {
+      TensorSink sink = sink_of(index);
+      std::vector<StepStats> stats;
+      if (!lost) {
+        lost = true;
+        tolerating_device_failure([&] {
+          stats = lane.merge(plan_.tensors[index], models_of(read, index), sink);
+          lost = false;
+        });
+        if (lost) queue_->give_up(lane.device());
+      }
+      // The CPU goes on from the last tensor that was finished.
+      if (lost) stats = merge_on_cpu(read, index, sink, lane.pool(), scratch);
+      merged.push_back(finished(read, index, sink, std::move(stats)));
+    }
+    lane.forget_leaves();
+    if (!lost) count_share(lane.device(), bytes_of(read));
+    close(read, std::move(merged));
+  }
+
+  std::vector<StepStats> merge_on_cpu(OpenRead& read, size_t index, TensorSink& sink, WorkerPool& pool,
+                                      std::vector<FusionScratch>& scratch) {
+    Merge merge(plan_, plan_.tensors[index], models_of(read, index), scratch, pool, cancelled_);
+    merge.run(sink);
+    return merge.stats();
+  }
+
+  std::vector<LeafTensor*> models_of(OpenRead& read, size_t index) const {
+    std::vector<LeafTensor*> models;
+    for (const ByteRange& range : plan_.tensors[index].models) {
+      const auto same = [&](const ByteRange& other) { return same_range(range, other); };
+      const auto found = std::find_if(read.read.ranges.begin(), read.read.ranges.end(), same);
+      models.push_back(&read.leaves[size_t(found - read.read.ranges.begin())]);
+    }
+    return models;
+  }
+
+  TensorSink sink_of(size_t index) {
+    const MergePlan::Tensor& tensor = plan_.tensors[index];
+    return {writer_, tensor.output, layout_.begins[index], output_bytes(tensor), progress_};
+  }
+
+  MergedTensor finished(OpenRead& read, size_t index, const TensorSink& sink, std::vector<StepStats> stats) {
+    const MergePlan::Tensor& tensor = plan_.tensors[index];
+    MergedTensor merged{std::move(stats),
+                        {},
+                        output_elements(tensor),
+                        layout_.begins[index] + output_bytes(tensor),
+                        hash_text(sink.hash())};
+    for (LeafTensor* leaf : models_of(read, index)) {
       leaf->finish();
       merged.model_hashes.push_back(leaf->hash());
     }
-    if (callbacks_.on_tensor) callbacks_.on_tensor(tensor, merged);
-    progress_.add(0, 1);
+    return merged;
+  }
+
+  /// Tells of the read's tensors in the plan's order, and gives its memory back.
+  void close(const OpenRead& read, std::vector<MergedTensor> merged) {
+    in_order_.put(read.number, [this, &tensors = read.read.tensors, merged = std::move(merged)] {
+      for (size_t i = 0; i < tensors.size(); i++) {
+        if (callbacks_.on_tensor) callbacks_.on_tensor(plan_.tensors[tensors[i]], merged[i]);
+        progress_.add(0, 1);
+      }
+      reader_.release();
+    });
+  }
+
+  void count_share(size_t device, uint64_t bytes) {
+    std::lock_guard lock(devices_mutex_);
+    for (DeviceShare& share : devices_)
+      if (share.device == device) share.bytes += bytes;
   }
 
   const MergePlan& plan_;
@@ -561,10 +651,17 @@ class MergePass {
   const std::vector<SharedRead> reads_;
   Work work_;
   Progress progress_;
+  std::mutex devices_mutex_;
+  std::vector<DeviceShare> devices_;
+  std::vector<std::string> warnings_;
+  std::vector<std::unique_ptr<DeviceLane>> lanes_;  // until the queue has them
   OutputWriter writer_;
   ReadAhead reader_;
   WorkerPool pool_;
   std::vector<FusionScratch> scratch_;
+  InOrder in_order_;
+  std::vector<std::unique_ptr<cuda::Pinned>> pinned_;
+  std::unique_ptr<DeviceQueue> queue_;  // its tasks end before anything else goes
 };
 
 }  // namespace

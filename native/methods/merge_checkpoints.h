@@ -48,12 +48,24 @@ struct MergePlan {
   uint64_t memory;
   size_t threads;
   const cpu::InstructionSet* instruction_set;
+  /// CUDA devices that share the tensors of fusions (choose_devices); none: all is the CPU's.
+  std::vector<size_t> devices = {};
+  /// A device that fails costs a warning, and the CPU goes on. Otherwise the merge fails with it.
+  bool continue_on_cpu = false;
+};
+
+/// What a device merged.
+struct DeviceShare {
+  size_t device;
+  uint64_t bytes;  // of the inputs
 };
 
 struct MergeTotals {
   uint64_t bytes_read, bytes_written;
   double seconds;
   bool direct_input, direct_output;
+  std::vector<DeviceShare> devices;
+  std::vector<std::string> warnings;  // of devices that failed
 };
 
 struct MergeProgress {

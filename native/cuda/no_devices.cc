@@ -1,0 +1,24 @@
+// A build without nvcc.
+#include "cuda/devices.h"
+#include "error.h"
+
+namespace branchmerge::cuda {
+namespace {
+
+constexpr char kReason[] = "this build has no CUDA kernels: nvcc was not found when it was made";
+
+[[noreturn]] void refuse() {
+  throw Error("ERR_DEVICE_UNAVAILABLE", std::string("No CUDA device: ") + kReason);
+}
+
+}  // namespace
+
+Devices find_devices(bool) {
+  Devices devices;
+  devices.unavailable = kReason;
+  return devices;
+}
+CopyRates measure_copies(size_t) { refuse(); }
+std::unique_ptr<Pinned> pin(std::span<std::byte>) { refuse(); }
+
+}  // namespace branchmerge::cuda
