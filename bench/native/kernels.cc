@@ -69,21 +69,22 @@ class Bench {
     const cpu::Kernels<float>& k = set.singles[size_t(cpu::Storage::kBF16)];
     // The scalar kernels call the C library for every fma: a sample of the rows is enough.
     const size_t rows = std::string(set.name) == "scalar" ? kRows / 64 : kRows;
-    const RowDivergence<float> divergence(k, 1e-8);
-    std::vector<double> sums(cpu::kSlightSums * segments_of(kColumns));
+    const RowDivergence<float> divergence(1e-8);
+    std::vector<double> sums(kSlightSums * segments_of(kColumns));
     std::vector<uint32_t> counts(2 * cpu::kHistogramBins), refined(3 * cpu::kHistogramBins);
     std::vector<float> kl(rows);
 
     const auto analyse = [&](size_t row) {
       const auto extent = k.slight_sums(right(row), left(row), kColumns, sums.data());
-      kl[row] = divergence.slight(extent, kColumns, sums).value();
+      kl[row] = divergence.slight(extent, kColumns, fold(sums, kSlightSums).data()).kl;
     };
     const auto analyse_in_general = [&](size_t row) {
       const auto extent = k.extent(left(row), right(row), kColumns);
       kl[row] = divergence(extent.max_right, extent.max_left, extent,
-                           [&](auto kernel, const auto& constants, size_t width) {
-                             kernel(right(row), left(row), kColumns, constants, sums.data());
-                             return std::span<const double>(sums).first(width * segments_of(kColumns));
+                           [&](Pass pass, const RowConstants<float>& constants) {
+                             k.passes[size_t(pass)](right(row), left(row), kColumns, constants, sums.data());
+                             const std::vector<double> totals = fold(sums, has_two_sums(pass) ? 2 : 1);
+                             return PassTotals{totals[0], has_two_sums(pass) ? totals[1] : 0};
                            });
     };
     const auto for_rows = [&](const auto& visit) {
@@ -111,6 +112,12 @@ class Bench {
   }
 
  private:
+  /// The sums over a row, of `width` a segment.
+  static std::vector<double> fold(const std::vector<double>& sums, size_t width) {
+    std::vector<double> totals(width);
+    for (size_t i = 0; i < width * segments_of(kColumns); i++) totals[i % width] += sums[i];
+    return totals;
+  }
   const unsigned char* left(size_t row) const {
     return reinterpret_cast<unsigned char*>(left_.data()) + 2 * row * kColumns;
   }

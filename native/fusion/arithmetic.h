@@ -9,7 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__CUDACC__)
+#define BRANCHMERGE_HOST_DEVICE __host__ __device__
+#define BRANCHMERGE_INLINE __host__ __device__ static __forceinline__
+#else
+#define BRANCHMERGE_HOST_DEVICE
 #define BRANCHMERGE_INLINE static inline __attribute__((always_inline))
+#endif
 
 namespace branchmerge::arithmetic {
 namespace {
@@ -18,19 +24,27 @@ template <class To, class From>
 BRANCHMERGE_INLINE To bit_cast(From value) {
   return __builtin_bit_cast(To, value);
 }
+#if defined(__CUDA_ARCH__)
+BRANCHMERGE_INLINE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+BRANCHMERGE_INLINE double fma(double a, double b, double c) { return __fma_rn(a, b, c); }
+BRANCHMERGE_INLINE float absolute(float x) { return ::fabsf(x); }
+BRANCHMERGE_INLINE double absolute(double x) { return ::fabs(x); }
+#else
 BRANCHMERGE_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 BRANCHMERGE_INLINE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 BRANCHMERGE_INLINE float absolute(float x) { return __builtin_fabsf(x); }
 BRANCHMERGE_INLINE double absolute(double x) { return __builtin_fabs(x); }
+#endif
 
 /// c[kFirst] + c[kFirst + 1]·x + … by Horner's rule; recursive, so that it unrolls whatever the optimiser
-/// thinks.
-template <size_t kFirst = 0, class Real, size_t kTerms>
-BRANCHMERGE_INLINE Real polynomial(const Real (&c)[kTerms], Real x) {
-  if constexpr (kFirst + 1 == kTerms)
-    return c[kFirst];
+/// thinks. The coefficients are a template argument because a GPU has no address for them.
+template <const auto& c, size_t kFirst = 0, class Real>
+BRANCHMERGE_INLINE Real polynomial(Real x) {
+  constexpr Real kCoefficient = c[kFirst];
+  if constexpr (kFirst + 1 == sizeof c / sizeof c[0])
+    return kCoefficient;
   else
-    return fma(polynomial<kFirst + 1>(c, x), x, c[kFirst]);
+    return fma(polynomial<c, kFirst + 1>(x), x, kCoefficient);
 }
 
 template <class Real>
@@ -144,7 +158,7 @@ BRANCHMERGE_INLINE Real exp_normal(Real x) {
   const Real shifted = fma(x, C::kLog2E, C::kRoundToInteger);
   const Real n = shifted - C::kRoundToInteger;
   const Real r = fma(n, -C::kLn2Low, fma(n, -C::kLn2High, x));
-  const Real p = fma(fma(polynomial(C::kExp, r), r, Real(1)), r, Real(1));
+  const Real p = fma(fma(polynomial<C::kExp>(r), r, Real(1)), r, Real(1));
   return bit_cast<Real>(Bits(bit_cast<Bits>(p) + (bit_cast<Bits>(shifted) << C::kMantissaBits)));
 }
 
@@ -158,13 +172,13 @@ BRANCHMERGE_INLINE Real exp_nonpositive(Real x) {
 /// e^x − 1 for |x| <= 1/4.
 template <class Real>
 BRANCHMERGE_INLINE Real expm1_small(Real x) {
-  return fma(x * x, polynomial(Constants<Real>::kExpm1, x), x);
+  return fma(x * x, polynomial<Constants<Real>::kExpm1>(x), x);
 }
 
 /// e^x − 1 for |x| <= 2·kNear.
 template <class Real>
 BRANCHMERGE_INLINE Real expm1_near(Real x) {
-  return fma(x * x, polynomial(Constants<Real>::kExpm1Near, x), x);
+  return fma(x * x, polynomial<Constants<Real>::kExpm1Near>(x), x);
 }
 
 /// ratio = 2^exponent · (1 + f) with √½ <= 1 + f < √2, for a normal positive ratio.
@@ -193,7 +207,7 @@ template <class Real>
 BRANCHMERGE_INLINE Real log_positive(Real ratio) {
   const Reduced<Real> r = reduce(ratio);
   return fma(r.exponent, Constants<Real>::kLn2,
-             fma(r.f * r.f, polynomial(Constants<Real>::kLog1p, r.f), r.f));
+             fma(r.f * r.f, polynomial<Constants<Real>::kLog1p>(r.f), r.f));
 }
 
 /// φ(t) = (1 + t)·ln(1 + t) − t for t > −1, without cancellation near zero: with ln(1 + t) = t + t²·R(t) it
@@ -204,7 +218,7 @@ BRANCHMERGE_INLINE Real phi(Real t) {
   const Reduced<Real> reduced = reduce(ratio);
   const bool small = reduced.exponent == Real(0);
   const Real f = small ? t : reduced.f;
-  const Real r = polynomial(Constants<Real>::kLog1p, f);
+  const Real r = polynomial<Constants<Real>::kLog1p>(f);
   const Real log = fma(reduced.exponent, Constants<Real>::kLn2, fma(f * f, r, f));
   return small ? t * t * fma(ratio, r, Real(1)) : fma(ratio, log, -t);
 }
@@ -212,7 +226,7 @@ BRANCHMERGE_INLINE Real phi(Real t) {
 /// φ(t)/t² for |t| <= 0.134.
 template <class Real>
 BRANCHMERGE_INLINE Real phi_near_over_square(Real t) {
-  return polynomial(Constants<Real>::kPhiNear, t);
+  return polynomial<Constants<Real>::kPhiNear>(t);
 }
 
 /// A float's bits as an unsigned integer of the same order (−0 and +0 differ: add +0 first).

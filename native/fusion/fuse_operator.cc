@@ -11,7 +11,9 @@
 
 #include "error.h"
 #include "fusion/order_statistics.h"
+#include "fusion/quartiles.h"
 #include "fusion/row_divergence.h"
+#include "fusion/threshold.h"
 #include "tensor/convert.h"
 
 namespace branchmerge {
@@ -22,14 +24,6 @@ using Operands = std::vector<TensorReader*>;
 /// Elements that one task looks at: a pair of bf16 blocks is half of a MiB and stays in a core's L2 cache. A
 /// multiple of kSegment, so that a task's segments are the row's.
 constexpr uint64_t kBlock = 1 << 17;
-
-/// Rows longer than this are shared by several tasks.
-constexpr uint64_t kLongRow = 1 << 20;
-
-/// Scores whose largest lies outside are computed in float64: float32 would lose small ones to underflow (its
-/// smallest normal is 2^-126) or large ones to infinity.
-constexpr double kSmallestSingleScore = 0x1p-64, kLargestSingleScore = 0x1p120,
-                 kSmallestSingleQuartile = 0x1p-100;
 
 /// A worker's 32-bit counters are added to the tensor's 64-bit ones before they can overflow.
 constexpr uint64_t kFlushAfter = uint64_t(1) << 30;
@@ -55,26 +49,6 @@ bool is_non_finite(DType dtype, const std::byte* element) {
   return !std::isfinite(value);
 }
 
-std::string value_text(DType dtype, const std::byte* element) {
-  double value;
-  convert_elements(dtype, element, DType::F64, reinterpret_cast<std::byte*>(&value), 1);
-  return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
-}
-
-/// The smallest Real that is >= bound, or > bound: what a score must reach.
-template <class Real>
-Real least_passing(double bound, bool strictly_above) {
-  const Real nearest = Real(bound);
-  const bool passes = strictly_above ? double(nearest) > bound : double(nearest) >= bound;
-  return passes ? nearest : std::nextafter(nearest, std::numeric_limits<Real>::infinity());
-}
-
-/// Rank k of the population as a rank among all elements: the unchanged ones score zero, and lie between the
-/// scores below zero and the rest.
-uint64_t rank_among_all(uint64_t rank, uint64_t below_zero, uint64_t unchanged) {
-  return rank < below_zero ? rank : rank + unchanged;
-}
-
 /// Brackets around the quartiles come from one score in 128, at least so many and at most 2^20; below
 /// kSmallTensor all scores are looked at.
 constexpr uint64_t kSampleOneIn = 128, kMinSamples = 1 << 13, kMaxSamples = 1 << 20;
@@ -91,10 +65,6 @@ uint64_t scramble(uint64_t x) {
   x = (x ^ x >> 27) * 0x94d049bb133111eb;
   return x ^ x >> 31;
 }
-
-struct Quartiles {
-  double q1 = 0, median = 0, q3 = 0;
-};
 
 }  // namespace
 
@@ -124,15 +94,14 @@ class FuseOperator::Fusion {
       : options_(fuse.options_),
         scratch_(fuse.scratch_.contents()),
         kernels_(kernels),
-        divergence_(kernels, options_.epsilon),
+        divergence_(options_.epsilon),
         info_(fuse.info_),
         output_dtype_(fuse.output_dtype_),
         size_(dtype_bits(info_.dtype) / 8),
-        n_(info_.elements),
-        tensor_scope_(options_.scope == Scope::kTensor),
-        row_length_(tensor_scope_         ? n_
-                    : info_.shape.empty() ? 1
-                                          : info_.shape.back()),
+        shape_(info_, options_),
+        n_(shape_.elements),
+        tensor_scope_(shape_.tensor_scope),
+        row_length_(shape_.row_length),
         is_signed_(options_.score == Score::kSigned),
         brackets_(!tensor_scope_ && !is_signed_ && row_length_ > 1 && row_length_ <= kLongRow) {}
 
@@ -145,14 +114,14 @@ class FuseOperator::Fusion {
     if (non_finite_) return keep_finite_side(stats), true;
     // Either is right (docs/fusion.md); the gate's rule says which is counted.
     stats.identical = !bits_differ_;
-    if (sizeof(Real) == sizeof(float) && exceeds_single()) return false;
-    if (!std::isfinite(max_score_)) throw_overflow();
+    if (sizeof(Real) == sizeof(float) && exceeds_single(max_score_, shape_, changed_)) return false;
+    if (!std::isfinite(max_score_)) throw_overflow(info_);
 
     const std::optional<Quartiles> quartiles = find_quartiles();
     if (!quartiles) return false;
-    report(stats, *quartiles);
-    bound_ = threshold(*quartiles);
-    least_ = least_passing<Real>(bound_, options_.gate == Gate::kGreater);
+    report(stats, *quartiles, options_, score_factor(), changed_, kl_);
+    bound_ = threshold_of(*quartiles, options_);
+    least_ = least_passing<Real>(bound_, options_.gate);
     return true;
   }
 
@@ -177,7 +146,6 @@ class FuseOperator::Fusion {
  private:
   using Scratch = FusionScratch::Contents;
   using Bytes = const unsigned char*;
-  using Kernel = void (*)(Bytes, Bytes, size_t, const cpu::RowConstants<Real>&, double*);
 
   /// Elements [begin, end) of both sides.
   struct Stretch {
@@ -223,13 +191,13 @@ class FuseOperator::Fusion {
 
   void analyse_row(Scratch::Worker& mine, const Stretch& stretch, uint64_t row) {
     const uint64_t at = row * row_length_, segments = segments_of(row_length_);
-    mine.sums.resize(cpu::kSlightSums * segments);
-    cpu::Extent<Real> extent =
-        kernels_.slight_sums(p(stretch, at), q(stretch, at), row_length_, mine.sums.data());
+    mine.sums.resize(kSlightSums * segments);
+    Extent<Real> extent = kernels_.slight_sums(p(stretch, at), q(stretch, at), row_length_, mine.sums.data());
     note_extent(extent);
     if (extent.non_finite) return;
-    const std::optional<Real> slight = divergence_.slight(extent, row_length_, mine.sums);
-    const Real kl = slight ? *slight : general_divergence(mine, stretch, at);
+    const std::array<double, kSlightSums> totals = fold<kSlightSums>(mine.sums);
+    const auto slight = divergence_.slight(extent, row_length_, totals.data());
+    const Real kl = slight.serves ? slight.kl : general_divergence(mine, stretch, at);
     kl_[row] = kl;
     if (tensor_scope_) return;
     note_score(double(kl) * double(extent.max_difference));
@@ -237,12 +205,25 @@ class FuseOperator::Fusion {
   }
 
   Real general_divergence(Scratch::Worker& mine, const Stretch& stretch, uint64_t at) const {
-    const cpu::Extent<Real> extent = kernels_.extent(stretch.left_at(at), stretch.right_at(at), row_length_);
-    return divergence_of(extent, [&](Kernel kernel, const cpu::RowConstants<Real>& constants, size_t width) {
+    const Extent<Real> extent = kernels_.extent(stretch.left_at(at), stretch.right_at(at), row_length_);
+    return divergence_of(extent, [&](Pass pass, const RowConstants<Real>& constants) {
+      const size_t width = has_two_sums(pass) ? 2 : 1;
       mine.sums.resize(width * segments_of(row_length_));
-      kernel(p(stretch, at), q(stretch, at), row_length_, constants, mine.sums.data());
-      return std::span<const double>(mine.sums);
+      kernels_.passes[size_t(pass)](p(stretch, at), q(stretch, at), row_length_, constants, mine.sums.data());
+      return totals_of(pass, mine.sums);
     });
+  }
+
+  template <size_t kWidth>
+  static std::array<double, kWidth> fold(const std::vector<double>& sums) {
+    std::array<double, kWidth> totals{};
+    for (size_t i = 0; i < sums.size(); i++) totals[i % kWidth] += sums[i];
+    return totals;
+  }
+  static PassTotals totals_of(Pass pass, const std::vector<double>& sums) {
+    if (!has_two_sums(pass)) return {fold<1>(sums)[0], 0};
+    const auto [first, second] = fold<2>(sums);
+    return {first, second};
   }
 
   // The tensor is cut into as many strata as there are samples, and each gives one element. Neighbours would
@@ -266,7 +247,7 @@ class FuseOperator::Fusion {
     const uint64_t rows = n_ / row_length_;
     kl_.assign(rows, Real(0));
     const uint64_t chunks = (row_length_ + kBlock - 1) / kBlock;
-    std::vector<cpu::Extent<Real>> extents(chunks);
+    std::vector<Extent<Real>> extents(chunks);
     std::vector<double> sums;
     for (uint64_t row = 0; row < rows; row++) {
       const uint64_t at = row * row_length_;
@@ -281,30 +262,30 @@ class FuseOperator::Fusion {
         note_extent(extents[chunk]);
       });
       if (non_finite_) continue;
-      const cpu::Extent<Real> extent = combine(extents);
-      kl_[row] =
-          divergence_of(extent, [&](Kernel kernel, const cpu::RowConstants<Real>& constants, size_t width) {
-            sums.resize(width * segments_of(row_length_));
-            for_chunks([&](size_t chunk, const Stretch& stretch, uint64_t n) {
-              kernel(p(stretch, stretch.begin), q(stretch, stretch.begin), n, constants,
-                     &sums[width * (chunk * kBlock / cpu::kSegment)]);
-            });
-            return std::span<const double>(sums);
-          });
+      const Extent<Real> extent = combine(extents);
+      kl_[row] = divergence_of(extent, [&](Pass pass, const RowConstants<Real>& constants) {
+        const size_t width = has_two_sums(pass) ? 2 : 1;
+        sums.resize(width * segments_of(row_length_));
+        for_chunks([&](size_t chunk, const Stretch& stretch, uint64_t n) {
+          kernels_.passes[size_t(pass)](p(stretch, stretch.begin), q(stretch, stretch.begin), n, constants,
+                                        &sums[width * (chunk * kBlock / kSegment)]);
+        });
+        return totals_of(pass, sums);
+      });
       if (!tensor_scope_) note_score(double(kl_[row]) * double(extent.max_difference));
     }
   }
 
   template <class Run>
-  Real divergence_of(const cpu::Extent<Real>& extent, const Run& run) const {
+  Real divergence_of(const Extent<Real>& extent, const Run& run) const {
     const bool swap = right_is_p();
     return divergence_(swap ? extent.max_right : extent.max_left, swap ? extent.max_left : extent.max_right,
                        extent, run);
   }
 
-  static cpu::Extent<Real> combine(const std::vector<cpu::Extent<Real>>& parts) {
-    cpu::Extent<Real> whole = parts[0];
-    for (const cpu::Extent<Real>& part : parts) {
+  static Extent<Real> combine(const std::vector<Extent<Real>>& parts) {
+    Extent<Real> whole = parts[0];
+    for (const Extent<Real>& part : parts) {
       whole.max_left = std::max(whole.max_left, part.max_left);
       whole.max_right = std::max(whole.max_right, part.max_right);
       whole.max_magnitude = std::max(whole.max_magnitude, part.max_magnitude);
@@ -313,7 +294,7 @@ class FuseOperator::Fusion {
     return whole;
   }
 
-  void note_extent(const cpu::Extent<Real>& extent) {
+  void note_extent(const Extent<Real>& extent) {
     if (extent.non_finite) non_finite_ = true;
     if (extent.bits_differ) bits_differ_ = true;
     changed_ += extent.changed;
@@ -327,15 +308,6 @@ class FuseOperator::Fusion {
       continue;
   }
 
-  /// Scores too small or too large for float32: its smallest normal is 2^-126.
-  bool exceeds_single() const {
-    const double largest = max_score_;
-    if (largest >= kLargestSingleScore) return true;
-    // Differences alone cannot underflow unless the weights themselves do.
-    if (tensor_scope_ || row_length_ == 1) return false;
-    return largest < kSmallestSingleScore && changed_ > 0;
-  }
-
   // ---- counting scores ---------------------------------------------------------------------------
 
   void begin_counting(size_t tables, size_t table_size) {
@@ -347,7 +319,7 @@ class FuseOperator::Fusion {
   }
 
   // The factor of every score of the tensor where there is one: no need to go row by row.
-  bool one_factor() const { return tensor_scope_ || row_length_ == 1; }
+  bool one_factor() const { return shape_.one_factor(); }
   Real factor() const { return tensor_scope_ ? Real(1) : kl_[0]; }
 
   /// visit(begin, n, kl) for the stretches of [begin, end) that share a divergence.
@@ -403,54 +375,20 @@ class FuseOperator::Fusion {
 
   // ---- quartiles ---------------------------------------------------------------------------------
 
-  /// The element at a quartile's rank and, to interpolate, the next. Ranks are among all elements.
-  struct Target {
-    uint64_t rank[2];
-    double value[2] = {0, 0};
-    bool is_zero[2];  // an unchanged element: no need to look for it
-  };
+  using Target = QuartileRanks::Target;
 
   /// Nothing when float32 does not hold them.
   std::optional<Quartiles> find_quartiles() {
-    const bool changed_only = options_.population == Population::kChanged;
-    const uint64_t population = changed_only ? changed_.load() : n_;
+    const uint64_t population = options_.population == Population::kChanged ? changed_.load() : n_;
     if (population == 0 || max_score_ == 0) return Quartiles{};
     if (!brackets_) count_scores();
 
-    const uint64_t unchanged = n_ - changed_;
-    std::array<Target, 3> targets;
-    for (uint64_t i = 0; i < 3; i++) {
-      const uint64_t rank = quarter_rank(i + 1, population);
-      const uint64_t next =
-          options_.quantile == Quantile::kLinear ? std::min(rank + 1, population - 1) : rank;
-      for (int j = 0; j < 2; j++) {
-        const uint64_t wanted = j == 0 ? rank : next;
-        targets[i].rank[j] = changed_only ? rank_among_all(wanted, below_zero_, unchanged) : wanted;
-        targets[i].is_zero[j] =
-            targets[i].rank[j] >= below_zero_ && targets[i].rank[j] < below_zero_ + unchanged;
-      }
-    }
-    if (!brackets_ || !select_by_brackets(targets)) {
+    QuartileRanks ranks(options_, n_, changed_, below_zero_);
+    if (!brackets_ || !select_by_brackets(ranks.targets())) {
       if (brackets_) count_scores();
-      select_by_counting(targets);
+      select_by_counting(ranks);
     }
-    // A changed element's score this small may have lost digits, or be a zero that should not be.
-    if (sizeof(Real) == sizeof(float) && !tensor_scope_)
-      for (const Target& target : targets)
-        for (int j = 0; j < 2; j++)
-          if (!target.is_zero[j] && std::abs(target.value[j]) < kSmallestSingleQuartile) return {};
-
-    const auto quartile = [&](uint64_t i) {
-      const auto [low, high] = targets[i].value;
-      return low + (high - low) * quarter_fraction(i + 1, population);
-    };
-    return Quartiles{quartile(0), quartile(1), quartile(2)};
-  }
-
-  // floor(k/4·(n − 1)) and what the floor cuts off, in integers: exact at every size.
-  static uint64_t quarter_rank(uint64_t k, uint64_t n) { return (n - 1) / 4 * k + (n - 1) % 4 * k / 4; }
-  double quarter_fraction(uint64_t k, uint64_t n) const {
-    return options_.quantile == Quantile::kLinear ? double((n - 1) % 4 * k % 4) / 4 : 0;
+    return ranks.quartiles(sizeof(Real) == sizeof(float) && !tensor_scope_);
   }
 
   /// One pass that counts what lies below a bracket and keeps what lies in it. False when a bracket missed.
@@ -541,24 +479,18 @@ class FuseOperator::Fusion {
   }
 
   /// Counting the leading bits of all scores, then the next of those in question: any scores, and no misses.
-  void select_by_counting(std::array<Target, 3>& targets) {
-    std::vector<uint64_t> ranks;
-    std::vector<double*> values;
-    for (Target& target : targets)
-      for (int i = 0; i < 2; i++) {
-        if (target.is_zero[i]) continue;
-        ranks.push_back(target.rank[i]);
-        values.push_back(&target.value[i]);
-      }
-    if (ranks.empty()) return;
-    OrderStatistics statistics(ranks, sizeof(Key) * 8);
+  void select_by_counting(QuartileRanks& ranks) {
+    const std::vector<uint64_t> wanted = ranks.wanted();
+    if (wanted.empty()) return;
+    OrderStatistics statistics(wanted, sizeof(Key) * 8);
     statistics.narrow(scratch_.totals);
     while (!statistics.finished()) {
       count_prefixes(statistics.prefixes(), statistics.shift());
       statistics.narrow(scratch_.totals);
     }
-    const std::vector<uint64_t> keys = statistics.keys();
-    for (size_t i = 0; i < keys.size(); i++) *values[i] = double(arithmetic::value_of_key(Key(keys[i])));
+    std::vector<double> values;
+    for (const uint64_t key : statistics.keys()) values.push_back(double(arithmetic::value_of_key(Key(key))));
+    ranks.set_wanted(values);
   }
 
   void count_prefixes(const std::vector<uint64_t>& prefixes, int shift) {
@@ -582,25 +514,8 @@ class FuseOperator::Fusion {
 
   // ---- the gate ----------------------------------------------------------------------------------
 
-  double threshold(const Quartiles& q) const { return q.median + options_.lambda * (q.q3 - q.q1); }
-
   // Under tensor scope the quartiles so far are of differences; a score is the divergence times that.
   double score_factor() const { return tensor_scope_ ? double(kl_[0]) : 1; }
-
-  void report(TensorStats& stats, const Quartiles& q) const {
-    stats.q1 = score_factor() * q.q1;
-    stats.median = score_factor() * q.median;
-    stats.q3 = score_factor() * q.q3;
-    stats.threshold = score_factor() * threshold(q);
-    // Of the exact product, which may be too small for a float64.
-    stats.degenerate = (threshold(q) == 0 || score_factor() == 0) && changed_ > 0;
-    std::vector<Real> sorted = kl_;
-    const auto middle = sorted.begin() + (sorted.size() - 1) / 2;
-    std::nth_element(sorted.begin(), middle, sorted.end());
-    stats.kl_median = *middle;
-    stats.kl_min = *std::min_element(sorted.begin(), middle + 1);
-    stats.kl_max = *std::max_element(middle, sorted.end());
-  }
 
   cpu::ScoreOptions<Real> score_options() const {
     return {is_signed_, options_.population == Population::kChanged};
@@ -632,36 +547,22 @@ class FuseOperator::Fusion {
   // ---- NaN and infinity --------------------------------------------------------------------------
 
   void keep_finite_side(TensorStats& stats) {
-    if (options_.non_finite == NonFinite::kError) throw_non_finite();
+    if (options_.non_finite == NonFinite::kError) throw_first_non_finite();
     kept_operand_ = options_.non_finite == NonFinite::kRight ? 1 : 0;
     stats.kept_operand = kept_operand_;
   }
 
-  [[noreturn]] void throw_non_finite() const {
+  [[noreturn]] void throw_first_non_finite() const {
     for (uint64_t begin = 0; begin < n_; begin += kBlock) {
       const Stretch stretch = fetch(0, begin, std::min(n_, begin + kBlock));
       for (uint64_t i = begin; i < std::min(n_, begin + kBlock); i++)
         for (const Bytes at : {stretch.left_at(i), stretch.right_at(i)}) {
           const std::byte* element = reinterpret_cast<const std::byte*>(at);
-          if (is_non_finite(info_.dtype, element)) throw_non_finite_at(i, at == stretch.left_at(i), element);
+          if (is_non_finite(info_.dtype, element))
+            throw_non_finite(info_, i, at == stretch.left_at(i), element);
         }
     }
     throw Error("ERR_FILE_CHANGED", "Tensor '" + info_.name + "' was changed while it was read. Run again.");
-  }
-
-  [[noreturn]] void throw_non_finite_at(uint64_t index, bool in_left, const std::byte* element) const {
-    throw Error("ERR_NON_FINITE",
-                "Tensor '" + info_.name + "' of " + (in_left ? "Left" : "Right") + " holds " +
-                    value_text(info_.dtype, element) + " at element " + std::to_string(index) +
-                    ". Repair the checkpoint, or keep one side's tensor whole with nonFinite 'left' or "
-                    "'right' (--non-finite).");
-  }
-
-  [[noreturn]] void throw_overflow() const {
-    throw Error("ERR_NON_FINITE",
-                "Tensor '" + info_.name +
-                    "': its values differ by more than float64 can hold, so its scores are infinite. "
-                    "Repair the checkpoint.");
   }
 
   using Key = typename arithmetic::Constants<Real>::Bits;
@@ -673,7 +574,9 @@ class FuseOperator::Fusion {
   const RowDivergence<Real> divergence_;
   const OperandInfo& info_;
   const DType output_dtype_;
-  const uint64_t size_, n_;
+  const uint64_t size_;
+  const RowShape shape_;
+  const uint64_t n_;
   const bool tensor_scope_;
   const uint64_t row_length_;
   const bool is_signed_;

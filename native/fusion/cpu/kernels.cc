@@ -7,11 +7,14 @@
 #endif
 
 #include "fusion/arithmetic.h"
+#include "fusion/formats.h"
+#include "fusion/row_sums.h"
 
 namespace branchmerge::cpu {
 namespace {
 
 using namespace branchmerge::arithmetic;
+using namespace branchmerge::formats;
 using Bytes = const unsigned char*;
 
 // Tensors start where their file puts them: loads must do without alignment.
@@ -19,35 +22,22 @@ typedef uint16_t Unaligned16 __attribute__((aligned(1), may_alias));
 typedef uint32_t Unaligned32 __attribute__((aligned(1), may_alias));
 typedef uint64_t Unaligned64 __attribute__((aligned(1), may_alias));
 
-struct BF16 {
-  using Raw = Unaligned16;
-  using Bits = uint32_t;  // narrow integers are widened at once: one lane width throughout a loop
-  static constexpr Bits kMagnitude = 0x7fff, kInfinity = 0x7f80;
-  BRANCHMERGE_INLINE float widen(Bits bits) { return bit_cast<float>(bits << 16); }
+template <class Stored>
+struct UnalignedOf;
+template <>
+struct UnalignedOf<uint16_t> {
+  using Type = Unaligned16;
 };
-struct F16 {
-  using Raw = Unaligned16;
-  using Bits = uint32_t;
-  static constexpr Bits kMagnitude = 0x7fff, kInfinity = 0x7c00;
-  // Exponent and mantissa moved into place, then the exponent's bias made up for by an exact product; that
-  // gives subnormals their value too.
-  BRANCHMERGE_INLINE float widen(Bits bits) {
-    const float magnitude = bit_cast<float>((bits & 0x7fff) << 13) * 0x1p112f;
-    return bit_cast<float>(bit_cast<uint32_t>(magnitude) | (bits & 0x8000) << 16);
-  }
+template <>
+struct UnalignedOf<uint32_t> {
+  using Type = Unaligned32;
 };
-struct F32 {
-  using Raw = Unaligned32;
-  using Bits = uint32_t;
-  static constexpr Bits kMagnitude = 0x7fffffff, kInfinity = 0x7f800000;
-  BRANCHMERGE_INLINE float widen(Bits bits) { return bit_cast<float>(bits); }
+template <>
+struct UnalignedOf<uint64_t> {
+  using Type = Unaligned64;
 };
-struct F64 {
-  using Raw = Unaligned64;
-  using Bits = uint64_t;
-  static constexpr Bits kMagnitude = 0x7fffffffffffffff, kInfinity = 0x7ff0000000000000;
-  BRANCHMERGE_INLINE double widen(Bits bits) { return bit_cast<double>(bits); }
-};
+template <class Format>
+using Raw = typename UnalignedOf<typename Format::Stored>::Type;
 
 // kLanes raw elements of both sides; the last block of a run is padded with zeros, whose results are not
 // used.
@@ -55,11 +45,11 @@ template <class Format>
 struct Block {
   Bytes a;
   Bytes b;
-  alignas(64) unsigned char padded[2][kLanes * sizeof(typename Format::Raw)];
+  alignas(64) unsigned char padded[2][kLanes * sizeof(typename Format::Stored)];
 
   BRANCHMERGE_INLINE void pad(Block& block, Bytes from_a, Bytes from_b, size_t n) {
     for (size_t i = 0; i < sizeof block.padded[0]; i++) {
-      const bool inside = i < n * sizeof(typename Format::Raw);
+      const bool inside = i < n * sizeof(typename Format::Stored);
       block.padded[0][i] = inside ? from_a[i] : 0;
       block.padded[1][i] = inside ? from_b[i] : 0;
     }
@@ -70,13 +60,13 @@ struct Block {
 
 template <class Format>
 BRANCHMERGE_INLINE typename Format::Bits bits_at(Bytes bytes, size_t i) {
-  return reinterpret_cast<const typename Format::Raw*>(bytes)[i];
+  return reinterpret_cast<const Raw<Format>*>(bytes)[i];
 }
 
 /// body(a, b, n): n is kLanes but in the last block.
 template <class Format, class Body>
 BRANCHMERGE_INLINE void for_blocks(Bytes a, Bytes b, size_t n, Body body) {
-  constexpr size_t kBytes = kLanes * sizeof(typename Format::Raw);
+  constexpr size_t kBytes = kLanes * sizeof(typename Format::Stored);
   const size_t whole = n / kLanes;
   for (size_t i = 0; i < whole; i++) body(a + i * kBytes, b + i * kBytes, i * kLanes, kLanes);
   if (n % kLanes == 0) return;
@@ -92,11 +82,6 @@ BRANCHMERGE_INLINE Real fold(Real (&lanes)[kLanes]) {
   for (size_t width = kLanes / 2; width > 0; width /= 2)
     for (size_t l = 0; l < width; l++) lanes[l] += lanes[l + width];
   return lanes[0];
-}
-
-template <class Real>
-BRANCHMERGE_INLINE Real larger(Real a, Real b) {
-  return a > b ? a : b;
 }
 
 template <class Real>
@@ -131,7 +116,7 @@ BRANCHMERGE_INLINE uint32_t lanes_at_most(const double (&scores)[kLanes], double
 /// Adds term(x, y, first, second) of every element of a segment into two sums of fixed shape.
 template <class Format, class Real, class Term>
 BRANCHMERGE_INLINE void sum_pairs(Bytes p, Bytes q, size_t n, double* sums, Term term) {
-  constexpr size_t kBytes = kSegment * sizeof(typename Format::Raw);
+  constexpr size_t kBytes = kSegment * sizeof(typename Format::Stored);
   for (size_t s = 0; s * kSegment < n; s++) {
     const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
     alignas(64) Real first[kLanes] = {}, second[kLanes] = {};
@@ -158,7 +143,7 @@ BRANCHMERGE_INLINE void sum_pairs(Bytes p, Bytes q, size_t n, double* sums, Term
 /// The same for one sum.
 template <class Format, class Real, class Term>
 BRANCHMERGE_INLINE void sum_single(Bytes p, Bytes q, size_t n, double* sums, Term term) {
-  constexpr size_t kBytes = kSegment * sizeof(typename Format::Raw);
+  constexpr size_t kBytes = kSegment * sizeof(typename Format::Stored);
   for (size_t s = 0; s * kSegment < n; s++) {
     const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
     alignas(64) Real sum[kLanes] = {};
@@ -243,7 +228,7 @@ struct Implementation {
   }
 
   static Extent<Real> slight_sums(Bytes p, Bytes q, size_t n, double* sums) {
-    constexpr size_t kBytes = kSegment * sizeof(typename Format::Raw);
+    constexpr size_t kBytes = kSegment * sizeof(typename Format::Stored);
     ExtentLanes lanes;
     for (size_t s = 0; s * kSegment < n; s++) {
       const size_t size = n - s * kSegment < kSegment ? n - s * kSegment : kSegment;
@@ -253,15 +238,12 @@ struct Implementation {
           const Bits p_bits = bits_at<Format>(a, l), q_bits = bits_at<Format>(b, l);
           const Real x = Format::widen(p_bits), y = Format::widen(q_bits);
           ExtentLanes::look(lanes, l, p_bits, q_bits, x, y);
-          const Real d = x - y, square = d * d, e = exp_normal(x);
-          // The even and the odd part of e^d − 1 − d: 4.2e-8 and 1.8e-8 on |d| <= 1/16.
-          const Real even = square * fma(square, Real(1) / 24, Real(0.5));
-          const Real odd = square * d * fma(square, Real(1) / 120, Real(1) / 6);
-          sum[0][l] += e;
-          sum[1][l] = fma(e, d, sum[1][l]);
-          sum[2][l] = fma(e, even - odd, sum[2][l]);
-          sum[3][l] += d;
-          sum[4][l] += even + odd;
+          const SlightTerms<Real> t = slight_terms(x, y);
+          sum[0][l] += t.e;
+          sum[1][l] = fma(t.e, t.d, sum[1][l]);
+          sum[2][l] = fma(t.e, t.even - t.odd, sum[2][l]);
+          sum[3][l] += t.d;
+          sum[4][l] += t.even + t.odd;
         }
       };
       for_blocks<Format>(
@@ -277,115 +259,27 @@ struct Implementation {
     return ExtentLanes::collect(lanes);
   }
 
-  static void near_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
-    const Real m = row.max_p;
-    sum_pairs<Format, Real>(
-        p, q, n, sums, [=](Real x, Real y, Real & u, Real & d) __attribute__((always_inline)) {
-          u = exp_nonpositive(y - m);
-          d = u * expm1_near(x - y);
-        });
-  }
-
-  static void mixed_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
-    const Real m = row.max_p;
-    sum_pairs<Format, Real>(
-        p, q, n, sums, [=](Real x, Real y, Real & u, Real & d) __attribute__((always_inline)) {
-          u = exp_nonpositive(y - m);
-          d = mixed_difference(x, y, m, u);
-        });
-  }
-
-  static void far_sums(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
-    const Real max_p = row.max_p, max_q = row.max_q;
-    sum_pairs<Format, Real>(
-        p, q, n, sums, [=](Real x, Real y, Real & p1, Real & q1) __attribute__((always_inline)) {
-          p1 = exp_nonpositive(x - max_p);
-          q1 = exp_nonpositive(y - max_q);
-        });
-  }
-
-  // d = e^{x−m} − e^{y−m}: by expm1 where the difference is small, directly where nothing cancels.
-  BRANCHMERGE_INLINE Real mixed_difference(Real x, Real y, Real m, Real u) {
-    const Real difference = x - y;
-    const Real direct = exp_nonpositive(x - m) - u;
-    const bool small = absolute(difference) <= Real(0.25);
-    return small ? u * expm1_small(small ? difference : Real(0)) : direct;
-  }
-
-  // p − q = q·(e^{(x − y) − shift} − 1): second order in an error of the shift, so nothing is lost where a
-  // row differs by little more than a constant, which softmax does not see.
-  static void near_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
+  template <Pass kPass>
+  static void pass(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
     const RowConstants<Real> c = row;
-    sum_single<Format, Real>(
-        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-          const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
-          const Real difference = q1 * expm1_near(((x - y) - c.shift_high) - c.shift_low);
-          const Real t = difference / (q1 + c.epsilon);
-          return difference * t * phi_near_over_square(t);
-        });
+    if constexpr (has_two_sums(kPass)) {
+      sum_pairs<Format, Real>(
+          p, q, n, sums, [=](Real x, Real y, Real & first, Real & second) __attribute__((always_inline)) {
+            add_terms<kPass>(x, y, c, first, second);
+          });
+    } else {
+      sum_single<Format, Real>(
+          p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
+            Real first, unused;
+            add_terms<kPass>(x, y, c, first, unused);
+            return first;
+          });
+    }
   }
 
-  static void mixed_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
-    const RowConstants<Real> c = row;
-    sum_single<Format, Real>(
-        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-          const Probabilities pq = probabilities(x, y, c);
-          const Real w = pq.q + c.epsilon;
-          return w * phi(pq.difference / w);
-        });
-  }
-
-  struct Probabilities {
-    Real p, q, difference;  // p − q
-    Real log_ratio;         // ln p/q
-  };
-  BRANCHMERGE_INLINE Probabilities probabilities(Real x, Real y, const RowConstants<Real>& c) {
-    const Real p1 = exp_nonpositive(x - c.max_p) * c.inverse_p;
-    const Real q1 = exp_nonpositive(y - c.max_q) * c.inverse_q;
-    // x − y with the error of its rounding: far apart, that error would be all that is left after the shift.
-    const Real high = x - y;
-    const Real carried = high - x;
-    const Real low = (x - (high - carried)) - (y + carried);
-    const Real log_ratio = (high - c.shift_high) + (low - c.shift_low);
-    const bool small = absolute(log_ratio) <= Real(0.25);
-    const Real difference = small ? q1 * expm1_small(small ? log_ratio : Real(0)) : p1 - q1;
-    return {p1, q1, difference, log_ratio};
-  }
-
-  // Closed form: (p + ε)·ln((p + ε)/(q + ε)) − (p − q), and the series where the two are close.
-  static void far_divergence(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums) {
-    const RowConstants<Real> c = row;
-    sum_single<Format, Real>(
-        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-          const Probabilities pq = probabilities(x, y, c);
-          const Real w = pq.q + c.epsilon;
-          const Real t = pq.difference / w;
-          const bool close = absolute(t) <= Real(0.25);
-          const Real series = w * phi(close ? t : Real(0));
-          const Real v = pq.p + c.epsilon;
-          const Real closed = fma(v, log_positive(v / w), -pq.difference);
-          return close ? series : closed;
-        });
-  }
-
-  // Without ε a q may vanish in exp where its logarithm is still finite.
-  static void far_divergence_without_epsilon(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row,
-                                             double* sums) {
-    const RowConstants<Real> c = row;
-    sum_single<Format, Real>(
-        p, q, n, sums, [=](Real x, Real y) __attribute__((always_inline)) {
-          const Probabilities pq = probabilities(x, y, c);
-          const bool close = absolute(pq.log_ratio) <= Real(0.25);
-          const Real series = pq.q * phi(expm1_small(close ? pq.log_ratio : Real(0)));
-          return close ? series : fma(pq.p, pq.log_ratio, pq.q - pq.p);
-        });
-  }
-
-  // Adding +0 turns a −0 into +0, so that equal scores have equal keys.
   template <bool kSigned>
   BRANCHMERGE_INLINE Real score(Real left, Real right, Real kl) {
-    const Real difference = left - right;
-    return kSigned ? kl * difference + Real(0) : kl * absolute(difference) + Real(0);
+    return arithmetic::score<kSigned>(left, right, kl);
   }
 
   static void sample(Bytes left, Bytes right, const uint32_t* offsets, size_t count, Real kl, bool is_signed,
@@ -486,9 +380,8 @@ struct Implementation {
   template <bool kSigned, bool kChangedOnly>
   static uint64_t hard_gate_of(Bytes left, Bytes right, size_t n, Real kl, Real threshold,
                                unsigned char* out) {
-    using Raw = typename Format::Raw;
     uint64_t taken = 0;
-    const auto choose = [&](Bytes a, Bytes b, Raw * to, size_t count) __attribute__((always_inline)) {
+    const auto choose = [&](Bytes a, Bytes b, Raw<Format> * to, size_t count) __attribute__((always_inline)) {
       Bits right_count = 0;
       for (size_t l = 0; l < count; l++) {
         const Bits left_bits = bits_at<Format>(a, l), right_bits = bits_at<Format>(b, l);
@@ -496,14 +389,14 @@ struct Implementation {
         const Real s = score<kSigned>(x, y, kl);
         // & and not &&: a lane has no branches
         const bool take = kChangedOnly ? (s >= threshold) & (x != y) : s >= threshold;
-        to[l] = static_cast<Raw>(take ? right_bits : left_bits);
+        to[l] = static_cast<Raw<Format>>(take ? right_bits : left_bits);
         right_count += take;
       }
       taken += right_count;
     };
     for_blocks<Format>(
         left, right, n, BRANCHMERGE_BODY {
-          Raw* to = reinterpret_cast<Raw*>(out) + at;
+          Raw<Format>* to = reinterpret_cast<Raw<Format>*>(out) + at;
           if (count == kLanes)
             choose(a, b, to, kLanes);
           else
@@ -536,11 +429,17 @@ struct Implementation {
   }
 
   static constexpr Kernels<Real> table() {
-    return {extent,           slight_sums,    near_sums,
-            mixed_sums,       far_sums,       near_divergence,
-            mixed_divergence, far_divergence, far_divergence_without_epsilon,
-            sample,           bracket,        histogram,
-            refine,           hard_gate,      soft_gate};
+    return {
+        extent,
+        slight_sums,
+        {pass<Pass::kNearSums>, pass<Pass::kMixedSums>, pass<Pass::kFarSums>, pass<Pass::kNearDivergence>,
+         pass<Pass::kMixedDivergence>, pass<Pass::kFarDivergence>, pass<Pass::kFarDivergenceWithoutEpsilon>},
+        sample,
+        bracket,
+        histogram,
+        refine,
+        hard_gate,
+        soft_gate};
   }
 };
 

@@ -5,36 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "fusion/row_sums.h"
+
 namespace branchmerge::cpu {
 
-/// Sums have one shape: a row is cut into segments of kSegment elements; in a segment, lane l of kLanes adds
-/// elements l, l + kLanes, … in order; the lanes fold by halves; segment sums are float64 and are added in
-/// order. 1024 keeps the float32 part at 32 terms a lane and lets a GPU give a segment to a warp.
-inline constexpr size_t kSegment = 1024;
-inline constexpr size_t kLanes = 32;
-
-/// What one look at a run tells.
-template <class Real>
-struct Extent {
-  Real max_left, max_right;  // largest value; not from slight_sums
-  Real max_magnitude;        // largest |value| of both
-  Real max_difference;       // largest |L − R|
-  uint64_t changed;          // elements whose values differ
-  bool bits_differ;          // some element has other bits (−0 and +0 included)
-  bool non_finite;           // NaN or infinity somewhere; the other fields are then meaningless
-};
-
-/// Constants of the passes over a row; docs/fusion.md, "KL without cancellation".
-template <class Real>
-struct RowConstants {
-  Real max_p, max_q;           // subtracted before exp; equal in the near and mixed forms
-  Real inverse_p, inverse_q;   // 1/S_x, 1/S_y
-  Real shift_high, shift_low;  // ln(S_x/S_y) in two parts: ln(p/q) = (x − y) − shift
-  Real epsilon;
-};
-
-/// Sums of the slight form, for each segment.
-inline constexpr size_t kSlightSums = 5;
+using branchmerge::kLanes;
+using branchmerge::kSegment;
 
 /// How an element's score comes from the pair, and where the gate stands.
 template <class Real>
@@ -71,23 +47,10 @@ struct Kernels {
   using Bytes = const unsigned char*;
 
   Extent<Real> (*extent)(Bytes left, Bytes right, size_t n);
-  // The slight form needs a single pass, with d = x − y: Σe^x, Σe^x·d, Σe^x·(e^{−d} − 1 + d), Σd, Σ(e^d − 1 −
-  // d). They mean something only where |x| <= 8 and |d| <= 1/16, which the extent tells.
+  // The slight form's single pass: kSlightSums a segment.
   Extent<Real> (*slight_sums)(Bytes p, Bytes q, size_t n, double* sums);
-
-  // In the other forms the first pass over a row writes S_y and D of each segment: sums[2s] = Σu, sums[2s +
-  // 1] = Σd.
-  void (*near_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
-  void (*mixed_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
-  // Σe^{x − max_p} and Σe^{y − max_q}
-  void (*far_sums)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
-
-  // The second writes Σ(q + ε)·φ(t) of each segment.
-  void (*near_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
-  void (*mixed_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
-  void (*far_divergence)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
-  void (*far_divergence_without_epsilon)(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row,
-                                         double* sums);
+  // The passes of the other forms, by Pass: two sums a segment, or one.
+  void (*passes[kPasses])(Bytes p, Bytes q, size_t n, const RowConstants<Real>& row, double* sums);
 
   // out[i]: the score of element offsets[i].
   void (*sample)(Bytes left, Bytes right, const uint32_t* offsets, size_t count, Real kl, bool is_signed,

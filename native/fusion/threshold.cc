@@ -1,0 +1,34 @@
+#include "fusion/threshold.h"
+
+#include <string>
+
+#include "error.h"
+#include "tensor/convert.h"
+
+namespace branchmerge {
+namespace {
+
+std::string value_text(DType dtype, const std::byte* element) {
+  double value;
+  convert_elements(dtype, element, DType::F64, reinterpret_cast<std::byte*>(&value), 1);
+  return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
+}
+
+}  // namespace
+
+void throw_non_finite(const OperandInfo& info, uint64_t index, bool in_left, const std::byte* element) {
+  throw Error("ERR_NON_FINITE",
+              "Tensor '" + info.name + "' of " + (in_left ? "Left" : "Right") + " holds " +
+                  value_text(info.dtype, element) + " at element " + std::to_string(index) +
+                  ". Repair the checkpoint, or keep one side's tensor whole with nonFinite 'left' or "
+                  "'right' (--non-finite).");
+}
+
+void throw_overflow(const OperandInfo& info) {
+  throw Error("ERR_NON_FINITE",
+              "Tensor '" + info.name +
+                  "': its values differ by more than float64 can hold, so its scores are infinite. "
+                  "Repair the checkpoint.");
+}
+
+}  // namespace branchmerge
