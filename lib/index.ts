@@ -1,4 +1,8 @@
 export { type InitOptions, type InitSummary, init } from './branch/init/init.js'
+export type { LauncherOptions, RunOptions, TrainingOptions } from './branch/runOptions.js'
+export { type SftOptions, type SftProgress, sft } from './branch/sft.js'
+export type { StepEvent, TrainingEvent } from './branch/trainerEvents.js'
+export type { SftSummary } from './branch/trainingSummary.js'
 export type { Dtype, FloatDtype } from './checkpoint/dtypes.js'
 export {
   type Checkpoint,

@@ -29,7 +29,7 @@ const script = {
   saveSteps: 200,
 } as const satisfies TrainingOptions
 
-const data = (packing: 'pack' | 'neat'): Partial<DataOptions> => ({ cutoffLength: 16_384, packing, template: 'qwen' })
+const data = (packing: 'pack' | 'neat'): Partial<DataOptions> => ({ cutoffLength: 16_384, packing })
 
 const math: Preset = {
   data: data('pack'),

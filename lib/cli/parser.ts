@@ -110,7 +110,7 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
     })
     .command({
       command: 'batch <files..>',
-      describe: 'Run recipes one after the other; skip those that are finished',
+      describe: 'Run recipes, those of the same models in one pass; skip those that are finished',
       builder: batchArguments,
       handler: handler(async () => (await import('./batch.js')).runBatch),
     })
@@ -131,6 +131,18 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       describe: 'Turn a configuration of mergekit into a recipe',
       builder: convertArguments,
       handler: handler(async () => (await import('./convert.js')).runConvert),
+    })
+    .command({
+      command: 'sft <file>',
+      describe: 'Fine-tune a checkpoint into an expert',
+      builder: sftArguments,
+      handler: handler(async () => (await import('./sft.js')).runSft),
+    })
+    .command({
+      command: 'data',
+      describe: 'Look at training data as tokens, or prepare it',
+      builder: dataCommands(handler),
+      handler: () => {},
     })
     .command({
       command: 'init',
@@ -158,7 +170,7 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
     })
     .demandCommand(
       1,
-      'Name a command: fuse, merge, batch, finish, verify, reproduce, convert, init, inspect, report or doctor',
+      'Name a command: sft, fuse, merge, batch, finish, verify, reproduce, convert, data, init, inspect, report or doctor',
     )
     .strict()
     .recommendCommands()
@@ -248,6 +260,91 @@ function convertArguments(command: Argv): Argv {
       json,
     })
     .example('$0 convert mergekit.yml --out recipe.yaml', '')
+}
+
+function sftArguments(command: Argv): Argv {
+  return command
+    .positional('file', { type: 'string', describe: 'The run, a .yaml or .json file' })
+    .options({
+      set: { type: 'string', describe: 'KEY=VALUE instead of what the file says; once for each', group: 'Run:' },
+      resume: { type: 'boolean', describe: 'Go on with a run that was cut off', group: 'Run:' },
+      'dry-run': { type: 'boolean', describe: 'Show the plan and the command lines; train nothing', group: 'Run:' },
+      processes: { type: 'number', describe: 'As launcher.processes', group: cluster },
+      slurm: { type: 'boolean', describe: 'Submit a job to Slurm and follow it', group: cluster },
+      detach: { type: 'boolean', describe: 'Do not follow it', implies: 'slurm', group: cluster },
+      srun: { type: 'boolean', describe: 'Start with srun, inside an allocation', conflicts: 'slurm', group: cluster },
+      json,
+    })
+    .example('$0 sft run.yaml', 'Trains, and leaves the expert in the output of the run')
+    .example('$0 sft run.yaml --dry-run', 'What that takes')
+    .example('$0 sft run.yaml --set training.learningRate=2e-5 --processes 4', '')
+}
+
+type Handler = (load: () => Promise<Run>) => (parsed: Record<string, unknown>) => Promise<void>
+
+const dataCommands =
+  (handler: Handler) =>
+  (command: Argv): Argv =>
+    command
+      .command({
+        command: 'preview [file]',
+        describe: 'Show rows as tokens, with those that are trained marked',
+        builder: dataPreviewArguments,
+        handler: handler(async () => (await import('./data.js')).runDataPreview),
+      })
+      .command({
+        command: 'prepare [file]',
+        describe: 'Tokenize and pack the data of a run into the cache',
+        builder: dataPrepareArguments,
+        handler: handler(async () => (await import('./data.js')).runDataPrepare),
+      })
+      .demandCommand(1, 'Name a command: data preview or data prepare')
+
+const dataGroup = 'Instead of the file of a run:'
+const dataOptions = {
+  set: { type: 'string', describe: 'KEY=VALUE instead of what the file says; once for each', group: 'Run:' },
+  model: { type: 'string', describe: 'Checkpoint whose tokenizer and chat template are used', group: dataGroup },
+  data: { type: 'string', describe: 'A .jsonl, .json or .parquet file; once for each', group: dataGroup },
+  tokenizer: { type: 'string', describe: "Directory of another tokenizer than the model's", group: dataGroup },
+  template: { type: 'string', describe: 'chatml, qwen, deepseekr1, llama3 or a .jinja file', group: dataGroup },
+  system: { type: 'string', describe: 'System text of rows that have none', group: dataGroup },
+  think: { choices: ['target', 'prompt'], describe: 'Where the opening <think> goes', group: dataGroup },
+  'missing-think': {
+    choices: ['leave', 'target', 'prompt'],
+    describe: 'Answers without reasoning',
+    group: dataGroup,
+  },
+  train: { choices: ['assistant', 'all'], describe: 'Tokens with a loss', group: dataGroup },
+  'mask-history': { type: 'boolean', describe: 'Train last answers only', group: dataGroup },
+  'cutoff-length': { type: 'number', describe: 'Most tokens of a pack', group: dataGroup },
+  packing: { choices: ['none', 'pack', 'neat'], describe: 'Examples in one sequence', group: dataGroup },
+  validation: { type: 'number', describe: 'Rows to keep out: a part below 1, or a count', group: dataGroup },
+  seed: { type: 'number', describe: 'Of validation and weights', group: dataGroup },
+  'max-bad-rows': { type: 'number', describe: 'Largest part of rows that may be unusable', group: dataGroup },
+  cache: { type: 'string', describe: 'Directory of prepared data', group: dataGroup },
+} as const satisfies Record<string, Options>
+
+function dataPreviewArguments(command: Argv): Argv {
+  return command
+    .positional('file', { type: 'string', describe: 'The run, a .yaml or .json file' })
+    .options({
+      samples: { type: 'number', describe: 'Rows to show. Default: 1', group: 'Rows:' },
+      from: { type: 'string', describe: 'Name of a source. Default: the first', group: 'Rows:' },
+      row: { type: 'number', describe: 'Row to begin at, from 0', group: 'Rows:' },
+      ...dataOptions,
+      json,
+    })
+    .example('$0 data preview run.yaml', 'The first row of the run')
+    .example('$0 data preview run.yaml --from math --row 812', 'The row that a training complained about')
+    .example('$0 data preview --model qwen/ --data math.jsonl --template chatml', '')
+}
+
+function dataPrepareArguments(command: Argv): Argv {
+  return command
+    .positional('file', { type: 'string', describe: 'The run, a .yaml or .json file' })
+    .options({ ...dataOptions, threads: checkpointOptions.threads, json })
+    .example('$0 data prepare run.yaml', 'What sft will train on, into the cache')
+    .example('$0 data prepare --model qwen/ --data math.parquet --validation 0.01', '')
 }
 
 function initArguments(command: Argv): Argv {

@@ -81,8 +81,6 @@ export function slurmText(merge: SlurmMerge): string {
 
 function sbatchArguments(merge: SlurmMerge, scriptName: string, log: string, kind: readonly string[]): string[] {
   const { partition, time, cpus, memory, sbatchArguments } = merge.resources
-  const given = (option: string, value: string | number | undefined) =>
-    value === undefined ? [] : [`--${option}=${value}`]
   return [
     '--parsable',
     '--requeue',
@@ -101,8 +99,12 @@ function sbatchArguments(merge: SlurmMerge, scriptName: string, log: string, kin
   ]
 }
 
+/** An option that was given, as one argument. */
+export const given = (option: string, value: string | number | undefined): string[] =>
+  value === undefined ? [] : [`--${option}=${value}`]
+
 /** A backslash changes how sbatch reads the whole name of a log; a line end or NUL it does not take at all. */
-function checkLogDirectory(out: string): void {
+export function checkLogDirectory(out: string): void {
   if (/[\\\n\0]/.test(out)) throw invalidArgument('a path without a backslash or line end', 'out', out)
 }
 
@@ -111,6 +113,6 @@ function script(comment: string, directory: string, command: string): string {
 }
 
 /** Words of a POSIX shell command that stand for exactly these texts. */
-function quoted(words: readonly string[]): string {
+export function quoted(words: readonly string[]): string {
   return words.map((word) => (/^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ')
 }

@@ -25,9 +25,9 @@ export async function submitSlurm(merge: SlurmMerge): Promise<SlurmSubmission> {
   const { part, finish } = slurmJobs(merge)
   const logs = join(merge.stagingDirectory, 'logs')
   await mkdir(logs, { recursive: true })
-  const mergeJob = await submit(merge, part)
+  const mergeJob = await submitJob(merge.stagingDirectory, part)
   try {
-    const finishJob = await submit(merge, finish(mergeJob))
+    const finishJob = await submitJob(merge.stagingDirectory, finish(mergeJob))
     return { mergeJob, finishJob, parts: merge.parts, logs }
   } catch (error) {
     await promisify(execFile)('scancel', [mergeJob]).catch(() => {}) // the error at hand says more
@@ -35,8 +35,13 @@ export async function submitSlurm(merge: SlurmMerge): Promise<SlurmSubmission> {
   }
 }
 
-async function submit(merge: SlurmMerge, job: SlurmJob): Promise<string> {
-  await writeFile(join(merge.stagingDirectory, job.name), job.text)
+/**
+ * Writes a job's script into `directory` and submits it. Returns its number.
+ *
+ * @throws ERR_SLURM with the words of sbatch
+ */
+export async function submitJob(directory: string, job: SlurmJob): Promise<string> {
+  await writeFile(join(directory, job.name), job.text)
   const answer = await runSbatch(job.sbatch)
   const id = /^\d+/.exec(answer)?.[0] // a federation adds its cluster's name: 12;name
   if (id === undefined)

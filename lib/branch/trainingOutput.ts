@@ -1,0 +1,121 @@
+import { copyFile, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { torchName } from '../checkpoint/dtypes.js'
+import { indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
+import { readConfig } from '../checkpoint/readConfig.js'
+import { isSideFile, listSideFiles } from '../checkpoint/sideFiles.js'
+import { BranchMergeError } from '../errors.js'
+import { makeDirectory, sync, write } from '../merge/durableFiles.js'
+import { configWithDtype } from '../merge/outputConfig.js'
+import { examineOutput, partialSuffix } from '../merge/outputDirectory.js'
+import { writeWhole } from '../report/writeWhole.js'
+
+/** Everything of a run but the expert itself, in the output directory. */
+export const trainingDirectoryName = 'training'
+
+/** new: nothing is there. begun: a run that was cut off. finished: the expert is complete. */
+export type OutputState = 'new' | 'begun' | 'finished'
+
+/**
+ * What is in an output directory. Looks, and changes nothing.
+ *
+ * @throws ERR_OUTPUT_EXISTS when there is something that `resume` does not release, or that is no run's;
+ *   ERR_OUTPUT_WRITE when it cannot be looked at
+ */
+export async function examineTraining(output: string, resume: boolean): Promise<OutputState> {
+  const { content } = await examineOutput(output, true)
+  if (content.length === 0) return 'new'
+  if (!content.includes(trainingDirectoryName)) {
+    throw new BranchMergeError(
+      'ERR_OUTPUT_EXISTS',
+      `Expected a new or empty directory for output but ${output} holds ${content.length} files (${content[0]}…). Choose another.`,
+    )
+  }
+  const finished = content.includes(singleFileName) || content.includes(indexFileName)
+  if (resume) return finished ? 'finished' : 'begun'
+  throw new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    finished
+      ? `Expected a new or empty directory for output but ${output} holds a finished expert. Choose another, or remove it.`
+      : `Expected a new or empty directory for output but ${output} holds a run that was cut off. ` +
+          'Go on with it (--resume, resume: true), choose another, or remove it.',
+  )
+}
+
+/** Makes `training/`. */
+export async function makeTrainingDirectory(output: string): Promise<string> {
+  const directory = join(output, trainingDirectoryName)
+  const exists = await stat(directory).then(
+    () => true,
+    () => false,
+  )
+  if (!exists) await makeDirectory(directory)
+  return directory
+}
+
+export interface ExpertFiles {
+  model: string
+  /** Where the tokenizer comes from, when it is not the model's. */
+  tokenizer: string | undefined
+  /** Text of the chat template that was trained with, when it is not the tokenizer's own. */
+  chatTemplate: string | undefined
+  dtype: 'BF16' | 'F16' | 'F32'
+}
+
+/**
+ * Writes what an expert has beside its weights: config.json of the dtype that is exported, the model's other side files, and
+ * the tokenizer and template of the training. It is done before the training begins: the weights come last, so that the
+ * directory looks complete only when it is.
+ */
+export async function writeExpertFiles(output: string, files: ExpertFiles): Promise<void> {
+  const { model, tokenizer, chatTemplate, dtype } = files
+  const config = await readConfig(model)
+  if (!config)
+    throw new BranchMergeError(
+      'ERR_CONFIG_JSON',
+      `Expected a configuration but there is no file ${join(model, 'config.json')}`,
+    )
+  const ofModel = (await listSideFiles(model)).filter((name) => name !== 'config.json')
+  const ofTokenizer = tokenizer === undefined ? [] : (await listSideFiles(tokenizer)).filter(isOfTokenizer)
+  const sources = new Map([
+    ...ofModel.filter((name) => tokenizer === undefined || !isOfTokenizer(name)).map((name) => [name, model] as const),
+    ...ofTokenizer.map((name) => [name, tokenizer as string] as const),
+  ])
+  if (chatTemplate !== undefined) sources.delete('chat_template.jinja')
+  await removeStale(output, sources)
+  for (const [name, directory] of sources) await copyWhole(join(directory, name), join(output, name))
+  if (chatTemplate !== undefined) await writeWhole(join(output, 'chat_template.jinja'), chatTemplate)
+  await writeWhole(join(output, 'config.json'), configWithDtype(config, torchName(dtype)))
+  await sync(output)
+}
+
+const isOfTokenizer = (name: string): boolean =>
+  isSideFile(name) &&
+  !/^((generation_)?config|(video_)?(pre)?processor_config)\.json$|^(licen[cs]e|notice|copying|use_policy)/i.test(name)
+
+/** Side files of an earlier beginning of this run that it no longer has. */
+async function removeStale(output: string, sources: ReadonlyMap<string, string>): Promise<void> {
+  for (const name of await readdir(output)) {
+    if (isSideFile(name) && !sources.has(name)) await rm(join(output, name), { force: true })
+  }
+}
+
+async function copyWhole(source: string, path: string): Promise<void> {
+  const temporary = `${path}.${process.pid}${partialSuffix}`
+  await write(path, async () => {
+    try {
+      await copyFile(source, temporary)
+      await sync(temporary)
+      await rename(temporary, path)
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw error
+    }
+  })
+}
+
+/** Whether there is a checkpoint that training can go on from. */
+export async function hasCheckpoint(directory: string): Promise<boolean> {
+  const names = await readdir(join(directory, 'checkpoints')).catch(() => [])
+  return names.some((name) => /^step-\d+$/.test(name))
+}

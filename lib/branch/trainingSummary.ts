@@ -1,0 +1,56 @@
+import { smoothed } from '../report/lossCurve.js'
+import type { TrainingMetrics } from './trainingMetrics.js'
+
+/** What a training did, over all its starts. */
+export interface SftSummary {
+  output: string
+  /** requeue: it has saved and is to be started again, with resume. */
+  reason: 'done' | 'requeue'
+  steps: number
+  totalSteps: number | undefined
+  epochs: number
+  /** At the end, smoothed as in the picture; null when no step had a finite one. */
+  loss: number | null
+  firstLoss: number | null
+  validationLoss: number | null
+  /** Of all steps and processes. */
+  tokens: number
+  trainedTokens: number
+  /** Inside steps. */
+  seconds: number
+  tokensPerSecond: number
+  /** Of the model's arithmetic, a second and process, on the average. */
+  flops: number
+  /** Highest of a process. */
+  peakBytes: number
+  skippedSteps: number
+  /** The picture. */
+  lossCurve: string
+}
+
+export function summariseTraining(
+  { steps, validations, skipped, totalSteps }: TrainingMetrics,
+  about: Pick<SftSummary, 'output' | 'reason' | 'lossCurve'>,
+): SftSummary {
+  const sum = (value: (step: (typeof steps)[number]) => number) => steps.reduce((total, step) => total + value(step), 0)
+  const seconds = sum((step) => step.seconds)
+  const tokens = sum((step) => step.tokens)
+  const curve = smoothed(steps.flatMap(({ step, loss }) => (loss === null ? [] : [{ x: step, y: loss }])))
+  const last = steps.at(-1)
+  return {
+    ...about,
+    steps: last?.step ?? 0,
+    totalSteps,
+    epochs: last?.epoch ?? 0,
+    loss: curve.at(-1)?.y ?? null,
+    firstLoss: curve[0]?.y ?? null,
+    validationLoss: validations.at(-1)?.loss ?? null,
+    tokens,
+    trainedTokens: sum((step) => step.trainedTokens),
+    seconds,
+    tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
+    flops: seconds > 0 ? sum((step) => step.flops * step.seconds) / seconds : 0,
+    peakBytes: steps.reduce((most, { peakBytes }) => Math.max(most, peakBytes), 0),
+    skippedSteps: skipped,
+  }
+}

@@ -1,0 +1,136 @@
+import { type Override, parseOverride } from '../branch/resolveRun.js'
+import { executeSft, planSft, runDocument, type SftPlan, type SftProgress, type SftRunning } from '../branch/sft.js'
+import { requeueExitCode } from '../branch/superviseTrainer.js'
+import { totalStepsOf } from '../branch/trainingMetrics.js'
+import { formatBytes, formatPercent, printable } from '../report/format.js'
+import { trainingReporter } from '../report/trainingProgress.js'
+import { trainingPlanText, trainingText } from '../report/trainingText.js'
+import { checkPath } from '../validate.js'
+import { Interrupted } from './interrupt.js'
+import { printJson, printText } from './print.js'
+import { UsageError } from './usageError.js'
+
+/** `branchmerge sft run.yaml` */
+export async function runSft(args: Record<string, unknown>): Promise<number> {
+  if (args.slurm) return await (await import('./sftSlurm.js')).runSftSlurm(args)
+  const inAllocation = args.srun === true
+  if (inAllocation && process.env.SLURM_JOB_ID === undefined) {
+    throw new UsageError(
+      'Expected --srun inside an allocation of Slurm (SLURM_JOB_ID is not set): --slurm submits a job',
+    )
+  }
+  const document = await runDocument(checkPath(args.file, 'file'))
+  return await withTrainingSignals(async (signals) => {
+    const progress = sftReporter()
+    const running: SftRunning = {
+      overrides: overridesOf(args),
+      resume: args.resume === true,
+      inAllocation,
+      signal: signals.interrupt,
+      onProgress: progress.update,
+    }
+    const plan = await planSft(document, running).finally(progress.end)
+    if (args.dryRun) {
+      printPlan(plan, args.json === true)
+      return 0
+    }
+    for (const note of [...plan.run.notes, ...plan.data.prepared.notices]) progress.print(`Note: ${printable(note)}`)
+    progress.setTotal(totalStepsOf(plan.plan))
+    const summary = await executeSft(plan, signals).finally(progress.end)
+    if (args.json) printJson(summary)
+    else printText(trainingText(summary, plan.run.output))
+    return summary.reason === 'requeue' ? requeueExitCode : 0
+  })
+}
+
+/** --set, and the options that are short for one. */
+export function overridesOf({ set, processes }: Record<string, unknown>): Override[] {
+  const texts = set === undefined ? [] : Array.isArray(set) ? set : [set]
+  const more =
+    processes === undefined ? [] : [{ path: ['launcher', 'processes'], value: processes, text: '--processes' }]
+  return [...texts.map((text) => parseOverride(String(text))), ...more]
+}
+
+function printPlan(plan: SftPlan, json: boolean): void {
+  if (!json) {
+    printText(`${trainingPlanText(plan)}\n\nNothing was trained (--dry-run).`)
+    return
+  }
+  const { run, trainerRun, launch, data } = plan
+  printJson({
+    run: run.options,
+    notes: [...run.notes, ...data.prepared.notices],
+    plan: plan.plan,
+    trainerRun,
+    command: launch.command,
+    env: launch.env,
+  })
+}
+
+/** Progress of data and training on stderr. */
+export function sftReporter() {
+  let total: number | undefined
+  const stream = process.stderr
+  const training = trainingReporter(stream, () => total)
+  let next = performance.now() + 1000
+  const data = ({ phase, bytesDone, bytesTotal }: (SftProgress & { phase: 'data' })['data']) => {
+    if (!stream.isTTY || performance.now() < next) return
+    next = performance.now() + 200
+    const part = bytesTotal > 0 ? bytesDone / bytesTotal : 1
+    const verb = { hash: 'Reading', split: 'Splitting', encode: 'Tokenizing' }[phase]
+    stream.write(`\r\x1b[K${verb} data: ${formatPercent(part)} of ${formatBytes(bytesTotal)}`)
+  }
+  return {
+    setTotal(steps: number | undefined) {
+      total = steps
+    },
+    update(progress: SftProgress) {
+      if (progress.phase === 'data') data(progress.data)
+      else if (progress.phase === 'log') training.print(printable(progress.line))
+      else {
+        if (progress.event.event === 'plan') total = totalStepsOf(progress.event) ?? total
+        training.update(progress.event)
+      }
+    },
+    print: training.print,
+    end() {
+      training.end()
+      if (stream.isTTY) stream.write('\r\x1b[K')
+    },
+  }
+}
+
+export interface TrainingSignals {
+  interrupt: AbortSignal
+  requeue: AbortSignal
+  kill: AbortSignal
+}
+
+/**
+ * The first Ctrl-C lets the trainer save and end, the second ends it at once. SIGTERM and SIGUSR1, of a cluster that wants its
+ * machine back, let it save and ask for another start.
+ */
+export async function withTrainingSignals(work: (signals: TrainingSignals) => Promise<number>): Promise<number> {
+  const [interrupt, requeue, kill] = [new AbortController(), new AbortController(), new AbortController()]
+  const onInterrupt = () => {
+    if (interrupt.signal.aborted) kill.abort()
+    else {
+      process.stderr.write('\nbranchmerge: Saving; Ctrl-C again ends it at once\n')
+      interrupt.abort(new Interrupted('SIGINT', 'kept'))
+    }
+  }
+  const onRequeue = () => requeue.abort()
+  process.on('SIGINT', onInterrupt)
+  process.on('SIGTERM', onRequeue)
+  process.on('SIGUSR1', onRequeue)
+  try {
+    return await work({ interrupt: interrupt.signal, requeue: requeue.signal, kill: kill.signal })
+  } catch (error) {
+    // Whatever it was that the trainer died of: the user asked for its end.
+    throw interrupt.signal.aborted ? interrupt.signal.reason : error
+  } finally {
+    process.off('SIGINT', onInterrupt)
+    process.off('SIGTERM', onRequeue)
+    process.off('SIGUSR1', onRequeue)
+  }
+}

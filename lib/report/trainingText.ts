@@ -1,0 +1,75 @@
+import type { SftPlan } from '../branch/sft.js'
+import { totalStepsOf } from '../branch/trainingMetrics.js'
+import type { SftSummary } from '../branch/trainingSummary.js'
+import { formatBytes, formatCount, formatDuration, formatPercent, formatTable, printable } from './format.js'
+import { figures, formatFlops } from './trainingProgress.js'
+
+/** What a run would do, for people. */
+export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPlan): string {
+  const { training, launcher } = run
+  const { prepared } = data
+  const { packs, tokens, trainedTokens, efficiency } = prepared.train
+  const steps = totalStepsOf(plan)
+  const perStep = training.perDeviceTrainBatchSize * training.gradientAccumulationSteps * launcher.processes
+  const rows = [
+    ['model', printable(run.model)],
+    ['output', `${printable(run.output)}, ${trainerRun.export.dtype}`],
+    [
+      'data',
+      `${formatCount(packs)} packs, ${formatCount(tokens)} tokens, ${formatCount(trainedTokens)} of them trained`,
+    ],
+    ['packing', `${run.data.packing}, ${run.data.cutoffLength} tokens, ${formatPercent(efficiency)} full`],
+    ['steps', `${steps ?? '?'} of ${perStep} packs, ${training.numTrainEpochs} epochs`],
+    ['learning rate', `${training.learningRate}, ${training.lrSchedulerType}`],
+    ['processes', `${launcher.processes} of ${trainerRun.threads} threads`],
+  ]
+  return [
+    formatTable(rows, []),
+    '',
+    'Memory of a process:',
+    formatTable(memoryRows(plan), [1]),
+    '',
+    ...run.notes,
+    ...prepared.notices.map(printable),
+    `Command: ${commandText(launch.command, launch.env)}`,
+  ].join('\n')
+}
+
+/** Parts of the plan that are bytes. */
+function memoryRows(plan: object): string[][] {
+  const { memory = plan } = plan as { memory?: object }
+  const entries = Object.entries(memory).filter((entry): entry is [string, number] => typeof entry[1] === 'number')
+  const words = (name: string) => name.replace(/Bytes$/, '').replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)
+  return entries.map(([name, bytes]) => [`  ${words(name)}`, formatBytes(bytes)])
+}
+
+/** A command as a shell takes it. */
+export function commandText(command: readonly string[], env: Readonly<Record<string, string>>): string {
+  const word = (text: string) => (/^[\w./:=,@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+  return [...Object.entries(env).map(([name, value]) => `${name}=${word(value)}`), ...command.map(word)].join(' ')
+}
+
+/** What a training did, for people. `output` is as the user wrote it. */
+export function trainingText(summary: SftSummary, output: string): string {
+  const { loss, firstLoss, validationLoss, tokensPerSecond, skippedSteps } = summary
+  const rows = [
+    [
+      'steps',
+      `${summary.steps}${summary.totalSteps === undefined ? '' : ` of ${summary.totalSteps}`}, ${round(summary.epochs)} epochs`,
+    ],
+    ['loss', `${figures(firstLoss)} → ${figures(loss)}`],
+    ...(validationLoss === null ? [] : [['validation loss', figures(validationLoss)]]),
+    ['tokens', `${formatCount(summary.tokens)}, ${formatCount(summary.trainedTokens)} of them trained`],
+    ['time', `${formatDuration(summary.seconds)}, ${formatCount(Math.round(tokensPerSecond))} tokens/s`],
+    ['arithmetic', `${formatFlops(summary.flops)} a process`],
+    ['memory', `${formatBytes(summary.peakBytes)} at most in a process`],
+    ...(skippedSteps > 0 ? [['skipped', `${skippedSteps} steps`]] : []),
+  ]
+  const end =
+    summary.reason === 'done'
+      ? `The expert is in ${output}`
+      : `Saved; the run is not finished. Go on with it: the same command and --resume`
+  return [formatTable(rows, []), '', `Loss curve: ${summary.lossCurve}`, end].join('\n')
+}
+
+const round = (epochs: number): string => String(Math.round(epochs * 100) / 100)

@@ -1,0 +1,50 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { init } from '../../lib/index.js'
+import { temporaryDirectory } from './temporary.js'
+
+/** The stand-in that shows how the launcher behaves when a trainer misbehaves. */
+export const trainerDouble = fileURLToPath(new URL('trainerDouble.js', import.meta.url))
+
+/** What the double does: see the file. */
+export interface DoubleScript {
+  steps?: number
+  milliseconds?: number
+  savingMilliseconds?: number
+  fail?: 'plan' | 'error' | 'crash' | 'silentExit' | 'log' | 'hang' | 'slow'
+  at?: number
+  rank?: number
+}
+
+export const doubleEnv = (script: DoubleScript = {}): Record<string, string> => ({
+  BRANCHMERGE_TRAINER: trainerDouble,
+  BRANCHMERGE_DOUBLE: JSON.stringify(script),
+})
+
+const rows = Array.from({ length: 24 }, (_, i) => ({
+  messages: [
+    { role: 'user', content: `${i} + ${i + 1}` },
+    { role: 'assistant', content: `${2 * i + 1}` },
+  ],
+}))
+
+/** A model of random weights, data and a run.yaml in a directory of their own. */
+export async function newRun(more = ''): Promise<{ directory: string; file: string; output: string; model: string }> {
+  const directory = temporaryDirectory()
+  const [model, data] = [join(directory, 'base'), join(directory, 'data.jsonl')]
+  writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  await init({ out: model, size: '1m', trainTokenizer: ['docs/fusion.md'], vocabularySize: 300 })
+  const file = join(directory, 'run.yaml')
+  const lines = [
+    'model: base',
+    'output: expert',
+    'data:',
+    '  sources: [data.jsonl]',
+    '  cutoffLength: 64',
+    '  cache: cache',
+    more,
+  ]
+  writeFileSync(file, `${lines.join('\n')}\n`)
+  return { directory, file, output: join(directory, 'expert'), model }
+}
