@@ -1,0 +1,54 @@
+import type { DataPreview, PreviewSample, PreviewStretch } from '../branch/data/previewData.js'
+import { placeText } from '../branch/data/sourceSummary.js'
+import { printable } from './format.js'
+
+const thinkPlaces = {
+  target: 'in the target: the model learns to write it',
+  prompt: 'in the prompt: whoever asks must write it',
+  nowhere: 'there is none',
+} as const
+
+/** Samples with what is trained in colour, or in ⟦ ⟧ where there is none. */
+export function dataPreviewText(preview: DataPreview, colour: boolean): string {
+  const { samples, bad, badRows, filtered, template, generationPrompt, endToken, notices } = preview
+  const passed = [
+    ...badRows.map((row) => `Unusable: ${printable(placeText(row))}: ${printable(row.reason)}`),
+    ...(bad > badRows.length ? [`and ${bad - badRows.length} more unusable rows`] : []),
+    ...(filtered > 0 ? [`Filtered out: ${filtered} rows`] : []),
+  ]
+  const facts = [
+    `Template: ${printable(template)}`,
+    `Asked with: …${JSON.stringify(generationPrompt)}`,
+    `Answers end with: ${endToken.text} (id ${endToken.id})`,
+    `Trained tokens are ${colour ? 'green' : 'in ⟦ ⟧'}`,
+  ]
+  return [
+    ...samples.map((sample) => sampleText(sample, colour)),
+    facts.join('\n'),
+    ...(passed.length > 0 ? [passed.join('\n')] : []),
+    ...notices.map((notice) => `Note: ${printable(notice)}`),
+  ].join('\n\n')
+}
+
+function sampleText(sample: PreviewSample, colour: boolean): string {
+  const { source, row, file, tokens, trainedTokens, fullLength, thinkIn } = sample
+  const truncated = fullLength > tokens ? `, truncated from ${fullLength}` : ''
+  return [
+    `${printable(source)}, row ${row} (${printable(file)})`,
+    `${tokens} tokens${truncated}, ${trainedTokens} trained. <think> is ${thinkPlaces[thinkIn]}.`,
+    '',
+    sample.stretches.map((stretch) => stretchText(stretch, colour)).join(''),
+  ].join('\n')
+}
+
+/** Line breaks and tabs as they are; whatever else could rearrange the terminal as its number. */
+function stretchText({ trained, text }: PreviewStretch, colour: boolean): string {
+  const safe = text
+    .split(/([\n\t])/)
+    .map((part) => (part === '\n' || part === '\t' ? part : printable(part)))
+    .join('')
+  if (!trained) return safe
+  // Each line by itself: pagers and wrapped terminals lose a colour at the end of a line.
+  if (colour) return safe.replace(/[^\n]+/g, (line) => `\x1b[32m${line}\x1b[39m`)
+  return `⟦${safe}⟧`
+}

@@ -1,0 +1,35 @@
+import type { DataProgress } from '../branch/data/options.js'
+import { formatBytes, formatCount, formatDuration, formatPercent, formatRate } from './format.js'
+import { type ProgressStream, progressLine } from './progressLine.js'
+
+const verbs = { hash: 'Reading', split: 'Splitting', encode: 'Tokenizing' } as const
+
+/** Shows how far the preparation of data is, with rate and time left of its phase. */
+export function dataProgressReporter(
+  stream: ProgressStream,
+  clock: () => number = () => performance.now() / 1000,
+): { update(progress: DataProgress): void; end(): void } {
+  let [phase, started] = ['', clock()]
+  const line = progressLine<DataProgress>(stream, (progress, now) => describe(progress, now - started), clock)
+  return {
+    update(progress) {
+      if (progress.phase !== phase) {
+        phase = progress.phase
+        started = clock()
+      }
+      line.update(progress)
+    },
+    end: line.end,
+  }
+}
+
+function describe(progress: DataProgress, seconds: number): { fraction: number; text: string } {
+  const { phase, bytesDone, bytesTotal, rowsDone, tokensDone } = progress
+  const fraction = bytesTotal > 0 ? bytesDone / bytesTotal : 1
+  const left = bytesDone > 0 ? formatDuration((seconds * (bytesTotal - bytesDone)) / bytesDone) : '?'
+  const rate =
+    phase === 'encode' ? `${formatCount(Math.round(tokensDone / seconds))} tokens/s` : formatRate(bytesDone, seconds)
+  const rows = rowsDone > 0 ? `${formatCount(rowsDone)} rows  ` : ''
+  const text = `${verbs[phase]}  ${formatPercent(fraction)} of ${formatBytes(bytesTotal)}  ${rows}${rate}  ${left} left`
+  return { fraction, text }
+}
