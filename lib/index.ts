@@ -1,3 +1,21 @@
+export type {
+  DataOptions,
+  DataProgress,
+  DataSource,
+  MessageTags,
+  PrepareDataOptions,
+  SourceColumns,
+} from './branch/data/options.js'
+export { prepareData } from './branch/data/prepareData.js'
+export type { PreparedData, PreparedSet } from './branch/data/preparedData.js'
+export {
+  type DataPreview,
+  type PreviewDataOptions,
+  type PreviewSample,
+  type PreviewStretch,
+  previewData,
+} from './branch/data/previewData.js'
+export type { BadRowPlace, SourceSummary } from './branch/data/sourceSummary.js'
 export { type InitOptions, type InitSummary, init } from './branch/init/init.js'
 export type { LauncherOptions, RunOptions, TrainingOptions } from './branch/runOptions.js'
 export { type SftOptions, type SftProgress, sft } from './branch/sft.js'

@@ -79,8 +79,8 @@ async function chooseSplit({ sources, data, run }: Job): Promise<Split> {
 /** One source on its way through its passes. */
 class SourceState {
   readonly summary: SourceSummary
-  /** Rows that later passes go over; known after the first. */
-  rows = Number.POSITIVE_INFINITY
+  /** Rows that later passes go over; complete after the first. */
+  private rows = 0
   private usable = 0
   private readonly cutoff: number
 
@@ -102,7 +102,7 @@ class SourceState {
   async *wanted(pass: number): AsyncGenerator<ReadRow> {
     const { weight, name } = this.open.source
     for await (const row of sourceRows(this.open)) {
-      if (row.row >= this.rows) return
+      if (pass > 0 && row.row >= this.rows) return
       const isUsed = pass === 0 || (row.conversation && copiesOf(weight, name, row.row, this.data.seed) > pass)
       if (isUsed) yield row
     }
