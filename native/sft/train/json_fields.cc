@@ -94,7 +94,8 @@ JsonNode read_json_file(const std::string& path, uint64_t max_bytes, const char*
   try {
     return TreeBuilder(path, text, code).build();
   } catch (const JsonError& error) {
-    throw Error(code, path + ": expected JSON but at byte " + std::to_string(error.position) + ": " + error.what());
+    throw Error(code,
+                path + ": expected JSON but at byte " + std::to_string(error.position) + ": " + error.what());
   }
 }
 
@@ -142,7 +143,8 @@ std::string JsonFields::string(std::string_view name) {
 
 size_t JsonFields::choice(std::string_view name, std::initializer_list<std::string_view> choices) {
   std::string expected = "one of";
-  for (const std::string_view choice : choices) expected += (choice == *choices.begin() ? " " : ", ") + std::string(choice);
+  for (const std::string_view choice : choices)
+    expected += (choice == *choices.begin() ? " " : ", ") + std::string(choice);
   const JsonNode& node = take(name, JsonToken::kString, expected);
   const auto* const found = std::find(choices.begin(), choices.end(), node.text);
   if (found == choices.end()) fail(name, expected);
@@ -150,21 +152,21 @@ size_t JsonFields::choice(std::string_view name, std::initializer_list<std::stri
 }
 
 uint64_t JsonFields::integer(std::string_view name, uint64_t least, uint64_t most) {
-  const std::string expected =
-      "an integer from " + std::to_string(least) + " to " + std::to_string(most);
+  const std::string expected = "an integer from " + std::to_string(least) + " to " + std::to_string(most);
   const auto value = parse_integer(take(name, JsonToken::kNumber, expected).text);
   if (!value || *value < least || *value > most) fail(name, expected);
   return *value;
 }
 
 double JsonFields::number(std::string_view name, double least, double most, bool without_least) {
-  const std::string expected = "a number " + std::string(without_least ? "above " : "from ") + range_text(least) +
-                               " to " + range_text(most);
+  const std::string expected = "a number " + std::string(without_least ? "above " : "from ") +
+                               range_text(least) + " to " + range_text(most);
   const std::string& text = take(name, JsonToken::kNumber, expected).text;
   double value = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool is_number = result.ec == std::errc() && result.ptr == text.data() + text.size();
-  if (!is_number || !(value >= least && value <= most) || (without_least && value == least)) fail(name, expected);
+  if (!is_number || !(value >= least && value <= most) || (without_least && value == least))
+    fail(name, expected);
   return value;
 }
 

@@ -19,8 +19,8 @@ struct JsonNode {
   std::vector<JsonNode> children;  // of an object or an array
 };
 
-/// Reads a file of at most `max_bytes` that is one JSON value, in UTF-8 and without a key twice. Failures have
-/// `code`, but for those of opening and reading.
+/// Reads a file of at most `max_bytes` that is one JSON value, in UTF-8 and without a key twice. Failures
+/// have `code`, but for those of opening and reading.
 JsonNode read_json_file(const std::string& path, uint64_t max_bytes, const char* code);
 
 /// Takes the fields of an object, each by its name and with its type and range. finish() refuses those that
@@ -40,14 +40,14 @@ class JsonFields {
   /// From `least` to `most`, or, where it says so, beyond `least`.
   double number(std::string_view name, double least, double most, bool without_least = false);
   JsonFields object(std::string_view name);
+  /// Whatever it is.
+  const JsonNode& node(std::string_view name) { return take(name); }
   /// The elements of an array.
   const std::vector<JsonNode>& array(std::string_view name);
   /// Whether the field is null; then it is taken.
   bool is_null(std::string_view name);
   std::optional<uint64_t> integer_or_null(std::string_view name, uint64_t least);
   std::optional<std::string> string_or_null(std::string_view name);
-  /// Steps over a field that this reader has no use for, whatever it is, whether it is there or not.
-  void ignore_all_others() { taken_.assign(taken_.size(), true); }
   /// Throws when a field was not taken.
   void finish() const;
 

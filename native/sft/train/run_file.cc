@@ -14,15 +14,15 @@ constexpr uint64_t kMaxThreads = 1024;
 constexpr uint64_t kLeastShardBytes = 4096;
 constexpr double kLargest = 1e30;
 
-RunFile::Adam read_adam(JsonFields fields) {
-  RunFile::Adam adam{};
+AdamWOptions read_adam(JsonFields fields) {
+  AdamWOptions adam;
   adam.beta1 = fields.number("beta1", 0, 1);
   adam.beta2 = fields.number("beta2", 0, 1);
   if (adam.beta1 == 1) fields.fail("beta1", "a number from 0 to below 1");
   if (adam.beta2 == 1) fields.fail("beta2", "a number from 0 to below 1");
   adam.epsilon = fields.number("epsilon", 0, 1, true);
   adam.weight_decay = fields.number("weightDecay", 0, kLargest);
-  adam.decay_all = fields.choice("decay", {"matrices", "all"}) == 1;
+  adam.decay = Decay(fields.choice("decay", {"matrices", "all"}));
   fields.finish();
   return adam;
 }
@@ -45,19 +45,6 @@ void read_export(JsonFields fields, RunFile& run) {
   fields.finish();
 }
 
-template <size_t kCount>
-std::string chosen(JsonFields& fields, std::string_view name, const std::array<std::string_view, kCount>& names);
-
-template <>
-std::string chosen(JsonFields& fields, std::string_view name, const std::array<std::string_view, 4>& names) {
-  return std::string(names[fields.choice(name, {names[0], names[1], names[2], names[3]})]);
-}
-
-template <>
-std::string chosen(JsonFields& fields, std::string_view name, const std::array<std::string_view, 3>& names) {
-  return std::string(names[fields.choice(name, {names[0], names[1], names[2]})]);
-}
-
 }  // namespace
 
 RunFile read_run_file(const std::string& path) {
@@ -74,15 +61,17 @@ RunFile read_run_file(const std::string& path) {
   run.seed = fields.integer("seed", 0);
   run.micro_batch_packs = uint32_t(fields.integer("microBatchPacks", 1, 1 << 20));
   run.gradient_accumulation = uint32_t(fields.integer("gradientAccumulation", 1, 1 << 20));
-  run.loss_normalization = LossNormalization(fields.choice("lossNormalization", {"micro_mean", "global_token_mean"}));
+  run.loss_normalization =
+      LossNormalization(fields.choice("lossNormalization", {"micro_mean", "global_token_mean"}));
   run.learning_rate = fields.number("learningRate", 0, kLargest);
-  run.schedule = chosen<4>(fields, "schedule", {"constant", "constant_with_warmup", "cosine", "linear"});
+  run.schedule =
+      ScheduleKind(fields.choice("schedule", {"constant", "constant_with_warmup", "cosine", "linear"}));
   run.warmup_ratio = fields.number("warmupRatio", 0, 1);
   run.warmup_steps = fields.integer_or_null("warmupSteps", 0);
   run.adam = read_adam(fields.object("adam"));
   if (!fields.is_null("maxGradientNorm"))
     run.max_gradient_norm = fields.number("maxGradientNorm", 0, kLargest, true);
-  run.recompute = chosen<3>(fields, "recompute", {"none", "selective", "full"});
+  run.recompute = Recompute(fields.choice("recompute", {"none", "selective", "full"}));
   run.loss_chunk_tokens = fields.integer("lossChunkTokens", 1, 1 << 20);
   run.zero_stage = int(fields.integer("zeroStage", 0, 3));
   read_checkpoint(fields.object("checkpoint"), run);

@@ -3,6 +3,9 @@
 #include <optional>
 #include <string>
 
+#include "sft/model/decoder.h"
+#include "sft/optimizer/adamw.h"
+#include "sft/optimizer/learning_rate.h"
 #include "tensor/dtype.h"
 
 namespace branchmerge::sft {
@@ -23,15 +26,12 @@ struct RunFile {
   uint32_t gradient_accumulation;
   LossNormalization loss_normalization;
   double learning_rate;
-  std::string schedule;  // constant, constant_with_warmup, cosine, linear
+  ScheduleKind schedule;
   double warmup_ratio;
   std::optional<uint64_t> warmup_steps;  // wins over the ratio
-  struct Adam {
-    double beta1, beta2, epsilon, weight_decay;
-    bool decay_all;  // else only matrices
-  } adam;
+  AdamWOptions adam;
   std::optional<double> max_gradient_norm;
-  std::string recompute;  // none, selective, full
+  Recompute recompute;
   uint64_t loss_chunk_tokens;
   int zero_stage;
   std::optional<uint64_t> checkpoint_every_steps;

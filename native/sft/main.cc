@@ -1,0 +1,120 @@
+// branchmerge-trainer RUN.json [--plan]: see docs/sft-trainer.md.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "error.h"
+#include "sft/parallel/connect.h"
+#include "sft/parallel/launch_environment.h"
+#include "sft/train/json_line.h"
+#include "sft/train/process_memory.h"
+#include "sft/train/run_file.h"
+#include "sft/train/run_log.h"
+#include "sft/train/run_setup.h"
+#include "sft/train/stop_signals.h"
+#include "sft/train/trainer.h"
+
+namespace branchmerge::sft {
+namespace {
+
+constexpr int kExitDone = 0, kExitFailure = 1, kExitUsage = 2;
+
+/// One line in one write, so that the lines of several processes do not mix.
+void report_failure(std::string_view code, std::string_view message, size_t rank) {
+  JsonLine line;
+  line.text("event", "error").text("code", code).text("message", message).integer("rank", rank);
+  const std::string text = line.json() + "\n";
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+int train(const RunFile& run, Collectives& collectives) {
+  RunLog log(run.output, collectives.rank());
+  RunSetup setup = set_up_run(run, collectives);
+  JsonLine plan;
+  plan.text("event", "plan");
+  log.emit(plan_json(setup, plan));
+  check_memory(setup.memory, run.memory_bytes);
+  log.make_directories();
+  collectives.barrier();
+  log.start_heartbeat();
+
+  Trainer trainer(setup, log);
+  const StopRequest stop = trainer.run();
+  constexpr const char* kReasons[] = {"done", "requeue", "interrupted"};
+  constexpr int kExits[] = {kExitDone, kExitRequeue, kExitInterrupted};
+  JsonLine end;
+  end.text("event", "end").integer("step", trainer.step()).text("reason", kReasons[int(stop)]);
+  end.integer("peakBytes", peak_resident_bytes()).integer("plannedBytes", setup.memory.total());
+  log.emit(end);
+  log.set_phase("ended");
+  // A launcher may end the others when one has ended.
+  collectives.barrier();
+  return kExits[int(stop)];
+}
+
+int run_processes(const RunFile& run, bool plan_only, Collectives& collectives) {
+  if (!plan_only) return train(run, collectives);
+  const RunSetup setup = set_up_run(run, collectives);
+  if (collectives.rank() == 0) std::puts(plan_json(setup, {}).json().c_str());
+  return kExitDone;
+}
+
+/// The exit code of this process when `call` throws.
+template <typename Call>
+int report_failures(size_t rank, Call call) {
+  try {
+    return call();
+  } catch (const Error& error) {
+    report_failure(error.code, error.what(), rank);
+  } catch (const std::bad_alloc&) {
+    report_failure("ERR_OUT_OF_MEMORY",
+                   "The machine has no memory left. Use more processes, or smaller batches", rank);
+  } catch (const std::exception& error) {
+    report_failure("ERR_INTERNAL", error.what(), rank);
+  }
+  return kExitFailure;
+}
+
+int main_of_process(std::string_view run_path, bool plan_only) {
+  catch_stop_signals();
+  LaunchEnvironment environment;
+  RunFile run{};
+  int status = report_failures(0, [&] {
+    environment = read_launch_environment([](const char* name) { return std::getenv(name); });
+    return kExitDone;
+  });
+  if (status != kExitDone) return status;
+  status = report_failures(environment.rank, [&] {
+    run = read_run_file(std::string(run_path));
+    return kExitDone;
+  });
+  if (status != kExitDone) return kExitUsage;
+
+  std::unique_ptr<Collectives> collectives;
+  return report_failures(environment.rank, [&] {
+    collectives = connect_processes(environment);
+    const int result =
+        report_failures(environment.rank, [&] { return run_processes(run, plan_only, *collectives); });
+    // The others wait for this one.
+    if (result == kExitFailure && collectives->size() > 1) collectives->abort(result);
+    return result;
+  });
+}
+
+}  // namespace
+}  // namespace branchmerge::sft
+
+int main(int argc, char** argv) {
+  const bool plan_only = argc == 3 && std::string_view(argv[2]) == "--plan";
+  if (argc != 2 && !plan_only) {
+    std::fputs("Usage: branchmerge-trainer RUN.json [--plan]\n", stderr);
+    return 2;
+  }
+  return branchmerge::sft::main_of_process(argv[1], plan_only);
+}

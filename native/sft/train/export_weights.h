@@ -1,0 +1,24 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "sft/parallel/parameter_store.h"
+#include "tensor/dtype.h"
+
+namespace branchmerge::sft {
+
+struct ExportOptions {
+  std::string directory;  // of the checkpoint; it exists
+  std::string staging;    // a directory on the same file system, made and removed here
+  DType dtype;            // BF16, F16 or F32; rounding is to nearest even
+  uint64_t max_shard_bytes;
+};
+
+/// Writes the weights as a Hugging Face checkpoint: model.safetensors, or shards of at most max_shard_bytes
+/// (a larger tensor has its own) with their index. Everything is written and synced under `staging` first;
+/// then earlier weights in the directory go and the new ones are moved there, the index last. A tied head is
+/// not written. Rank 0 writes, block by block. Collective.
+void export_weights(const ExportOptions& options, const ParameterLayout& layout, ParameterStore& store,
+                    Collectives& collectives, WorkerPool& workers);
+
+}  // namespace branchmerge::sft

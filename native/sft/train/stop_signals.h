@@ -1,0 +1,21 @@
+#pragma once
+
+namespace branchmerge::sft {
+
+/// What signals asked for, in ascending urgency.
+enum class StopRequest {
+  kNone,
+  kRequeue,    // SIGTERM, SIGUSR1: save and end, to be started again
+  kInterrupt,  // SIGINT: save and end
+};
+
+inline constexpr int kExitRequeue = 85;
+inline constexpr int kExitInterrupted = 130;
+
+/// From now on these signals only leave a request, but for a second SIGINT, which ends the process at once
+/// with kExitInterrupted. A closed pipe is an error of the write, not a signal.
+void catch_stop_signals();
+
+StopRequest stop_request();
+
+}  // namespace branchmerge::sft
