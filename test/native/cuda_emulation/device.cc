@@ -61,7 +61,8 @@ struct Library {
   std::vector<std::unique_ptr<CUstream_st>> streams;
   std::map<int, std::unique_ptr<CUstream_st>> default_streams;
   uint64_t fail_device_allocation = 0, fail_pinned_allocation = 0, fail_launch = 0;
-  cudaError_t launch_error = cudaSuccess;
+  uint64_t fail_call = 0;
+  cudaError_t launch_error = cudaSuccess, call_error = cudaSuccess;
   uint64_t launches = 0;
   size_t pinned = 0;
 };
@@ -91,7 +92,8 @@ cudaError_t device_call(const Call& body) {
     Library& all = library();
     if (all.machine.unavailable != cudaSuccess) return all.machine.unavailable;
     if (size_t(current_device) >= all.devices.size()) return cudaErrorInvalidDevice;
-    const cudaError_t lost = all.devices[current_device].lost;
+    cudaError_t& lost = all.devices[current_device].lost;
+    if (lost == cudaSuccess && all.fail_call > 0 && --all.fail_call == 0) lost = all.call_error;
     return lost != cudaSuccess ? lost : body();
   });
 }
@@ -236,6 +238,11 @@ void fail_launch(uint64_t n, cudaError_t error) {
   const std::lock_guard lock(mutex);
   library().fail_launch = n;
   library().launch_error = error;
+}
+void fail_call(uint64_t n, cudaError_t error) {
+  const std::lock_guard lock(mutex);
+  library().fail_call = n;
+  library().call_error = error;
 }
 size_t device_bytes_in_use() {
   const std::lock_guard lock(mutex);

@@ -27,6 +27,8 @@ void fail_pinned_allocation(uint64_t n);
 /// The n-th kernel from now on does not run; that call and every later one on its device answers `error`, as
 /// after an ECC error or a lost device.
 void fail_launch(uint64_t n, cudaError_t error);
+/// The same for the n-th call of any function that needs a device.
+void fail_call(uint64_t n, cudaError_t error);
 
 /// Bytes not yet freed on all devices, and pinned: what a test of leaks compares with 0.
 size_t device_bytes_in_use();
