@@ -1,5 +1,6 @@
 import { type BatchResult, batch } from '../merge/batch.js'
-import { formatDuration, formatPercent, formatTable, printable } from '../report/format.js'
+import type { MergeSummary } from '../merge/merge.js'
+import { formatBytes, formatDuration, formatPercent, formatTable, printable } from '../report/format.js'
 import { progressReporter } from '../report/progress.js'
 import { withInterrupt } from './interrupt.js'
 import { mergeOptions } from './merge.js'
@@ -25,9 +26,10 @@ export async function runBatch(args: Record<string, unknown>): Promise<number> {
 }
 
 function batchText(results: BatchResult[]): string {
-  const rows = results.map(({ file, status, out, summary, error }) => [
+  const rows = results.map(({ file, status, pass, out, summary, error }) => [
     printable(file),
     status,
+    pass === undefined ? '-' : String(pass),
     summary ? formatDuration(summary.seconds) : '-',
     summary ? formatPercent(summary.merges.at(-1)?.keptFraction ?? 0) : '-',
     printable(out ?? error?.code ?? ''),
@@ -35,6 +37,17 @@ function batchText(results: BatchResult[]): string {
   const failures = results.flatMap(({ file, error }) =>
     error ? [`${printable(file)}: ${error.message.split('\n').map(printable).join('\n')} [${error.code}]`] : [],
   )
-  const table = formatTable([['recipe', 'status', 'time', 'from Right', 'output'], ...rows], [2, 3])
-  return [table, ...failures].join('\n\n')
+  const table = formatTable([['recipe', 'status', 'pass', 'time', 'from Right', 'output'], ...rows], [2, 3, 4])
+  return [table, ...failures, transferLine(results)].filter((text) => text !== '').join('\n\n')
+}
+
+/** Recipes of one pass have read their models together. */
+function transferLine(results: BatchResult[]): string {
+  const summaries = results.flatMap(({ summary }) => summary ?? [])
+  if (summaries.length === 0) return ''
+  const sum = (value: (summary: MergeSummary) => number) => summaries.reduce((total, each) => total + value(each), 0)
+  const passes = new Set(results.map(({ pass }) => pass).filter((pass) => pass !== undefined)).size
+  const read = formatBytes(sum(({ bytesRead }) => bytesRead))
+  const written = formatBytes(sum(({ bytesWritten }) => bytesWritten))
+  return `Read ${read} in ${passes} ${passes === 1 ? 'pass' : 'passes'} over the models and wrote ${written}`
 }

@@ -1,13 +1,13 @@
-import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
 import { type Recipe, type RecipeDocument, readRecipe } from '../recipe/recipe.js'
 import { checkPath, invalidArgument } from '../validate.js'
-import { version } from '../version.js'
-import { type MergeSummary, merge } from './merge.js'
+import { executeTogether, type PlanResult } from './executeTogether.js'
+import { isFinished } from './finishedMerge.js'
+import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
-import { manifestOf } from './verify.js'
+import { preflightMerge } from './planMerge.js'
+import { type Candidate, canJoin, type Pass } from './shareReads.js'
 
 export interface BatchOptions extends Omit<MergeOptions, 'out'> {
   /** Directory that gets a directory for each recipe, by the name of its file. Default: each recipe's `output.path`. */
@@ -22,70 +22,135 @@ export interface BatchResult {
   /** 'skipped': the output was there already, from the same recipe and inputs. */
   status: 'done' | 'skipped' | 'failed'
   out?: string
+  /** Number of the pass over the inputs that merged it; recipes of one pass have read them together. */
+  pass?: number
+  /** What a pass has read is in `bytesRead` of its first recipe. */
   summary?: MergeSummary
   error?: { code: string; message: string }
 }
 
+/** A recipe that is not yet done: what it asks for, or why that cannot be told. */
+interface Waiting {
+  file: string
+  position: number
+  request: MergeRequest | BranchMergeError
+}
+
 /**
- * Runs recipes one after the other. One that fails does not stop the others; one whose output is there is skipped. Paths of
- * `models` go to the recipes that declare a model of that name.
+ * Runs recipes in their order; one that reads the same models as an earlier one joins it, so that both read them once. One
+ * that fails does not stop the others; one whose output is there is skipped. Paths of `models` go to the recipes that declare
+ * a model of that name.
  *
+ * @returns a result for each file, in their order
  * @throws the signal's reason after an abort
  */
 export async function batch(files: readonly string[], options: BatchOptions = {}): Promise<BatchResult[]> {
   if (!Array.isArray(files) || files.length === 0) throw invalidArgument('a list of recipe files', 'files', files)
-  const { onRecipe, ...rest } = options
-  const results: BatchResult[] = []
-  for (const file of files) {
-    const result = await runOne(checkPath(file, 'files'), rest)
-    results.push(result)
-    onRecipe?.(result)
-  }
-  return results
+  return await new Batch(options).run(files)
 }
 
-async function runOne(file: string, options: Omit<BatchOptions, 'onRecipe'>): Promise<BatchResult> {
-  try {
+class Batch {
+  private readonly options: Omit<BatchOptions, 'onRecipe'>
+  private readonly onRecipe: BatchOptions['onRecipe']
+  private readonly results: BatchResult[] = []
+  private passes = 0
+
+  constructor({ onRecipe, ...options }: BatchOptions) {
+    this.options = options
+    this.onRecipe = onRecipe
+  }
+
+  async run(files: readonly string[]): Promise<BatchResult[]> {
+    const waiting: Waiting[] = []
+    for (const [position, file] of files.entries()) {
+      const request = await this.attempt(() => this.request(checkPath(file, 'files')))
+      waiting.push({ file, position, request })
+    }
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const prepared = await this.prepare(next)
+      if ('status' in prepared) this.tell(next, prepared)
+      else await this.runPass(await this.companions(prepared, waiting))
+    }
+    return this.results
+  }
+
+  private async request(file: string): Promise<MergeRequest> {
     const recipe = await readRecipe(file)
-    const own = { ...options, ...outputOf(file, options), models: modelsOf(recipe, options.models) }
-    const request = resolveMergeRequest(recipe, own)
+    const { out, models } = this.options
+    const own = out === undefined ? {} : { out: join(out, basename(file).replace(/\.\w+$/, '')) }
+    return resolveMergeRequest(recipe, { ...this.options, ...own, models: modelsOf(recipe, models) })
+  }
+
+  /** The plan of a recipe that is to be run now, or what became of it. */
+  private async prepare(waiting: Waiting): Promise<Candidate<Waiting> | Pick<BatchResult, 'status' | 'out' | 'error'>> {
+    const { request } = waiting
+    if (request instanceof BranchMergeError) return failed(request)
     const { out } = request.run
-    if (await isFinished(request)) return { file, status: 'skipped', out }
-    return { file, status: 'done', out, summary: await merge(recipe, own) }
-  } catch (error) {
-    options.signal?.throwIfAborted()
-    if (!(error instanceof BranchMergeError)) throw error
-    return { file, status: 'failed', error: { code: error.code, message: error.message } }
+    const found = await this.attempt(async () => (await isFinished(request)) || (await preflightMerge(request)))
+    if (found instanceof BranchMergeError) return failed(found)
+    return found === true ? { status: 'skipped', out } : { of: waiting, plan: found }
+  }
+
+  /** Takes out of `waiting` what can be merged in the same pass. */
+  private async companions(first: Candidate<Waiting>, waiting: Waiting[]): Promise<Pass<Waiting>> {
+    const pass: Pass<Waiting> = { members: [first], passedOver: [] }
+    for (const each of [...waiting]) {
+      const { request } = each
+      if (request instanceof BranchMergeError) continue
+      const joins = await canJoin(pass, request, async () => {
+        const prepared = await this.prepare(each)
+        return 'status' in prepared ? undefined : prepared
+      })
+      if (joins) {
+        pass.members.push(joins)
+        waiting.splice(waiting.indexOf(each), 1)
+      } else pass.passedOver.push(request.run.out)
+    }
+    return pass
+  }
+
+  private async runPass({ members }: Pass<Waiting>): Promise<void> {
+    const started = performance.now()
+    const pass = ++this.passes
+    const plans = members.map(({ plan }) => plan)
+    await executeTogether(plans, (position, result) => {
+      const { of, plan } = members[position] as Candidate<Waiting>
+      this.tell(of, { pass, ...this.resultOf(plan, result, started) })
+    })
+  }
+
+  private resultOf(
+    plan: Candidate<Waiting>['plan'],
+    result: PlanResult,
+    started: number,
+  ): Omit<BatchResult, 'file' | 'pass'> {
+    if ('error' in result) return failed(result.error)
+    return { status: 'done', out: plan.run.out, summary: summariseMerge(plan, result.outcome, started) }
+  }
+
+  private tell({ file, position }: Waiting, result: Omit<BatchResult, 'file'>): void {
+    const whole = { file, ...result }
+    this.results[position] = whole
+    this.onRecipe?.(whole)
+  }
+
+  /** A failure of a recipe is its result; an abort, or what nobody expects, is not. */
+  private async attempt<T>(step: () => Promise<T>): Promise<T | BranchMergeError> {
+    try {
+      return await step()
+    } catch (error) {
+      this.options.signal?.throwIfAborted()
+      if (error instanceof BranchMergeError) return error
+      throw error
+    }
   }
 }
 
-function outputOf(file: string, { out }: Pick<BatchOptions, 'out'>): { out?: string } {
-  return out === undefined ? {} : { out: join(out, basename(file).replace(/\.\w+$/, '')) }
-}
+const failed = ({ code, message }: BranchMergeError) => ({ status: 'failed', error: { code, message } }) as const
 
 /** The paths of models that the recipe declares; all where it declares none. */
 function modelsOf({ value }: RecipeDocument, paths: BatchOptions['models']): Record<string, string> {
   const declared = (value as Recipe | null)?.models
   const given = Object.entries(paths ?? {})
   return Object.fromEntries(declared ? given.filter(([name]) => Object.hasOwn(declared, name)) : given)
-}
-
-/** Whether the output holds what the request would make: the same recipe, inputs with the same headers, all files there. */
-async function isFinished({ recipe, record, run }: MergeRequest): Promise<boolean> {
-  const manifest = await manifestOf(run.out).catch(() => undefined)
-  if (manifest?.branchmerge !== version || JSON.stringify(manifest.recipe) !== JSON.stringify(record)) return false
-  for (const { name, path } of recipe.models) {
-    const { files } = await openCheckpoint(path, { signal: run.signal })
-    const recorded = manifest.models[name]?.files ?? []
-    const same = files.every(({ bytes, headerHash }, i) => {
-      return bytes === recorded[i]?.bytes && headerHash === recorded[i]?.headerHash
-    })
-    if (files.length !== recorded.length || !same) return false
-  }
-  const { files, sideFiles } = manifest.output
-  for (const { name, bytes } of [...files, ...sideFiles]) {
-    const found = await stat(join(run.out, name)).catch(() => undefined)
-    if (found?.size !== bytes) return false
-  }
-  return true
 }

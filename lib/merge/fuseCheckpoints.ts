@@ -1,7 +1,7 @@
 import { type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkPath } from '../validate.js'
-import { executeMerge, type MergeOutcome } from './executeMerge.js'
+import { executeMerge } from './executeMerge.js'
 import {
   type FuseCheckpointsOptions,
   type ResolvedFuseCheckpointsOptions,
@@ -9,6 +9,7 @@ import {
 } from './fuseOptions.js'
 import { summariseMerge } from './merge.js'
 import { type MergeRequest, recordOf } from './mergeOptions.js'
+import type { MergeOutcome } from './mergePass.js'
 import { type MergePlan, preflightMerge } from './planMerge.js'
 import type { PresetName } from './presets.js'
 import type { MergedTensorStats, StepStats, TensorStats } from './tensorStats.js'

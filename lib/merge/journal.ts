@@ -28,26 +28,22 @@ export class MergeJournal {
   /** Tensors that are computed but not known to be on the disk, for each output. */
   private readonly pending = new Map<number, NativeMergedTensor[]>()
 
-  private constructor(
-    private readonly descriptor: number,
-    private readonly outputOf: (tensor: string) => number,
-  ) {}
+  private constructor(private readonly descriptor: number) {}
 
   /** Begins a journal at `path`, which must not exist. */
-  static create(path: string, fingerprint: string, outputOf: (tensor: string) => number): MergeJournal {
-    const journal = new MergeJournal(openSync(path, 'wx'), outputOf)
+  static create(path: string, fingerprint: string): MergeJournal {
+    const journal = new MergeJournal(openSync(path, 'wx'))
     journal.append({ format, fingerprint })
     return journal
   }
 
   /** Goes on with the journal at `path`. */
-  static reopen(path: string, outputOf: (tensor: string) => number): MergeJournal {
-    return new MergeJournal(openSync(path, 'a'), outputOf)
+  static reopen(path: string): MergeJournal {
+    return new MergeJournal(openSync(path, 'a'))
   }
 
   addTensor(merged: NativeMergedTensor): void {
-    const output = this.outputOf(merged.name)
-    this.pending.set(output, [...(this.pending.get(output) ?? []), merged])
+    this.pending.set(merged.output, [...(this.pending.get(merged.output) ?? []), merged])
   }
 
   addWritten(written: NativeWritten): void {

@@ -1,6 +1,7 @@
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
-import { executeMerge, type MergedTensor, type MergeOutcome } from './executeMerge.js'
+import { executeMerge } from './executeMerge.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
+import type { MergedTensor, MergeOutcome } from './mergePass.js'
 import { type MergePlan, preflightMerge } from './planMerge.js'
 import type { StepStats } from './tensorStats.js'
 

@@ -5,9 +5,10 @@ import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { checkInteger } from '../validate.js'
 import { version } from '../version.js'
 import { assignParts } from './assignParts.js'
-import { fingerprintOfPlan, journalIn, type MergeOutcome, mergeTensors } from './executeMerge.js'
+import { fingerprintOfPlan } from './executeMerge.js'
 import { requestedInstructionSet } from './instructionSet.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
+import { type MergeOutcome, MergePass } from './mergePass.js'
 import { examineOutput } from './outputDirectory.js'
 import { PartDirectory, type PartFile, type PartRecord, type PartRequest, partDirectoryName } from './partDirectory.js'
 import { type MergePlan, planSplitMerge, verifyInputs } from './planMerge.js'
@@ -132,8 +133,8 @@ async function runPart(
     files.map(({ name }) => name),
   )
   // An error leaves what is done for the next attempt, like a kill.
-  const journal = journalIn(attempt, attempt.fingerprint)
-  const outcome = files.length > 0 ? await mergeTensors({ ...plan, files }, instructionSet, attempt, journal) : nothing
+  const pass = new MergePass([{ plan: { ...plan, files }, output: attempt, fingerprint: attempt.fingerprint }])
+  const [outcome = nothing] = files.length > 0 ? await pass.run(instructionSet) : []
   plan.run.signal?.throwIfAborted()
   const request = requestOf(plan)
   return await attempt.complete({ ...identity, request, outcome, sha256: Object.fromEntries(sha256) })

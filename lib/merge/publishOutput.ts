@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, readFile, rename, rm, rmdir } from 'node:fs/promises'
+import { copyFile, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
 import { isSideFile } from '../checkpoint/sideFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { native } from '../native.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
-import type { JournalRecord } from './journal.js'
+import { type JournalRecord, readJournal } from './journal.js'
 import { manifestFileName } from './manifest.js'
 import { examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
 import { journalName, type ResumeKey, takeOver } from './takeOver.js'
@@ -44,9 +44,13 @@ export class OutputTransaction {
     private readonly content: string[],
     /** Tells this run's unfinished files from others'. */
     private readonly token: string,
-    /** What a run that was cut off left, when this one goes on with it. */
-    readonly resumed: JournalRecord | undefined,
+    private left: JournalRecord | undefined,
   ) {}
+
+  /** What a run that was cut off left, when this one goes on with it. */
+  get resumed(): JournalRecord | undefined {
+    return this.left
+  }
 
   /**
    * Creates the output directory where it is missing and clears leftovers of killed runs; with `resume`, goes on with the
@@ -72,6 +76,15 @@ export class OutputTransaction {
     } catch (error) {
       busy.delete(directory)
       throw error
+    }
+  }
+
+  /** After a pass that failed: what its journal vouches for is what the next one goes on with; the rest is removed. */
+  async goOn({ fingerprint, files }: ResumeKey): Promise<void> {
+    this.left = await readIfPresent(this.journalPath, fingerprint, files.length)
+    if (!this.left) await removeIfPresent(this.journalPath)
+    for (const [i, name] of files.entries()) {
+      if (!this.left?.written[i]) await removeIfPresent(this.partialPath(name))
     }
   }
 
@@ -105,7 +118,7 @@ export class OutputTransaction {
 
   private async writeSynced(name: string, fill: (path: string) => Promise<void>): Promise<void> {
     const path = this.temporaryPath(name)
-    if (this.resumed) await removeIfPresent(path)
+    if (this.left) await removeIfPresent(path)
     await write(path, () => fill(path))
     await sync(path)
   }
@@ -175,6 +188,12 @@ export class OutputTransaction {
 }
 
 const ignore = () => {}
+
+/** The pass may have failed before there was a journal. */
+async function readIfPresent(path: string, fingerprint: string, outputs: number): Promise<JournalRecord | undefined> {
+  const exists = await stat(path).then(() => true, ignore)
+  return exists ? readJournal(path, fingerprint, outputs) : undefined
+}
 
 /** @throws ERR_DISK_FULL when the file system of `directory`, which need not exist yet, has fewer than `needed` bytes free */
 export async function checkFreeSpace(directory: string, needed: number): Promise<void> {

@@ -1,6 +1,6 @@
-import type { MergeOutcome } from '../merge/executeMerge.js'
 import { type FuseSummary, fusedTensor } from '../merge/fuseCheckpoints.js'
 import type { MergeSummary } from '../merge/merge.js'
+import type { MergeOutcome } from '../merge/mergePass.js'
 import type { MergePlan } from '../merge/planMerge.js'
 import type { MergedTensorStats, StepStats, TensorStats } from '../merge/tensorStats.js'
 import { type MergeNode, operands } from '../recipe/resolvedRecipe.js'

@@ -1,0 +1,193 @@
+import { stat } from 'node:fs/promises'
+import {
+  type NativeMergedTensor,
+  type NativeMergePlan,
+  type NativeMergeTotals,
+  type NativeWritten,
+  native,
+} from '../native.js'
+import { runJob } from '../runJob.js'
+import { type JournalRecord, MergeJournal } from './journal.js'
+import { interleavePlans, nativePlan, type TemporaryPlaces } from './nativePlan.js'
+import type { MergePlan } from './planMerge.js'
+import type { PlannedTensor } from './planOutput.js'
+import { commonOrder, type Layout, mostFilesAtOnce } from './tensorOrder.js'
+import { type MergedTensorStats, stepStats } from './tensorStats.js'
+
+/** A merged tensor with the hashes of its bytes, docs/provenance.md. */
+export interface MergedTensor extends MergedTensorStats {
+  /** In the order of the plan's models. */
+  modelHashes: string[]
+  /** Of the output. */
+  hash: string
+}
+
+/** What a merge came to. */
+export interface MergeOutcome {
+  /** In the order of the output. */
+  tensors: MergedTensor[]
+  totals: NativeMergeTotals
+}
+
+/** A merge on its way: where its unfinished files and their journal are, and what an earlier run left of them. */
+export interface PassMember {
+  plan: MergePlan
+  output: TemporaryPlaces & { readonly journalPath: string; readonly resumed: JournalRecord | undefined }
+  /** Of the merge, in the journal. */
+  fingerprint: string
+}
+
+/** An output that is begun and not finished holds a block of this size (native/checkpoint/output_writer.h). */
+export const outputBlockBytes = 2 ** 20
+
+/** Names of the tensors of each file of the plan. */
+export const layoutOf = ({ files }: MergePlan): Layout => files.map(({ tensors }) => tensors.map(({ name }) => name))
+
+/**
+ * One pass over the inputs that merges the tensors of one plan, or of several that read the same inputs, but those that an
+ * earlier run left.
+ */
+export class MergePass {
+  private readonly shares: PassShare[]
+  /** Position of the member to which each output belongs. */
+  private readonly owners: number[]
+
+  /** The members' layouts must have an order in common ({@link commonOrder}). */
+  constructor(private readonly members: readonly PassMember[]) {
+    this.shares = members.map((member) => new PassShare(member))
+    this.owners = members.flatMap(({ plan }, i) => plan.files.map(() => i))
+  }
+
+  /**
+   * @returns an outcome for each member. What was read for all is counted in the first one's totals.
+   * @throws BranchMergeError; the signal's reason after an abort. Then the journals tell what was done.
+   */
+  async run(instructionSet: string | undefined): Promise<MergeOutcome[]> {
+    const plan = this.plan(instructionSet)
+    const { run } = (this.members[0] as PassMember).plan
+    for (const share of this.shares) share.open()
+    const totals = await runJob((guard) => {
+      const onTensor = guard((tensor: NativeMergedTensor) => {
+        const [share, output] = this.ownerOf(tensor.output)
+        share.addTensor({ ...tensor, output })
+      })
+      const onWritten = guard(({ output: position, bytes }: NativeWritten) => {
+        const [share, output] = this.ownerOf(position)
+        share.addWritten({ output, bytes })
+      })
+      return native.mergeCheckpoints(plan, guard(run.onProgress), onTensor, onWritten)
+    }, run.signal).finally(() => {
+      for (const share of this.shares) share.close()
+    })
+    return await Promise.all(
+      this.shares.map((share, i) => share.outcome({ ...totals, ...(i > 0 ? { bytesRead: 0 } : {}) })),
+    )
+  }
+
+  /** Position of the member whose tensor comes next: after a failure, most likely the one that failed. */
+  get current(): number {
+    const next = this.nextTensor
+    return next === undefined ? 0 : (this.owners[next.output] as number)
+  }
+
+  private next: NativeMergePlan['tensors'] = []
+  private get nextTensor() {
+    return this.next[this.shares.reduce((count, share) => count + share.mergedNow, 0)]
+  }
+
+  private plan(instructionSet: string | undefined): NativeMergePlan {
+    const layouts = this.members.map(({ plan }) => layoutOf(plan))
+    const order = commonOrder(layouts) as string[]
+    const plan = interleavePlans(
+      this.shares.map((share) => share.plan(instructionSet)),
+      order,
+    )
+    this.next = plan.tensors.filter(({ done }) => !done)
+    const blocks = Math.max(0, mostFilesAtOnce(layouts, order) - 1) * outputBlockBytes
+    return this.members.length === 1 ? plan : { ...plan, memory: Math.max(0, plan.memory - blocks) }
+  }
+
+  /** The share that an output of the pass belongs to, and the output's position there. */
+  private ownerOf(output: number): [share: PassShare, position: number] {
+    const owner = this.owners[output] as number
+    return [this.shares[owner] as PassShare, output - this.owners.indexOf(owner)]
+  }
+}
+
+/** What one member has of a pass. */
+class PassShare {
+  /** Tensors that were merged in this pass. */
+  mergedNow = 0
+  private readonly planned: Map<string, PlannedTensor>
+  private readonly merged = new Map<string, MergedTensor>()
+  private readonly resumed: JournalRecord | undefined
+  private journal: MergeJournal | undefined
+
+  constructor(private readonly member: PassMember) {
+    const { plan, output } = member
+    this.planned = new Map(plan.files.flatMap(({ tensors }) => tensors).map((tensor) => [tensor.name, tensor]))
+    this.resumed = output.resumed
+    for (const tensor of this.resumed?.merged ?? []) {
+      if (this.resumed?.written[tensor.output]) this.merged.set(tensor.name, this.described(tensor))
+    }
+  }
+
+  /** For what an earlier run did not finish. */
+  plan(instructionSet: string | undefined): NativeMergePlan {
+    const plan = nativePlan(this.member.plan, instructionSet, this.member.output)
+    const { resumed, merged } = this
+    if (!resumed) return plan
+    return {
+      ...plan,
+      outputs: plan.outputs.map((output, i) => ({ ...output, written: resumed.written[i] as number })),
+      tensors: plan.tensors.map((tensor) => ({ ...tensor, done: merged.has(tensor.name) })),
+    }
+  }
+
+  /** Begins or goes on with the journal beside the unfinished files. */
+  open(): void {
+    const { output, fingerprint } = this.member
+    this.journal = this.resumed
+      ? MergeJournal.reopen(output.journalPath)
+      : MergeJournal.create(output.journalPath, fingerprint)
+  }
+
+  close(): void {
+    this.journal?.close()
+  }
+
+  addTensor(tensor: NativeMergedTensor): void {
+    const merged = this.described(tensor)
+    this.mergedNow++
+    this.merged.set(tensor.name, merged)
+    this.journal?.addTensor(tensor)
+    this.member.plan.run.onTensor?.(statsOf(merged))
+  }
+
+  addWritten(written: NativeWritten): void {
+    this.journal?.addWritten(written)
+  }
+
+  async outcome(totals: NativeMergeTotals): Promise<MergeOutcome> {
+    const { plan, output } = this.member
+    const sizes = await Promise.all(plan.files.map(async ({ name }) => (await stat(output.temporaryPath(name))).size))
+    const bytesWritten = sizes.reduce((total, bytes, i) => total + bytes - (this.resumed?.written[i] ?? 0), 0)
+    const tensors = [...this.planned.keys()].map((name) => this.merged.get(name) as MergedTensor)
+    return { tensors, totals: { ...totals, bytesWritten } }
+  }
+
+  /** Tensors that are no floats, or have no elements, are compared in one step, whatever the recipe's merges. */
+  private described({ name, steps, modelHashes, hash }: NativeMergedTensor): MergedTensor {
+    const { shape, dtype, elements } = this.planned.get(name) as PlannedTensor
+    const { merges } = this.member.plan.recipe
+    const figures = steps.map(stepStats)
+    const compared = figures[0]
+    const each = figures.length === merges.length || !compared ? figures : merges.map(() => compared)
+    return { name, shape, dtype, elements, steps: each, modelHashes, hash }
+  }
+}
+
+/** Without the hashes, which are the manifest's. */
+function statsOf({ name, shape, dtype, elements, steps }: MergedTensor): MergedTensorStats {
+  return { name, shape, dtype, elements, steps }
+}
