@@ -6,28 +6,40 @@
  * @returns positions in `lengths`, each exactly once
  */
 export function packGreedily(lengths: readonly number[], capacity: number): number[][] {
-  const ascending = lengths.map((length, index) => ({ length, index }))
-  ascending.sort((a, b) => a.length - b.length || a.index - b.index)
+  const byLength = positionsByLength(lengths)
+  const ascending = [...byLength.keys()].sort((a, b) => a - b)
   const packs: number[][] = []
   while (ascending.length > 0) {
     const pack: number[] = []
     let left = capacity
     for (let i = countUpTo(ascending, left); i > 0; i = countUpTo(ascending, left)) {
-      const [{ length, index }] = ascending.splice(i - 1, 1) as [{ length: number; index: number }]
+      const length = ascending[i - 1] as number
+      const positions = byLength.get(length) as number[]
+      pack.push(positions.pop() as number)
       left -= length
-      pack.push(index)
+      if (positions.length === 0) ascending.splice(i - 1, 1)
     }
     packs.push(pack)
   }
   return packs
 }
 
+function positionsByLength(lengths: readonly number[]): Map<number, number[]> {
+  const byLength = new Map<number, number[]>()
+  for (const [position, length] of lengths.entries()) {
+    const positions = byLength.get(length)
+    if (positions) positions.push(position)
+    else byLength.set(length, [position])
+  }
+  return byLength
+}
+
 /** How many of the sorted lengths are at most `limit`. */
-function countUpTo(ascending: readonly { length: number }[], limit: number): number {
+function countUpTo(ascending: readonly number[], limit: number): number {
   let [low, high] = [0, ascending.length]
   while (low < high) {
     const middle = (low + high) >> 1
-    if ((ascending[middle] as { length: number }).length <= limit) low = middle + 1
+    if ((ascending[middle] as number) <= limit) low = middle + 1
     else high = middle
   }
   return low

@@ -81,6 +81,7 @@ export class TextTokenizer {
   constructor(private readonly files: TokenizerFiles) {
     const json = parseObject(files.tokenizer, join(files.directory, 'tokenizer.json'))
     const config = parseObject(files.config, join(files.directory, 'tokenizer_config.json'))
+    checkKind(json.model, files.directory)
     const added = Array.isArray(json.added_tokens) ? json.added_tokens : []
     this.tokenizer = this.guard(() => new Tokenizer({ ...json, added_tokens: added }, config))
     this.addedTokens = added.map(({ id, content, special }) => ({ id, content, special: special === true }))
@@ -119,6 +120,16 @@ export class TextTokenizer {
       )
     }
   }
+}
+
+/** Qwen and Llama 3 have BPE, and its ids were compared with another library's; an unknown kind would be guessed at. */
+function checkKind(model: unknown, directory: string): void {
+  const type = isMapping(model) ? model.type : undefined
+  if (type === 'BPE') return
+  throw new BranchMergeError(
+    'ERR_TOKENIZER',
+    `Expected a model of type BPE in tokenizer.json of ${directory} but received ${JSON.stringify(type) ?? 'none'}`,
+  )
 }
 
 function namedTokens(config: Record<string, unknown>): Record<string, string> {

@@ -1,0 +1,174 @@
+import { describe, expect, test } from 'vitest'
+import { ChatTemplate } from '../../../lib/branch/data/chatTemplate.js'
+import type { Message } from '../../../lib/branch/data/conversation.js'
+import { dialogue, plainChatml, shippedTemplate } from './support.js'
+
+const system: Message = { role: 'system', content: 'Be brief.' }
+const two = dialogue('One?', '1.', 'Two?', '2.')
+const template = (name: string) => new ChatTemplate(name, shippedTemplate(name), {})
+
+/** Everything that a template writes up to the end of the last answer. */
+const whole = (chat: ChatTemplate, messages: Message[]) =>
+  chat
+    .turns({ messages, tools: undefined }, false)
+    .map(({ source, target }) => source + target)
+    .join('')
+
+describe('shipped templates, byte for byte', () => {
+  test('chatml', () => {
+    const expected =
+      '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n1.<|im_end|>\n' +
+      '<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n2.<|im_end|>'
+    expect(whole(template('chatml'), two)).toBe(expected)
+    expect(whole(template('chatml'), [system, ...two])).toBe(`<|im_start|>system\nBe brief.<|im_end|>\n${expected}`)
+    expect(template('chatml').prompt([system, { role: 'user', content: ' a \n' }], undefined)).toBe(
+      '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n a \n<|im_end|>\n<|im_start|>assistant\n',
+    )
+  })
+
+  test('qwen has a system text where there is none', () => {
+    expect(whole(template('qwen'), dialogue('One?', '1.'))).toBe(
+      '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' +
+        '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n1.<|im_end|>',
+    )
+    expect(whole(template('qwen'), [system, ...two])).toBe(whole(template('chatml'), [system, ...two]))
+    expect(template('qwen').prompt(dialogue('One?'), undefined)).toBe(
+      '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n',
+    )
+  })
+
+  test('deepseekr1', () => {
+    expect(whole(template('deepseekr1'), two)).toBe(
+      '<｜begin▁of▁sentence｜><｜User｜>One?<｜Assistant｜>1.<｜end▁of▁sentence｜>' +
+        '<｜User｜>Two?<｜Assistant｜>2.<｜end▁of▁sentence｜>',
+    )
+    expect(whole(template('deepseekr1'), [system, ...dialogue('One?', '<think>\nHm.\n</think>\n\n1.')])).toBe(
+      '<｜begin▁of▁sentence｜>Be brief.<｜User｜>One?<｜Assistant｜><think>\nHm.\n</think>\n\n1.<｜end▁of▁sentence｜>',
+    )
+    expect(template('deepseekr1').prompt(dialogue('One?'), undefined)).toBe(
+      '<｜begin▁of▁sentence｜><｜User｜>One?<｜Assistant｜>',
+    )
+  })
+
+  test('llama3', () => {
+    expect(whole(template('llama3'), [system, ...two])).toBe(
+      '<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>' +
+        '<|start_header_id|>user<|end_header_id|>\n\nOne?<|eot_id|>' +
+        '<|start_header_id|>assistant<|end_header_id|>\n\n1.<|eot_id|>' +
+        '<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|>' +
+        '<|start_header_id|>assistant<|end_header_id|>\n\n2.<|eot_id|>',
+    )
+    expect(template('llama3').prompt([...two, { role: 'tool', content: '42' }], undefined)).toMatch(
+      /<\|eot_id\|><\|start_header_id\|>ipython<\|end_header_id\|>\n\n42<\|eot_id\|><\|start_header_id\|>assistant<\|end_header_id\|>\n\n$/,
+    )
+  })
+
+  test.each(['chatml', 'qwen', 'deepseekr1', 'llama3'])('%s has no form for tools and says so', (name) => {
+    const call: Message = {
+      role: 'assistant',
+      content: '',
+      tool_calls: [{ type: 'function', function: { name: 'f' } }],
+    }
+    const calls = () => template(name).turns({ messages: [...dialogue('One?'), call], tools: undefined }, false)
+    expect(calls).toThrow(`${name}: this template has no form for tool`)
+    expect(() => template(name).turns({ messages: two, tools: [{}] }, false)).toThrow('has no form for tools')
+  })
+})
+
+describe('the turns of a conversation', () => {
+  const expected = [
+    { source: '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n', target: '1.<|im_end|>' },
+    { source: '\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n', target: '2.<|im_end|>' },
+  ]
+
+  test('are the same by marks and by comparing renderings', () => {
+    const conversation = { messages: two, tools: undefined }
+    expect(template('chatml').turns(conversation, false)).toEqual(expected)
+    expect(new ChatTemplate('plain', plainChatml, {}).turns(conversation, false)).toEqual(expected)
+  })
+
+  test('marks change no white space, whatever form they have', () => {
+    const body = (start: string, end: string) =>
+      `{% for m in messages %}\n  <|{{ m.role }}|>\n  {% if m.role == 'assistant' %}\n  ${start} \n {{ m.content }}<|end|> ${end}\n  {% endif %}\n x{% endfor %}`
+    for (const [start, end] of [
+      ['{% generation %}', '{% endgeneration %}'],
+      ['{%- generation -%}', '{%- endgeneration -%}'],
+      ['{%- generation %}', '{% endgeneration -%}'],
+    ] as const) {
+      const marked = new ChatTemplate('marked', body(start, end), {})
+      const turns = marked.turns({ messages: two, tools: undefined }, false)
+      // The library itself drops the tags.
+      const plain = new ChatTemplate('plain', body(start, end).replace('generation', 'generation '), {}).prompt(
+        two,
+        undefined,
+      )
+      const joined = turns.map(({ source, target }) => source + target).join('')
+      expect(plain.startsWith(joined)).toBe(true)
+      expect(turns.map(({ target }) => target.trim())).toEqual(['1.<|end|>', '2.<|end|>'])
+    }
+  })
+
+  test('only the last answer counts when history is masked', () => {
+    const thoughtless =
+      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.role == 'assistant' and not loop.last %}" +
+      "{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}" +
+      "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    const chat = new ChatTemplate('the template', thoughtless, {})
+    const messages = dialogue('One?', '<think>a</think>1.', 'Two?', '<think>b</think>2.')
+    expect(chat.turns({ messages, tools: undefined }, true)).toEqual([
+      {
+        source:
+          '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n1.<|im_end|>\n' +
+          '<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n',
+        target: '<think>b</think>2.<|im_end|>',
+      },
+    ])
+    expect(() => chat.turns({ messages, tools: undefined }, false)).toThrow(
+      'the template writes answer 1 differently once more turns follow: set maskHistory',
+    )
+  })
+
+  test('a template that drops the reasoning is refused', () => {
+    const r1 =
+      "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '<｜User｜>' + m.content }}{% else %}" +
+      "{{ '<｜Assistant｜>' + m.content.split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}{% endif %}{% endfor %}" +
+      "{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %}"
+    const chat = new ChatTemplate('the template', r1, { bos_token: '<｜begin▁of▁sentence｜>' })
+    expect(chat.turns({ messages: dialogue('One?', '1.'), tools: undefined }, false)[0]?.source).toBe(
+      '<｜begin▁of▁sentence｜><｜User｜>One?<｜Assistant｜>',
+    )
+    const messages = dialogue('One?', '<think>\na\n</think>\n\n1.')
+    expect(() => chat.turns({ messages, tools: undefined }, false)).toThrow(
+      'leaves out the reasoning or the answer: choose another template',
+    )
+  })
+
+  test('a template that begins the answer for the model must go on with it', () => {
+    const started = plainChatml.replace("assistant\\n' }}{% endif %}", "assistant\\n<think>\\n' }}{% endif %}")
+    const chat = new ChatTemplate('the template', started, {})
+    const messages = dialogue('One?', '<think>\na\n</think>\n\n1.')
+    expect(chat.turns({ messages, tools: undefined }, false)).toEqual([
+      {
+        source: '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n<think>\n',
+        target: 'a\n</think>\n\n1.<|im_end|>',
+      },
+    ])
+    expect(() => chat.turns({ messages: dialogue('One?', '1.'), tools: undefined }, false)).toThrow(
+      'does not write the prompt of an answer and the answer one after the other',
+    )
+  })
+
+  test('what a template raises is the reason', () => {
+    const chat = new ChatTemplate('the template', "{{ raise_exception('no ' + messages[0].role) }}", {})
+    expect(() => chat.turns({ messages: two, tools: undefined }, false)).toThrow('the template: no user')
+  })
+})
+
+test.each([
+  ['{% if %}', /Cannot use the template: it has an error/],
+  ["{{ strftime_now('%Y') }}", /asks for the date of the day/],
+])('the template %s is refused', (text, message) => {
+  expect(() => new ChatTemplate('the template', text, {})).toThrow(
+    expect.objectContaining({ code: 'ERR_CHAT_TEMPLATE', message: expect.stringMatching(message) }),
+  )
+})

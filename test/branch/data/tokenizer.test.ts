@@ -1,0 +1,75 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { readTokenizerFiles, TextTokenizer } from '../../../lib/branch/data/tokenizer.js'
+import { temporaryDirectory } from '../../support/temporary.js'
+import { fixtureTokenizer, referenceIds, texts, tokenizerText, vocabularySize, writeModel } from './support.js'
+
+const tokenizer = fixtureTokenizer()
+
+describe('the ids are those of the Rust library', () => {
+  test.each(Object.keys(texts))('%s', (name) => {
+    expect(tokenizer.encode(texts[name] as string)).toEqual(referenceIds[name])
+  })
+
+  test('for all of the texts in one', () => {
+    // Line breaks are pieces of their own before what is no white space, so the parts keep their ids.
+    const names = Object.keys(texts).filter(
+      (name) => /^\S/.test(texts[name] as string) && /[^\s\p{P}]$/u.test(texts[name] as string),
+    )
+    expect(names.length).toBeGreaterThan(5)
+    const newline = tokenizer.encode('\n')
+    const expected = names.flatMap((name, i) => (i === 0 ? [] : newline).concat(referenceIds[name] as number[]))
+    expect(tokenizer.encode(names.map((name) => texts[name]).join('\n'))).toEqual(expected)
+  })
+})
+
+test('decoding gives back the text, in normal form C', () => {
+  for (const text of Object.values(texts)) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text.normalize('NFC'))
+})
+
+test('knows its special tokens and its size', () => {
+  expect(tokenizer.size).toBe(vocabularySize)
+  expect(tokenizer.idOf('<|im_end|>')).toBe(4095)
+  expect(tokenizer.tokenOf(4104)).toBe('<think>')
+  expect(tokenizer.idOf('<|no_such|>')).toBeUndefined()
+  expect(tokenizer.encode('')).toEqual([])
+  expect(tokenizer.decode([])).toBe('')
+})
+
+test('a long run without a break is no trouble', () => {
+  const started = performance.now()
+  expect(tokenizer.decode(tokenizer.encode('ab'.repeat(50_000)))).toBe('ab'.repeat(50_000))
+  expect(performance.now() - started).toBeLessThan(20_000)
+})
+
+describe('files', () => {
+  test('a template of its own file comes before the one in the configuration', async () => {
+    const directory = writeModel({ template: 'in the configuration' })
+    expect((await readTokenizerFiles(directory)).chatTemplate).toBe('in the configuration')
+    writeFileSync(join(directory, 'chat_template.jinja'), 'in a file')
+    expect((await readTokenizerFiles(directory)).chatTemplate).toBe('in a file')
+  })
+
+  test('of named templates the default counts', async () => {
+    const chat_template = [
+      { name: 'tool_use', template: 'tools' },
+      { name: 'default', template: 'the default' },
+    ]
+    expect((await readTokenizerFiles(writeModel({ config: { chat_template } }))).chatTemplate).toBe('the default')
+  })
+
+  test.each([
+    ['there is none', undefined, /Expected tokenizer\.json in .* but there is none/],
+    ['no JSON', '{', /Expected JSON in .*tokenizer\.json/],
+    ['no object', '[]', /Expected a JSON object/],
+    ['no model', '{}', /Expected a model of type BPE in .* but received none/],
+    ['no vocabulary', '{"model":{"type":"BPE"}}', /Cannot use the tokenizer/],
+    ['an unknown model', tokenizerText.replace(/"BPE"/, '"Mystery"'), /Expected a model of type BPE in .* "Mystery"/],
+  ])('%s', async (_, text, message) => {
+    const directory = temporaryDirectory()
+    if (text !== undefined) writeFileSync(join(directory, 'tokenizer.json'), text)
+    const load = async () => new TextTokenizer(await readTokenizerFiles(directory))
+    await expect(load()).rejects.toMatchObject({ code: 'ERR_TOKENIZER', message: expect.stringMatching(message) })
+  })
+})
