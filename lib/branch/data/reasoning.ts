@@ -13,9 +13,9 @@ export function placeReasoning(
   { source, target }: Turn,
   { think, missingThink }: Pick<ResolvedData, 'think' | 'missingThink'>,
 ): { turn: Turn; thinking: Thinking } {
-  const opened = target.startsWith('<think>') || /<think>\n*$/.test(source)
-  const closed = target.includes('</think>')
-  if (!opened && !closed) {
+  const [opens, closes] = [target.indexOf('<think>'), target.indexOf('</think>')]
+  const isOpened = /<think>\s*$/.test(source) || (opens >= 0 && (closes < 0 || opens < closes))
+  if (!isOpened && closes < 0) {
     if (missingThink === 'leave') return { turn: { source, target }, thinking: 'none' }
     const turn =
       missingThink === 'target'
@@ -23,10 +23,16 @@ export function placeReasoning(
         : { source: source + emptyReasoning, target }
     return { turn, thinking: 'added' }
   }
-  const thinking = opened ? 'given' : 'opened'
-  if (think === 'target') return { turn: { source, target: opened ? target : opening + target }, thinking }
-  if (!target.startsWith('<think>')) return { turn: { source: opened ? source : source + opening, target }, thinking }
-  return { turn: { source: source + opening, target: target.slice('<think>'.length).replace(/^\n/, '') }, thinking }
+  if (!isOpened) {
+    const turn = think === 'target' ? { source, target: opening + target } : { source: source + opening, target }
+    return { turn, thinking: 'opened' }
+  }
+  const atStart = /^\s*<think>\n?/.exec(target)
+  const turn =
+    think === 'prompt' && atStart
+      ? { source: source + opening, target: target.slice(atStart[0].length) }
+      : { source, target }
+  return { turn, thinking: 'given' }
 }
 
 /** The conversation without the reasoning of all answers but the last, as models are served. */
