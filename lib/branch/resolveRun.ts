@@ -68,6 +68,8 @@ export function parseOverride(text: string): Override {
   return { path: key.split('.'), value: document?.value ?? null, text: place }
 }
 
+const defaultSignalSeconds = 300
+
 let compiled: ValidateFunction | undefined
 
 /** recipes/run.schema.json; what is in `data` has a schema and a check of its own. */
@@ -101,6 +103,7 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
   const directory = document.file === undefined ? '.' : dirname(document.file)
   const dataOptions = isMapping(run.data) ? { ...preset?.data, ...run.data } : run.data
   const data = isMapping(dataOptions) ? resolveData(dataOptions, problems, { base: ['data'], directory }) : undefined
+  checkSlurmTime(run.launcher?.slurm ?? {}, problems)
   problems.throwIfAny()
   const from = (path: string) => resolve(isAbsolute(path) ? path : join(directory, path))
   const launcher = resolveLauncher(run.launcher ?? {})
@@ -164,9 +167,28 @@ function hyperparameters(given: TrainingOptions, processes: number): Hyperparame
   }
 }
 
+/** A job that is told to save as soon as it begins would be requeued for ever. */
+function checkSlurmTime({ time, signalSeconds = defaultSignalSeconds }: SlurmOptions, problems: Problems): void {
+  const seconds = typeof time === 'string' ? slurmSeconds(time) : undefined
+  if (seconds === undefined || seconds > signalSeconds) return
+  problems.add(
+    ['launcher', 'slurm', 'time'],
+    `Expected more than signalSeconds (${signalSeconds} s) for launcher.slurm.time but received ${time}: lower signalSeconds, or ask for more`,
+  )
+}
+
+/** minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s */
+function slurmSeconds(time: string): number | undefined {
+  const [, days, first, second, third] = /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(time) ?? []
+  if (first === undefined) return undefined
+  const [a, b, c] = [first, second ?? 0, third ?? 0].map(Number) as [number, number, number]
+  if (days !== undefined) return ((Number(days) * 24 + a) * 60 + b) * 60 + c
+  return third === undefined ? a * 60 + b : (a * 60 + b) * 60 + c
+}
+
 function resolveLauncher(given: LauncherOptions): ResolvedLauncher {
   const { processes = 1, hosts, threads, memory, heartbeatTimeout = 120, slurm = {} } = given
-  const { signalSeconds = 300, mpi = 'pmix', sbatchArguments = [], ...asked } = slurm
+  const { signalSeconds = defaultSignalSeconds, mpi = 'pmix', sbatchArguments = [], ...asked } = slurm
   return {
     processes,
     ...(hosts && { hosts }),

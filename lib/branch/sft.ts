@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { readConfig } from '../checkpoint/readConfig.js'
@@ -51,8 +50,8 @@ export interface SftOptions {
 export interface SftRunning {
   overrides: readonly Override[]
   resume: boolean
-  /** Start the processes with srun, inside an allocation of Slurm. */
-  inAllocation: boolean
+  /** Here; with srun, inside an allocation of Slurm; or in a job that is still to be submitted. */
+  place: 'here' | 'allocation' | 'job'
   signal: AbortSignal | undefined
   onProgress: (progress: SftProgress) => void
 }
@@ -63,7 +62,7 @@ export interface SftPlan {
   state: OutputState
   data: RunData
   trainerRun: TrainerRun
-  /** As the trainer says it. */
+  /** As the trainer says it; empty where several processes of a job will. */
   plan: PlanEvent
   launch: Launch
   running: SftRunning
@@ -86,7 +85,7 @@ export async function sft(run: string | RecipeDocument | RunOptions, options: Sf
   const running: SftRunning = {
     overrides: [],
     resume: options.resume === undefined ? false : checkBoolean(options.resume, 'resume'),
-    inAllocation: false,
+    place: 'here',
     signal: checkSignal(options.signal),
     onProgress,
   }
@@ -102,24 +101,24 @@ export async function runDocument(run: unknown): Promise<RecipeDocument> {
 /** Checks the run, prepares its data in the cache and asks the trainer for its plan. Writes nothing else. */
 export async function planSft(document: RecipeDocument, running: SftRunning): Promise<SftPlan> {
   const run = resolveRun(document, running.overrides)
-  return await planResolved(run, running, hostResources(run, running.inAllocation))
+  return await planResolved(run, running, hostResources(run, running.place === 'allocation'))
 }
 
 /** @param host - of where it will run */
 export async function planResolved(run: ResolvedRun, running: SftRunning, host: HostResources): Promise<SftPlan> {
-  const { resume, signal, onProgress, inAllocation } = running
+  const { resume, signal, onProgress, place } = running
   signal?.throwIfAborted()
   const state = await examineTraining(run.output, resume)
   await refuseInputs(run.output, [await openCheckpoint(run.model, { signal })])
   const trainer = await findTrainer()
-  const launch = await launchCommand(trainer, runFileOf(run), run.launcher, inAllocation)
+  const launch = await launchCommand(trainer, runFileOf(run), run.launcher, place !== 'here')
   const data = await prepareRunData(run, {
     signal,
     onProgress: (progress) => onProgress({ phase: 'data', data: progress }),
   })
   const goesOn = state !== 'new' && (await hasCheckpoint(join(run.output, trainingDirectoryName)))
   const file = trainerRun(run, data, host, { exportDtype: await exportDtype(run), resume: goesOn })
-  const plan = await planFrom(trainer, file, run.launcher.processes, signal)
+  const plan = await planFrom(trainer, file, run, running)
   return { run, state, data, trainerRun: file, plan, launch, running }
 }
 
@@ -132,18 +131,23 @@ async function exportDtype({ exportDtype: asked, model }: ResolvedRun): Promise<
   return name === 'float16' ? 'F16' : name === 'float32' ? 'F32' : 'BF16'
 }
 
-/** The plan of a run file that is only there for it: nothing is written into the output before the plan is known. */
+/**
+ * The plan of a run file that is only there for it, where all processes find their data, too: nothing is written into the
+ * output before the plan is known.
+ */
 async function planFrom(
   trainer: string,
   file: TrainerRun,
-  processes: number,
-  signal: AbortSignal | undefined,
+  { launcher, data }: ResolvedRun,
+  { place, signal }: SftRunning,
 ): Promise<PlanEvent> {
-  const directory = await mkdtemp(join(tmpdir(), 'branchmerge-plan-'))
+  // Only the processes of a job can tell the plan of several.
+  if (place === 'job' && launcher.processes > 1) return {}
+  const directory = await mkdtemp(join(data.cache, 'plan-'))
   try {
     const path = join(directory, 'run.json')
     await writeWhole(path, `${JSON.stringify(file)}\n`)
-    return await planTraining(trainer, path, processes, signal)
+    return await planTraining(await launchCommand(trainer, path, launcher, place === 'allocation'), signal)
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
@@ -197,6 +201,7 @@ async function begin({ run, data, trainerRun: file }: SftPlan): Promise<void> {
 async function train({ run, launch, running }: SftPlan, directory: string, { requeue, kill }: SftSignals) {
   const { signal, onProgress } = running
   signal?.throwIfAborted()
+  if (requeue?.aborted) return 'requeue'
   const trainer = new SupervisedTrainer({
     launch,
     directory,

@@ -5,7 +5,7 @@ import { BranchMergeError } from '../errors.js'
 import { HeartbeatWatch, type Silence } from './heartbeats.js'
 import type { Launch } from './launchCommand.js'
 import { type ErrorEvent, LineReader, parseEvent, type TrainingEvent } from './trainerEvents.js'
-import { firstFailure, trainingError } from './trainingFailure.js'
+import { firstFailure, killedProcess, trainingError } from './trainingFailure.js'
 
 /** How training ended without an error. */
 export type TrainingOutcome = 'done' | 'requeue' | 'interrupted'
@@ -42,6 +42,9 @@ export class SupervisedTrainer {
   private readonly log: string[] = []
   private lastEnd: TrainingOutcome | undefined
   private interrupted = false
+  /** It has told something: then its processes catch signals. */
+  private heard = false
+  private pendingStop: 'interrupt' | 'requeue' | undefined
   private silence: Silence | undefined
   private ended = false
 
@@ -84,6 +87,10 @@ export class SupervisedTrainer {
   /** Asks it to save and end. `requeue`: to be started again. */
   stop(kind: 'interrupt' | 'requeue'): void {
     if (kind === 'interrupt') this.interrupted = true
+    if (!this.heard) {
+      this.pendingStop = kind
+      return
+    }
     // mpirun and srun answer SIGINT by ending the processes; SIGUSR1 they hand on.
     const direct = this.options.launch.starter === 'process'
     this.send(kind === 'interrupt' && direct ? 'SIGINT' : 'SIGUSR1', direct ? 'process' : 'starter')
@@ -111,6 +118,7 @@ export class SupervisedTrainer {
 
   private take(line: string, write: (text: string) => void): void {
     const event = parseEvent(line)
+    if (event) this.hear()
     if (event?.event === 'error') this.errors.push(event as ErrorEvent)
     else if (event) {
       if (event.event === 'end') this.lastEnd = (event as { reason: TrainingOutcome }).reason
@@ -124,11 +132,18 @@ export class SupervisedTrainer {
     this.options.onLog(text)
   }
 
+  private hear(): void {
+    this.heard = true
+    const { pendingStop } = this
+    this.pendingStop = undefined
+    if (pendingStop) this.stop(pendingStop)
+  }
+
   private async outcomeOf(exitCode: number | null, exitSignal: NodeJS.Signals | null): Promise<TrainingOutcome> {
     const { silence, errors, log } = this
     if (exitCode === 0) return 'done'
     if (!silence && errors.length === 0) {
-      const saved = exitCode === requeueExitCode || this.lastEnd === 'requeue'
+      const saved = exitCode === requeueExitCode || (this.lastEnd === 'requeue' && !killedProcess(log))
       if (exitCode === interruptedExitCode || this.lastEnd === 'interrupted') return 'interrupted'
       if (saved) return this.interrupted ? 'interrupted' : 'requeue'
     }

@@ -26,23 +26,30 @@ export interface TrainingEnd {
 const shownLines = 20
 
 /** What mpirun and srun say of a process that a signal ended; it could not say it itself. */
-const killed = [
+const killedPatterns = [
   /process rank (?<rank>\d+) with PID \d+ on node (?<host>\S+) exited on (?<signal>signal \d+(?: \([^)]*\))?)/,
   /srun: error: (?<host>\S+): task (?<rank>\d+): (?<signal>Killed|Aborted|Terminated|Segmentation fault|Bus error|Out Of Memory)/,
 ]
+
+/** A process of which mpirun or srun say that a signal ended it. */
+export function killedProcess(log: readonly string[]): FirstFailure | undefined {
+  for (const line of log) {
+    for (const pattern of killedPatterns) {
+      const { rank, host, signal } = pattern.exec(line)?.groups ?? {}
+      if (rank === undefined) continue
+      return { rank: Number(rank), host, code: undefined, message: `it was ended by ${signal}` }
+    }
+  }
+  return undefined
+}
 
 /** Which process failed first: one that says so, one that stopped showing life, or one that mpirun or srun tells of. */
 export async function firstFailure(directory: string, end: TrainingEnd): Promise<FirstFailure> {
   if (end.silence) return ofSilence(end.silence)
   const [first] = end.errors
   if (first) return { ...first, host: await hostOf(directory, first.rank) }
-  for (const line of end.log) {
-    for (const pattern of killed) {
-      const { rank, host, signal } = pattern.exec(line)?.groups ?? {}
-      if (rank === undefined) continue
-      return { rank: Number(rank), host, code: undefined, message: `it was ended by ${signal}` }
-    }
-  }
+  const killed = killedProcess(end.log)
+  if (killed) return killed
   const rank = end.log.some((line) => line.startsWith('srun:') || line.startsWith('mpirun')) ? undefined : 0
   return { rank, host: undefined, code: undefined, message: `it ended with ${endText(end)} and said no reason` }
 }

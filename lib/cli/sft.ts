@@ -13,8 +13,7 @@ import { UsageError } from './usageError.js'
 /** `branchmerge sft run.yaml` */
 export async function runSft(args: Record<string, unknown>): Promise<number> {
   if (args.slurm) return await (await import('./sftSlurm.js')).runSftSlurm(args)
-  const inAllocation = args.srun === true
-  if (inAllocation && process.env.SLURM_JOB_ID === undefined) {
+  if (args.srun === true && process.env.SLURM_JOB_ID === undefined) {
     throw new UsageError(
       'Expected --srun inside an allocation of Slurm (SLURM_JOB_ID is not set): --slurm submits a job',
     )
@@ -25,7 +24,7 @@ export async function runSft(args: Record<string, unknown>): Promise<number> {
     const running: SftRunning = {
       overrides: overridesOf(args),
       resume: args.resume === true,
-      inAllocation,
+      place: args.srun === true ? 'allocation' : 'here',
       signal: signals.interrupt,
       onProgress: progress.update,
     }

@@ -22,7 +22,7 @@ export async function runSftSlurm(args: Record<string, unknown>): Promise<number
     const running = {
       overrides: [],
       resume: args.resume === true,
-      inAllocation: true,
+      place: 'job' as const,
       signal: interrupt,
       onProgress: progress.update,
     }

@@ -56,10 +56,16 @@ function script({ command, runFile, workingDirectory }: SlurmTraining): string {
 # Trains an expert. Told to stop early (USR1), it saves, and the job goes back into the queue.
 set -u
 cd ${quoted([workingDirectory])}
-signalled= cancelled=
-trap 'signalled=1; kill -USR1 "$child" 2>/dev/null' USR1
-trap 'signalled=1 cancelled=1; kill -TERM "$child" 2>/dev/null' TERM
-trap 'signalled=1; kill -INT "$child" 2>/dev/null' INT
+child= signalled= cancelled=
+# Said again, should it have come before the launcher listened.
+stop_later() {
+  signalled=1
+  kill "-$1" "$child"
+  (sleep 10; kill "-$1" "$child") &
+} 2> /dev/null
+trap 'stop_later USR1' USR1
+trap 'cancelled=1; stop_later TERM' TERM
+trap 'signalled=1; kill -INT "$child" 2> /dev/null' INT
 ${quoted([...command, 'sft', runFile])} --srun --resume &
 child=$!
 # A signal ends wait before the trainer has ended.

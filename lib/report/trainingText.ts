@@ -26,8 +26,9 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPla
   return [
     formatTable(rows, []),
     '',
-    'Memory of a process:',
-    formatTable(memoryRows(plan), [1]),
+    ...(Object.keys(plan).length > 0
+      ? ['Memory of a process:', formatTable(memoryRows(plan), [1])]
+      : ['Steps and memory are told by the processes of the job when it begins.']),
     '',
     ...run.notes,
     ...prepared.notices.map(printable),

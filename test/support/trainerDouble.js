@@ -29,7 +29,7 @@ const run = JSON.parse(readFileSync(runFile, 'utf8'))
 const plan = { processes: size, parameters: 1000, totalSteps: script.steps, memory: { weights: 4000, total: 4000 } }
 if (planFlag === '--plan') {
   if (script.fail === 'plan') fail('ERR_OUT_OF_MEMORY', 'Expected a run that fits 1.0 MiB')
-  process.stdout.write(`${JSON.stringify(plan)}\n`)
+  if (rank === 0) process.stdout.write(`${JSON.stringify(plan)}\n`)
   process.exit(0)
 }
 
