@@ -5,7 +5,7 @@
 #include <cmath>
 #include <memory>
 
-#include "error_code.h"
+#include "../error_code.h"
 #include "numbers.h"
 
 namespace branchmerge::sft {
