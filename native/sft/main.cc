@@ -1,10 +1,10 @@
 // branchmerge-trainer RUN.json [--plan]: see docs/sft-trainer.md.
-#include <unistd.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,6 +22,7 @@
 namespace branchmerge::sft {
 namespace {
 
+constexpr int kLargeBlockBytes = 256 << 10;
 constexpr int kExitDone = 0, kExitFailure = 1, kExitUsage = 2;
 
 /// One line in one write, so that the lines of several processes do not mix.
@@ -33,9 +34,17 @@ void report_failure(std::string_view code, std::string_view message, size_t rank
   std::fflush(stderr);
 }
 
+/// All processes plan with the largest of their bases, so that they agree on what fits.
+void agree_on_base(MemoryPlan& memory, Collectives& collectives) {
+  int64_t base = int64_t(memory.process_base);
+  collectives.all_reduce_max(std::span(&base, 1));
+  memory.process_base = uint64_t(base);
+}
+
 int train(const RunFile& run, Collectives& collectives) {
   RunLog log(run.output, collectives.rank());
-  RunSetup setup = set_up_run(run, collectives);
+  RunSetup setup = set_up_run(run, collectives.rank(), collectives.size());
+  agree_on_base(setup.memory, collectives);
   JsonLine plan;
   plan.text("event", "plan");
   log.emit(plan_json(setup, plan));
@@ -44,7 +53,7 @@ int train(const RunFile& run, Collectives& collectives) {
   collectives.barrier();
   log.start_heartbeat();
 
-  Trainer trainer(setup, log);
+  Trainer trainer(setup, collectives, log);
   const StopRequest stop = trainer.run();
   constexpr const char* kReasons[] = {"done", "requeue", "interrupted"};
   constexpr int kExits[] = {kExitDone, kExitRequeue, kExitInterrupted};
@@ -58,10 +67,10 @@ int train(const RunFile& run, Collectives& collectives) {
   return kExits[int(stop)];
 }
 
-int run_processes(const RunFile& run, bool plan_only, Collectives& collectives) {
-  if (!plan_only) return train(run, collectives);
-  const RunSetup setup = set_up_run(run, collectives);
-  if (collectives.rank() == 0) std::puts(plan_json(setup, {}).json().c_str());
+/// For as many processes as the environment says; they need not be there.
+int print_plan(const RunFile& run, const LaunchEnvironment& environment) {
+  const RunSetup setup = set_up_run(run, environment.rank, environment.size);
+  if (environment.rank == 0) std::puts(plan_json(setup, {}).json().c_str());
   return kExitDone;
 }
 
@@ -83,6 +92,8 @@ int report_failures(size_t rank, Call call) {
 
 int main_of_process(std::string_view run_path, bool plan_only) {
   catch_stop_signals();
+  // Fixed, so that large blocks go back to the system when they are freed and the memory plan holds.
+  mallopt(M_MMAP_THRESHOLD, kLargeBlockBytes);
   LaunchEnvironment environment;
   RunFile run{};
   int status = report_failures(0, [&] {
@@ -96,11 +107,10 @@ int main_of_process(std::string_view run_path, bool plan_only) {
   });
   if (status != kExitDone) return kExitUsage;
 
-  std::unique_ptr<Collectives> collectives;
+  if (plan_only) return report_failures(environment.rank, [&] { return print_plan(run, environment); });
   return report_failures(environment.rank, [&] {
-    collectives = connect_processes(environment);
-    const int result =
-        report_failures(environment.rank, [&] { return run_processes(run, plan_only, *collectives); });
+    const auto collectives = connect_processes(environment);
+    const int result = report_failures(environment.rank, [&] { return train(run, *collectives); });
     // The others wait for this one.
     if (result == kExitFailure && collectives->size() > 1) collectives->abort(result);
     return result;

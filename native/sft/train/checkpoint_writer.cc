@@ -101,11 +101,11 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
-uint64_t CheckpointWriter::snapshot_bytes(const ParameterLayout& layout, uint64_t processes) {
+uint64_t CheckpointWriter::memory_bytes(const ParameterLayout& layout, uint64_t processes) {
   const Sharding sharding(layout.block_floats, 0, 0, processes);
   uint64_t floats = 0;
   for (const uint64_t slice : sharding.slices()) floats += slice;
-  return floats * 3 * sizeof(float);
+  return floats * 3 * sizeof(float) + kWriteBytes;
 }
 
 std::string CheckpointWriter::partial_path(uint64_t step) const {

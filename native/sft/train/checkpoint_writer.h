@@ -47,8 +47,8 @@ class CheckpointWriter {
   /// ERR_OUTPUT_WRITE. With `wait`, the one that is under way is completed first.
   std::optional<Completed> take_completed(bool wait = false);
 
-  /// Memory for the copy on one process.
-  static uint64_t snapshot_bytes(const ParameterLayout& layout, uint64_t processes);
+  /// Memory of one process's writer that has the copy.
+  static uint64_t memory_bytes(const ParameterLayout& layout, uint64_t processes);
 
  private:
   void prepare(const CheckpointHead& head);

@@ -92,9 +92,12 @@ MemoryPlan plan_memory(const PlannedRun& planned) {
   plan.data = planned.data.memory_bytes() + PackOrder::memory_bytes(planned.data.packs()) +
               BatchBuilder::memory_bytes(options.max_tokens);
   if (planned.validation_data) plan.data += planned.validation_data->memory_bytes();
-  plan.communication = communication_bytes(planned.processes);
+  // A sum of the largest block touches no more of the buffer.
+  const auto& blocks = planned.layout.block_floats;
+  plan.communication = std::min<uint64_t>(communication_bytes(planned.processes),
+                                          *std::max_element(blocks.begin(), blocks.end()) * sizeof(float));
   if (planned.run.checkpoint_every_steps)
-    plan.checkpoint = CheckpointWriter::snapshot_bytes(planned.layout, planned.processes);
+    plan.checkpoint = CheckpointWriter::memory_bytes(planned.layout, planned.processes);
   return plan;
 }
 

@@ -178,7 +178,7 @@ class PreparedData::ShardReader {
   size_t sections_read_ = 0;
 };
 
-PreparedData::PreparedData(const std::string& directory, int rank, int size) {
+PreparedData::PreparedData(const std::string& directory, size_t rank, size_t size) {
   const std::string meta = directory + "/meta.json";
   const Counts expected = read_meta(meta);
   Counts found{};
@@ -194,7 +194,7 @@ PreparedData::PreparedData(const std::string& directory, int rank, int size) {
   check("documents", expected.documents, found.documents);
   check("tokens", expected.tokens, found.tokens);
   check("trainedTokens", expected.trained, found.trained);
-  check_token_ids(uint64_t(rank), uint64_t(size));
+  check_token_ids(rank, size);
 }
 
 PreparedData::Counts PreparedData::read_meta(const std::string& path) {
@@ -235,7 +235,7 @@ void PreparedData::read_shard(const std::string& path, Counts& counts) {
 }
 
 /// Each process reads every size-th chunk: together they read all, and none holds the others up.
-void PreparedData::check_token_ids(uint64_t rank, uint64_t size) const {
+void PreparedData::check_token_ids(size_t rank, size_t size) const {
   std::vector<uint32_t> tokens;
   uint64_t chunk = 0;
   for (const Shard& shard : shards_) {

@@ -35,7 +35,7 @@ class PreparedData {
   /// Opens and validates: every index of every shard, and token ids in the chunks that this process of
   /// `size` checks, so that together they check all. ERR_PREPARED_DATA names file and byte;
   /// ERR_CHECKPOINT_NOT_FOUND, ERR_FILE_READ.
-  PreparedData(const std::string& directory, int rank, int size);
+  PreparedData(const std::string& directory, size_t rank, size_t size);
 
   Packing packing() const { return packing_; }
   /// Identifies the data: whatever determines them determines it.
@@ -83,7 +83,7 @@ class PreparedData {
 
   Counts read_meta(const std::string& path);
   void read_shard(const std::string& path, Counts& counts);
-  void check_token_ids(uint64_t rank, uint64_t size) const;
+  void check_token_ids(size_t rank, size_t size) const;
   const Shard& shard_of(uint64_t pack) const;
 
   Packing packing_ = Packing::kNone;

@@ -1,7 +1,6 @@
 #include "sft/train/run_setup.h"
 
 #include <filesystem>
-#include <span>
 #include <string>
 
 #include "error.h"
@@ -31,9 +30,9 @@ void check_data(const PreparedData& data, const std::string& directory, const Mo
                                        std::to_string(data.packs()) + " packs");
 }
 
-/// Memory that the program, its libraries and their buffers take, the largest of all processes. The product
-/// makes BLAS touch its own buffers.
-uint64_t measure_base(Backend& backend, Collectives& collectives) {
+/// Memory that the program, its libraries and their buffers take. The product makes BLAS touch its own
+/// buffers.
+uint64_t measure_base(Backend& backend) {
   constexpr size_t kSize = 512;
   auto* const memory = static_cast<float*>(backend.allocate(3 * kSize * kSize * sizeof(float)));
   backend.fill_zero(memory, 3 * kSize * kSize);
@@ -41,41 +40,42 @@ uint64_t measure_base(Backend& backend, Collectives& collectives) {
                          memory + kSize * kSize, kSize, Target::kOverwrite, memory + 2 * kSize * kSize,
                          kSize);
   backend.deallocate(memory);
-  int64_t resident = int64_t(resident_bytes());
-  collectives.all_reduce_max(std::span(&resident, 1));
-  return uint64_t(resident);
+  return resident_bytes();
 }
 
-PreparedData open_data(const std::string& directory, const ModelConfig& config,
-                       const Collectives& collectives) {
-  PreparedData data(directory, int(collectives.rank()), int(collectives.size()));
+PreparedData open_data(const std::string& directory, const ModelConfig& config, size_t rank,
+                       size_t processes) {
+  PreparedData data(directory, rank, processes);
   check_data(data, directory, config);
   return data;
 }
 
 }  // namespace
 
-RunSetup set_up_run(const RunFile& run, Collectives& collectives) {
+RunSetup set_up_run(const RunFile& run, size_t rank, size_t processes) {
   check_output(run);
   const ModelConfig config = read_model_config(run.model);
-  const ParameterLayout layout = parameter_layout(config);
   auto backend = make_cpu_backend(run.threads);
-  const uint64_t base = measure_base(*backend, collectives);
-  PreparedData data = open_data(run.data, config, collectives);
+  const uint64_t base = measure_base(*backend);
+  PreparedData data = open_data(run.data, config, rank, processes);
   std::optional<PreparedData> validation_data;
-  if (run.validation_data) validation_data = open_data(*run.validation_data, config, collectives);
-  const DataCourse course(run, data.packs(), collectives.size());
+  if (run.validation_data) validation_data = open_data(*run.validation_data, config, rank, processes);
+  const DataCourse course(run, data.packs(), processes);
 
-  RunSetup setup{
-      run,    collectives, config, layout, std::move(backend), std::move(data), std::move(validation_data),
-      course, {},          {}};
-  const PlannedRun planned{run,
-                           setup.config,
-                           setup.layout,
-                           *setup.backend,
-                           setup.data,
-                           setup.validation_data ? &*setup.validation_data : nullptr,
-                           collectives.size()};
+  RunSetup setup{run,
+                 processes,
+                 config,
+                 parameter_layout(config),
+                 std::move(backend),
+                 std::move(data),
+                 std::move(validation_data),
+                 course,
+                 {},
+                 {}};
+  const PlannedRun planned{run,          setup.config,
+                           setup.layout, *setup.backend,
+                           setup.data,   setup.validation_data ? &*setup.validation_data : nullptr,
+                           processes};
   setup.decoder = decoder_options(planned);
   setup.memory = plan_memory(planned);
   setup.memory.process_base = base;
@@ -85,7 +85,7 @@ RunSetup set_up_run(const RunFile& run, Collectives& collectives) {
 JsonLine plan_json(const RunSetup& setup, JsonLine line) {
   uint64_t parameters = 0;
   for (const Parameter& parameter : setup.layout.parameters) parameters += parameter.elements();
-  line.integer("processes", setup.collectives.size()).integer("parameters", parameters);
+  line.integer("processes", setup.processes).integer("parameters", parameters);
   line.integer("packs", setup.data.packs()).integer("packsPerStep", setup.course.packs_per_step());
   line.integer("stepsPerEpoch", setup.course.steps_per_epoch());
   line.integer("totalSteps", setup.course.total_steps({}));

@@ -5,7 +5,6 @@
 
 #include "sft/model/parameters.h"
 #include "sft/ops/backend.h"
-#include "sft/parallel/collectives.h"
 #include "sft/train/data_position.h"
 #include "sft/train/json_line.h"
 #include "sft/train/memory_plan.h"
@@ -17,7 +16,7 @@ namespace branchmerge::sft {
 /// What a run is known by before weights are read or anything large is allocated.
 struct RunSetup {
   const RunFile& run;
-  Collectives& collectives;
+  uint64_t processes;
   ModelConfig config;
   ParameterLayout layout;
   std::unique_ptr<Backend> backend;
@@ -29,11 +28,11 @@ struct RunSetup {
 };
 
 /// Reads the configuration and the index of the data, refuses what does not fit together, and plans the
-/// memory. ERR_MODEL_UNSUPPORTED, ERR_CONFIG_JSON, ERR_PREPARED_DATA, ERR_OUTPUT_IS_INPUT and what reading
-/// files throws. Collective.
-RunSetup set_up_run(const RunFile& run, Collectives& collectives);
+/// memory of process `rank` of `processes`, which need not be there. ERR_MODEL_UNSUPPORTED, ERR_CONFIG_JSON,
+/// ERR_PREPARED_DATA, ERR_OUTPUT_IS_INPUT and what reading files throws.
+RunSetup set_up_run(const RunFile& run, size_t rank, size_t processes);
 
-/// What is planned, as members of one object: processes, parameters, steps, memory.
+/// What is planned, behind the members of `line`: processes, parameters, steps, memory.
 JsonLine plan_json(const RunSetup& setup, JsonLine line);
 
 }  // namespace branchmerge::sft

@@ -48,13 +48,13 @@ std::string changed_fields(const RunFields& before, const RunFields& now) {
 
 }  // namespace
 
-Trainer::Trainer(RunSetup& setup, RunLog& log)
+Trainer::Trainer(RunSetup& setup, Collectives& collectives, RunLog& log)
     : setup_(setup),
       run_(setup.run),
-      collectives_(setup.collectives),
+      collectives_(collectives),
       log_(log),
       workers_(setup.run.threads),
-      store_(setup.layout, setup.run.zero_stage, setup.collectives, workers_),
+      store_(setup.layout, setup.run.zero_stage, collectives, workers_),
       decoder_(std::in_place, setup.config, *setup.backend, setup.decoder),
       order_(setup.data.packs(), setup.run.seed),
       builder_(setup.data) {
@@ -301,7 +301,7 @@ void Trainer::start_checkpoint() {
 void Trainer::save_checkpoint() {
   log_.set_phase("saving");
   report_checkpoint(true);
-  if (saved_step_ == position_.step) return;
+  if (position_.step == 0 || saved_step_ == position_.step) return;
   checkpoints_->save(checkpoint_head());
   saved_step_ = position_.step;
   report_checkpoint(true);

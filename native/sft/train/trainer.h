@@ -25,7 +25,7 @@ class Trainer {
  public:
   /// Allocates what the plan says and fills it. ERR_OUTPUT_EXISTS, ERR_RESUME, and what reading the model's
   /// weights throws.
-  Trainer(RunSetup& setup, RunLog& log);
+  Trainer(RunSetup& setup, Collectives& collectives, RunLog& log);
 
   /// kNone when all steps are made and the weights are written; else what the run stopped for, saved.
   /// ERR_TRAINING_DIVERGED, ERR_DISK_FULL, ERR_OUTPUT_WRITE, ERR_FILE_CHANGED, ERR_MPI.
