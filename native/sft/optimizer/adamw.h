@@ -30,8 +30,7 @@ AdamWFactors adamw_factors(const AdamWOptions& options, double learning_rate, do
 /// AdamW with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2) on `count` float32 elements:
 ///   m += (1 - beta1)(g - m),  v += (1 - beta2)(g² - v),
 ///   w -= learning_rate (m correction1 / (sqrt(v correction2) + epsilon) + weight_decay w).
-/// The decay is inside the bracket because 1 - learning_rate · weight_decay is not a float32 at usual values
-/// (1 - 1e-7 would become 1 - 1.2e-7).
+/// The weight is rounded once.
 void adamw_update(const AdamWFactors& factors, size_t count, const float* gradient, float* weight,
                   float* first_moment, float* second_moment);
 

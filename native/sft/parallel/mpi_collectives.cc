@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
-#include <limits>
 #include <string>
 
 #include "error.h"
@@ -49,10 +48,6 @@ MpiCollectives::MpiCollectives(uint64_t buffer_bytes)
     throw Error("ERR_MPI",
                 "Expected an MPI that allows threads beside the one that calls it (MPI_THREAD_FUNNELED) but "
                 "this one does not. Use another MPI.");
-  if (piece<double>() == 0 || buffer_bytes > std::numeric_limits<int>::max())
-    throw Error("ERR_INVALID_ARGUMENT", "Expected 8 bytes for each of " + std::to_string(size_) +
-                                            " processes to 2 GiB for the buffer of sums but received " +
-                                            std::to_string(buffer_bytes));
 }
 
 MpiCollectives::~MpiCollectives() {

@@ -13,7 +13,8 @@ namespace branchmerge::sft {
 /// finalising, the launcher ends the other processes when this one exits.
 class MpiCollectives final : public Collectives {
  public:
-  /// `buffer_bytes` bounds the memory for sums and with it every message, so that counts fit MPI's int.
+  /// `buffer_bytes` bounds the memory for sums and with it every message, so that counts fit MPI's int: at
+  /// least 8 for each process, less than 2 GiB.
   explicit MpiCollectives(uint64_t buffer_bytes);
   ~MpiCollectives() override;
 
