@@ -36,7 +36,8 @@ export async function executeTogether(
     }
     while (open.size > 0) await passOver([...open.keys()], instructionSet, settle)
   } catch (error) {
-    for (const run of open.keys()) await run.giveUp()
+    // Last opened, first gone: an earlier one may have made a directory around the others'.
+    for (const run of [...open.keys()].reverse()) await run.giveUp()
     throw error
   }
 }

@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { batch, fuse, merge, reproduce, verify } from '../../lib/index.js'
+import { fuse, merge, reproduce, verify } from '../../lib/index.js'
 import { fileNames, hashFiles, stampFiles } from '../support/directoryContents.js'
 import { writeExperts } from '../support/experts.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -124,61 +124,5 @@ describe('reproduce', () => {
       code: 'ERR_NOT_REPRODUCED',
       message: expect.stringContaining(`"${name}" of science is not what was merged`),
     })
-  })
-})
-
-describe('batch', () => {
-  function recipes(directory: string, texts: Record<string, string>): string[] {
-    return Object.entries(texts).map(([name, text]) => {
-      writeFileSync(join(directory, name), text)
-      return join(directory, name)
-    })
-  }
-  const models = 'models: { math: {}, science: {}, coding: {} }\n'
-
-  test('runs all, goes on after a failure, and skips what is finished', async () => {
-    const { directory, paths, tensors } = await merged()
-    const files = recipes(directory, {
-      'first.yaml': `${models}expression: (math & science) & coding\n`,
-      'wrong.yaml': `${models}expression: (math & scence) & coding\n`,
-      'second.yml': `models: { math: {}, coding: {} }\nexpression: math & coding\n`,
-    })
-    const out = join(directory, 'batch')
-    const seen: string[] = []
-    const run = () => batch(files, { models: paths, out, onRecipe: ({ status }) => seen.push(status) })
-    const results = await run()
-    expect(results.map(({ status, error }) => [status, error?.code])).toEqual([
-      ['done', undefined],
-      ['failed', 'ERR_RECIPE'],
-      ['done', undefined],
-    ])
-    expect(seen).toEqual(['done', 'failed', 'done'])
-    expect(results[2]?.summary?.models).toEqual(['math', 'coding'])
-    const before = hashFiles(join(out, 'first'))
-    expect((await run()).map(({ status }) => status)).toEqual(['skipped', 'failed', 'skipped'])
-    expect(hashFiles(join(out, 'first'))).toEqual(before)
-
-    // A changed recipe, changed inputs or a missing file are not finished; what is there is not overwritten unasked.
-    writeFileSync(files[2] as string, `models: { math: {}, coding: {} }\nexpression: coding & math\n`)
-    rmSync(join(out, 'first', 'vocab.json'))
-    const third = await run()
-    expect(third.map(({ error }) => error?.code)).toEqual(['ERR_OUTPUT_EXISTS', 'ERR_RECIPE', 'ERR_OUTPUT_EXISTS'])
-    const fourth = await batch(files, { models: paths, out, overwrite: true })
-    expect(fourth.map(({ status }) => status)).toEqual(['done', 'failed', 'done'])
-    rmSync(paths.coding, { recursive: true })
-    writeCheckpoint(paths.coding, { tensors: tensors.coding })
-    expect((await batch(files, { models: paths, out, overwrite: true })).map(({ status }) => status)).toEqual([
-      'done',
-      'failed',
-      'done',
-    ])
-  })
-
-  test('an abort stops all', async () => {
-    const { directory, paths } = await merged()
-    const files = recipes(directory, { 'a.yaml': `${models}expression: (math & science) & coding\n` })
-    const signal = AbortSignal.abort(new Error('enough'))
-    await expect(batch(files, { models: paths, out: join(directory, 'b'), signal })).rejects.toThrow('enough')
-    await expect(batch([], {})).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
   })
 })
