@@ -6,6 +6,7 @@ import { BranchMergeError } from '../errors.js'
 import { refuseInputs } from '../merge/outputDirectory.js'
 import { type RecipeDocument, readRecipe, recipeObject } from '../recipe/recipe.js'
 import { isMapping } from '../recipe/schemaProblems.js'
+import { formatBytes } from '../report/format.js'
 import { lossCurveSvg } from '../report/lossCurve.js'
 import { writeWhole } from '../report/writeWhole.js'
 import { checkBoolean, checkFunction, checkOptionNames, checkSignal } from '../validate.js'
@@ -166,6 +167,7 @@ export async function executeSft(plan: SftPlan, signals: SftSignals = {}): Promi
   const { run, state, running } = plan
   const directory = join(run.output, trainingDirectoryName)
   if (state === 'finished') return await summarise(plan, 'done')
+  if (!fits(plan.plan)) throw doesNotFit(plan.plan)
   await begin(plan)
   const failureFile = join(directory, failureFileName)
   try {
@@ -181,6 +183,20 @@ export async function executeSft(plan: SftPlan, signals: SftSignals = {}): Promi
     if (error instanceof BranchMergeError) await writeWhole(failureFile, `${JSON.stringify({ code, message })}\n`)
     throw error
   }
+}
+
+/** Whether a process has room for what the trainer plans. */
+export const fits = ({ memory, memoryBytes }: PlanEvent): boolean =>
+  memory === undefined || memoryBytes === undefined || memory.total <= memoryBytes
+
+function doesNotFit({ memory, memoryBytes }: PlanEvent): BranchMergeError {
+  const parts = Object.entries(memory ?? {}).filter(([name, bytes]) => name !== 'total' && bytes > 0)
+  return new BranchMergeError(
+    'ERR_OUT_OF_MEMORY',
+    `Expected a run that fits the ${formatBytes(memoryBytes ?? 0)} of a process (launcher.memory) but it needs ${formatBytes(memory?.total ?? 0)}: ` +
+      `${parts.map(([name, bytes]) => `${name} ${formatBytes(bytes)}`).join(', ')}. Use more processes with a higher ` +
+      'training.zeroStage, training.recompute full, a smaller training.perDeviceTrainBatchSize or data.cutoffLength, or allow more.',
+  )
 }
 
 /** What an error said, for those who follow from another machine. */

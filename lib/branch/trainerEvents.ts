@@ -32,7 +32,16 @@ export type TrainingEvent =
 /** What the trainer will do and need. */
 export interface PlanEvent {
   event?: 'plan'
-  [figure: string]: unknown
+  processes?: number
+  parameters?: number
+  packs?: number
+  packsPerStep?: number
+  stepsPerEpoch?: number
+  totalSteps?: number
+  /** Bytes of one process, by what they are for, and their total. */
+  memory?: { total: number; [purpose: string]: number }
+  /** What a process may take. */
+  memoryBytes?: number
 }
 
 /** A failure of one process, as it says so itself. */

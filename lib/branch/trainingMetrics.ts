@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { parseEvent, type StepEvent, type TrainingEvent } from './trainerEvents.js'
+import { type PlanEvent, parseEvent, type StepEvent, type TrainingEvent } from './trainerEvents.js'
 
 export const metricsFileName = 'metrics.jsonl'
 
@@ -13,12 +13,6 @@ export interface TrainingMetrics {
   skipped: number
   /** Of the last plan. */
   totalSteps: number | undefined
-}
-
-/** Steps that a plan says there are. */
-export function totalStepsOf(plan: object): number | undefined {
-  const { totalSteps } = plan as { totalSteps?: unknown }
-  return typeof totalSteps === 'number' ? totalSteps : undefined
 }
 
 /**
@@ -36,7 +30,7 @@ export async function readMetrics(directory: string): Promise<TrainingMetrics> {
     else if (event.event === 'validation')
       validations.set(event.step as number, event as { step: number; loss: number })
     else if (event.event === 'checkpoint') checkpoints.add(event.step as number)
-    else if (event.event === 'plan') totalSteps = totalStepsOf(event)
+    else if (event.event === 'plan') totalSteps = (event as PlanEvent).totalSteps
   }
   for await (const line of lines(join(directory, metricsFileName))) {
     const event = parseEvent(line)

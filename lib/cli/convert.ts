@@ -1,21 +1,37 @@
+import { looksLikeLlamaFactory } from '../branch/llamaFactory/keys.js'
+import { toRun } from '../branch/llamaFactory/toRun.js'
 import { recipeText, toRecipe } from '../recipe/mergekit.js'
+import { readYaml } from '../recipe/readYaml.js'
 import { readRecipeText } from '../recipe/recipe.js'
 import { printable } from '../report/format.js'
 import { refuseExisting, writeWhole } from '../report/writeWhole.js'
 import { checkPath } from '../validate.js'
 import { printJson, printText } from './print.js'
 
-/** `branchmerge convert MERGEKIT.yml` */
+/** `branchmerge convert MERGEKIT.yml|LLAMA_FACTORY.yaml` */
 export async function runConvert(args: Record<string, unknown>): Promise<number> {
   const file = checkPath(args.file, 'file')
   const out = args.out === undefined ? undefined : checkPath(args.out, 'out')
-  const { recipe, notes } = toRecipe(await readRecipeText(file), file)
+  const { kind, value, notes } = await convert(await readRecipeText(file), file)
   if (out !== undefined) {
     await refuseExisting(out, args.overwrite === true)
-    await writeWhole(out, recipeText(recipe, notes))
+    await writeWhole(out, recipeText(value, notes))
   }
-  if (args.json) printJson({ recipe, notes })
-  else if (out === undefined) printText(recipeText(recipe, notes))
-  else printText([`The recipe is in ${out}`, ...notes.map(printable)].join('\n'))
+  if (args.json) printJson({ [kind]: value, notes })
+  else if (out === undefined) printText(recipeText(value, notes))
+  else printText([`The ${kind} is in ${out}`, ...notes.map(printable)].join('\n'))
   return 0
+}
+
+/** What the configuration is, by its keys: one of LLaMA-Factory, or else of mergekit. */
+async function convert(
+  text: string,
+  file: string,
+): Promise<{ kind: 'recipe' | 'run'; value: object; notes: string[] }> {
+  if (readYaml(text, file).some(({ value }) => looksLikeLlamaFactory(value))) {
+    const { run, notes } = await toRun(text, file)
+    return { kind: 'run', value: run, notes }
+  }
+  const { recipe, notes } = toRecipe(text, file)
+  return { kind: 'recipe', value: recipe, notes }
 }

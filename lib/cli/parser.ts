@@ -42,6 +42,7 @@ const checkpointOptions = {
   quantile: { choices: fusionChoiceValues.quantile, describe: 'Kind of quartile', group: method },
   population: { choices: fusionChoiceValues.population, describe: 'Elements the quartiles are of', group: method },
   threads: { type: 'number', describe: 'Default: all cores', group: running },
+  device: { type: 'string', describe: 'auto (default), cpu, cuda, or devices as cuda:0,2', group: running },
   memory: { type: 'string', describe: "Most for tensors, as 8GB; default: a quarter of the machine's", group: running },
   json,
 } as const satisfies Record<string, Options>
@@ -128,7 +129,7 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
     })
     .command({
       command: 'convert <file>',
-      describe: 'Turn a configuration of mergekit into a recipe',
+      describe: 'Turn a configuration of mergekit into a recipe, one of LLaMA-Factory into a run',
       builder: convertArguments,
       handler: handler(async () => (await import('./convert.js')).runConvert),
     })
@@ -253,13 +254,14 @@ function reproduceArguments(command: Argv): Argv {
 
 function convertArguments(command: Argv): Argv {
   return command
-    .positional('file', { type: 'string', describe: "mergekit's YAML" })
+    .positional('file', { type: 'string', describe: "mergekit's or LLaMA-Factory's YAML" })
     .options({
       out: { type: 'string', describe: 'Write the recipe to this file', group: output },
       overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
       json,
     })
     .example('$0 convert mergekit.yml --out recipe.yaml', '')
+    .example('$0 convert llama_factory.yaml --out run.yaml', '')
 }
 
 function sftArguments(command: Argv): Argv {

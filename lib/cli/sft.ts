@@ -1,7 +1,7 @@
 import { type Override, parseOverride } from '../branch/resolveRun.js'
 import { executeSft, planSft, runDocument, type SftPlan, type SftProgress, type SftRunning } from '../branch/sft.js'
 import { requeueExitCode } from '../branch/superviseTrainer.js'
-import { totalStepsOf } from '../branch/trainingMetrics.js'
+import type { PlanEvent } from '../branch/trainerEvents.js'
 import { formatBytes, formatPercent, printable } from '../report/format.js'
 import { trainingReporter } from '../report/trainingProgress.js'
 import { trainingPlanText, trainingText } from '../report/trainingText.js'
@@ -34,7 +34,7 @@ export async function runSft(args: Record<string, unknown>): Promise<number> {
       return 0
     }
     for (const note of [...plan.run.notes, ...plan.data.prepared.notices]) progress.print(`Note: ${printable(note)}`)
-    progress.setTotal(totalStepsOf(plan.plan))
+    progress.setTotal(plan.plan.totalSteps)
     const summary = await executeSft(plan, signals).finally(progress.end)
     if (args.json) printJson(summary)
     else printText(trainingText(summary, plan.run.output))
@@ -87,7 +87,7 @@ export function sftReporter() {
       if (progress.phase === 'data') data(progress.data)
       else if (progress.phase === 'log') training.print(printable(progress.line))
       else {
-        if (progress.event.event === 'plan') total = totalStepsOf(progress.event) ?? total
+        if (progress.event.event === 'plan') total = (progress.event as PlanEvent).totalSteps ?? total
         training.update(progress.event)
       }
     },

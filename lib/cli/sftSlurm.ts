@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ResolvedRun, resolveRun } from '../branch/resolveRun.js'
 import { finishTraining, planResolved, runDocument } from '../branch/sft.js'
-import { totalStepsOf } from '../branch/trainingMetrics.js'
 import { makeTrainingDirectory, trainingDirectoryName } from '../branch/trainingOutput.js'
 import { followTraining } from '../cluster/followTraining.js'
 import { submitJob } from '../cluster/submitSlurm.js'
@@ -51,7 +50,7 @@ export async function runSftSlurm(args: Record<string, unknown>): Promise<number
       return 0
     }
     progress.print(`Job ${id} trains into ${run.output}; Ctrl-C lets it save and ends it`)
-    progress.setTotal(totalStepsOf(plan.plan))
+    progress.setTotal(plan.plan.totalSteps)
     await followTraining({
       job: id,
       directory,

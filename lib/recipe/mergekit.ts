@@ -40,8 +40,8 @@ export function toRecipe(text: string, file = 'mergekit.yaml'): Conversion {
   return conversion
 }
 
-/** A recipe as a file, with comments above it. */
-export function recipeText(recipe: Recipe, comments: readonly string[] = []): string {
+/** A recipe or a run as a file, with comments above it. */
+export function recipeText(recipe: object, comments: readonly string[] = []): string {
   const document = new Document(recipe)
   if (comments.length > 0)
     document.commentBefore = comments.map((comment) => ` ${comment.replaceAll('\n', ' ')}`).join('\n')

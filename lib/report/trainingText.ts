@@ -1,5 +1,5 @@
-import type { SftPlan } from '../branch/sft.js'
-import { totalStepsOf } from '../branch/trainingMetrics.js'
+import { fits, type SftPlan } from '../branch/sft.js'
+import type { PlanEvent } from '../branch/trainerEvents.js'
 import type { SftSummary } from '../branch/trainingSummary.js'
 import { formatBytes, formatCount, formatDuration, formatPercent, formatTable, printable } from './format.js'
 import { figures, formatFlops } from './trainingProgress.js'
@@ -9,7 +9,7 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPla
   const { training, launcher } = run
   const { prepared } = data
   const { packs, tokens, trainedTokens, efficiency } = prepared.train
-  const steps = totalStepsOf(plan)
+  const steps = plan.totalSteps
   const perStep = training.perDeviceTrainBatchSize * training.gradientAccumulationSteps * launcher.processes
   const rows = [
     ['model', printable(run.model)],
@@ -26,22 +26,24 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPla
   return [
     formatTable(rows, []),
     '',
-    ...(Object.keys(plan).length > 0
+    ...(plan.memory
       ? ['Memory of a process:', formatTable(memoryRows(plan), [1])]
       : ['Steps and memory are told by the processes of the job when it begins.']),
     '',
+    ...(fits(plan) ? [] : ['It does NOT fit.', '']),
     ...run.notes,
     ...prepared.notices.map(printable),
     `Command: ${commandText(launch.command, launch.env)}`,
   ].join('\n')
 }
 
-/** Parts of the plan that are bytes. */
-function memoryRows(plan: object): string[][] {
-  const { memory = plan } = plan as { memory?: object }
-  const entries = Object.entries(memory).filter((entry): entry is [string, number] => typeof entry[1] === 'number')
-  const words = (name: string) => name.replace(/Bytes$/, '').replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)
-  return entries.map(([name, bytes]) => [`  ${words(name)}`, formatBytes(bytes)])
+function memoryRows({ memory, memoryBytes }: PlanEvent): string[][] {
+  const words = (name: string) => name.replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)
+  const parts = Object.entries(memory ?? {}).filter(([, bytes]) => bytes > 0)
+  return [...parts, ['allowed', memoryBytes ?? 0] as const].map(([name, bytes]) => [
+    `  ${words(name)}`,
+    formatBytes(bytes),
+  ])
 }
 
 /** A command as a shell takes it. */

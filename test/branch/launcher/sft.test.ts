@@ -1,0 +1,92 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openCheckpoint, sft } from '../../../lib/index.js'
+import { looksComplete } from '../../support/directoryContents.js'
+import { runCommand } from '../../support/runCommand.js'
+import { newRun } from '../../support/sftRun.js'
+
+/** The trainer itself: 24 additions, some dozens of steps. */
+const training = (more = '') =>
+  `training: {numTrainEpochs: 8, learningRate: 2e-3, saveSteps: 5, lrSchedulerType: cosine, warmupRatio: 0.1}\nlauncher: {threads: 1, ${more}}`
+
+const eventsOf = (output: string) =>
+  readFileSync(join(output, 'training', 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+
+describe('a training by the trainer itself', { timeout: 180_000 }, () => {
+  test('learns, tells how far it is, and leaves an expert', async () => {
+    const { file, output, model } = await newRun(training())
+    const steps: number[] = []
+    const summary = await sft(file, {
+      onProgress: (progress) => {
+        if (progress.phase === 'training' && progress.event.event === 'step') steps.push(progress.event.step as number)
+      },
+    })
+    expect(summary.reason).toBe('done')
+    expect(steps).toEqual(Array.from({ length: summary.totalSteps as number }, (_, i) => i + 1))
+    expect(summary.loss as number).toBeLessThan(0.6 * (summary.firstLoss as number))
+    const [before, after] = [await openCheckpoint(model), await openCheckpoint(output)]
+    const shapes = ({ tensors }: typeof before) => tensors.map(({ name, shape, dtype }) => [name, shape, dtype]).sort()
+    expect(shapes(after)).toEqual(shapes(before))
+    for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+      expect(readFileSync(join(output, name))).toEqual(readFileSync(join(model, name)))
+    }
+  })
+
+  test('stopped in the middle and resumed, gives the same bytes', async () => {
+    const whole = await newRun(training())
+    await sft(whole.file)
+    const { file, output } = await newRun(training())
+    const stopped = await runCommand(['sft', file], {
+      onStart: (child) => {
+        const timer = setInterval(() => {
+          if (!existsSync(join(output, 'training', 'checkpoints', 'step-00000005'))) return
+          clearInterval(timer)
+          child.kill('SIGTERM')
+        }, 5)
+      },
+    })
+    expect([stopped.code, looksComplete(output)]).toEqual([85, false])
+    const resumed = await runCommand(['sft', file, '--resume', '--json'])
+    expect([resumed.code, JSON.parse(resumed.stdout).reason]).toEqual([0, 'done'])
+    expect(eventsOf(output).filter(({ event }) => event === 'start')).toHaveLength(2)
+    const weights = (directory: string) => readFileSync(join(directory, 'model.safetensors'))
+    expect(weights(output).equals(weights(whole.output))).toBe(true)
+  })
+
+  test('two processes under mpirun have the losses of one with two micro-batches', async () => {
+    const short = (more: string, accumulation: number) =>
+      training(more).replace('numTrainEpochs: 8', `numTrainEpochs: 2, gradientAccumulationSteps: ${accumulation}`)
+    const one = await newRun(short('', 2))
+    const two = await newRun(short('processes: 2', 1))
+    await sft(one.file)
+    await sft(two.file)
+    const losses = ({ output }: typeof one) =>
+      eventsOf(output).flatMap(({ event, loss }) => (event === 'step' ? [loss] : []))
+    const [expected, actual] = [losses(one), losses(two)]
+    expect(actual).toHaveLength(expected.length)
+    for (const [i, loss] of actual.entries()) expect(Math.abs(loss / expected[i] - 1)).toBeLessThan(1e-4)
+  })
+
+  test('a run that does not fit is refused with the numbers, and nothing is written', async () => {
+    const { file, output } = await newRun(training('memory: 20MB'))
+    const { code, stderr } = await runCommand(['sft', file])
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/fits the 20\.0 MB of a process .launcher\.memory. but it needs .*\[ERR_OUT_OF_MEMORY\]/s),
+    ])
+    expect(existsSync(output)).toBe(false)
+  })
+
+  test('what the trainer refuses keeps its words and its code', async () => {
+    const { file, output, model } = await newRun(training())
+    const config = join(model, 'config.json')
+    writeFileSync(config, readFileSync(config, 'utf8').replace('"silu"', '"gelu"'))
+    const { code, stderr } = await runCommand(['sft', file])
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/gelu.*\[ERR_MODEL_UNSUPPORTED\]/s)])
+    expect(existsSync(output)).toBe(false)
+  })
+})
