@@ -9,11 +9,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "host_device.h"
+
 #if defined(__CUDACC__)
-#define BRANCHMERGE_HOST_DEVICE __host__ __device__
 #define BRANCHMERGE_INLINE __host__ __device__ static __forceinline__
 #else
-#define BRANCHMERGE_HOST_DEVICE
 #define BRANCHMERGE_INLINE static inline __attribute__((always_inline))
 #endif
 

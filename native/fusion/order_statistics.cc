@@ -4,8 +4,8 @@
 
 namespace branchmerge {
 
-OrderStatistics::OrderStatistics(const std::vector<uint64_t>& ranks, int key_bits)
-    : prefixes_{0}, shift_(key_bits - 16) {
+OrderStatistics::OrderStatistics(const std::vector<uint64_t>& ranks, int key_bits, int digit_bits)
+    : prefixes_{0}, digit_bits_(digit_bits), remaining_bits_(key_bits) {
   for (const uint64_t rank : ranks) targets_.push_back({rank, 0});
 }
 
@@ -14,9 +14,9 @@ void OrderStatistics::narrow(const std::vector<std::vector<uint64_t>>& counts) {
     const size_t which = std::find(prefixes_.begin(), prefixes_.end(), target.prefix) - prefixes_.begin();
     uint64_t bin = 0;
     while (target.remaining >= counts[which][bin]) target.remaining -= counts[which][bin++];
-    target.prefix = target.prefix << 16 | bin;
+    target.prefix = target.prefix << digit_bits() | bin;
   }
-  shift_ -= 16;
+  remaining_bits_ = shift();
   prefixes_.clear();
   for (const Target& target : targets_)
     if (std::find(prefixes_.begin(), prefixes_.end(), target.prefix) == prefixes_.end())

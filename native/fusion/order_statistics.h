@@ -1,25 +1,28 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 namespace branchmerge {
 
 /// Finds chosen order statistics of a multiset of unsigned keys from counts of their leading bits, exactly
-/// and without storing the keys: each round counts 16 more bits of the keys whose leading bits are still in
-/// question.
+/// and without storing the keys: each round counts some more bits (a digit) of the keys whose leading bits
+/// are still in question.
 class OrderStatistics {
  public:
-  /// ranks: positions in ascending order, each below the number of keys. key_bits: 32 or 64.
-  OrderStatistics(const std::vector<uint64_t>& ranks, int key_bits);
+  /// ranks: positions in ascending order, each below the number of keys. key_bits: 32 or 64. digit_bits: how
+  /// many a round counts; the last takes what is left.
+  OrderStatistics(const std::vector<uint64_t>& ranks, int key_bits, int digit_bits = 16);
 
-  bool finished() const { return shift_ < 0; }
-  /// Key bits below the 16 that the next round counts.
-  int shift() const { return shift_; }
+  bool finished() const { return remaining_bits_ == 0; }
+  /// Bits that the next round counts, and the key bits below them.
+  int digit_bits() const { return std::min(digit_bits_, remaining_bits_); }
+  int shift() const { return remaining_bits_ - digit_bits(); }
   /// Distinct leading bits whose keys the next round must count (at most one for each rank); one empty prefix
   /// in the first round.
   const std::vector<uint64_t>& prefixes() const { return prefixes_; }
 
-  /// counts[i][b]: keys whose leading bits are prefixes()[i] and whose next 16 bits are b.
+  /// counts[i][b]: keys whose leading bits are prefixes()[i] and whose next digit is b.
   void narrow(const std::vector<std::vector<uint64_t>>& counts);
 
   /// When finished: the key at each rank, in the order given.
@@ -32,7 +35,7 @@ class OrderStatistics {
   };
   std::vector<Target> targets_;
   std::vector<uint64_t> prefixes_;
-  int shift_;
+  int digit_bits_, remaining_bits_;
 };
 
 }  // namespace branchmerge

@@ -1,9 +1,10 @@
 #include "tensor/convert.h"
 
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
+
+#include "tensor/rounding.h"
 
 namespace branchmerge {
 namespace {
@@ -18,42 +19,6 @@ T load(const std::byte* bytes) {
   T value;
   std::memcpy(&value, bytes, sizeof value);
   return value;
-}
-
-/// Rounds a float64 to a format of 16 bits with `kMantissa` explicit mantissa bits, subnormals included.
-template <int kExponentBits, int kMantissa>
-uint16_t round_to_16_bits(double value) {
-  constexpr int kBias = (1 << (kExponentBits - 1)) - 1;
-  constexpr uint16_t kInfinity = ((1 << kExponentBits) - 1) << kMantissa;
-  const uint64_t bits = std::bit_cast<uint64_t>(value);
-  const uint16_t sign = uint16_t(bits >> 48) & 0x8000;
-  const int exponent = int(bits >> 52 & 0x7ff) - 1023;
-  const uint64_t fraction = bits & 0xfffffffffffff;
-  if (exponent == 1024) return fraction ? sign | kInfinity | 1 << (kMantissa - 1) : sign | kInfinity;
-  if (exponent > kBias) return sign | kInfinity;
-  // A subnormal's mantissa is shifted further; below half of the smallest one everything is zero.
-  const int extra = exponent < 1 - kBias ? 1 - kBias - exponent : 0;
-  const int shift = 52 - kMantissa + extra;
-  if (shift > 53) return sign;
-  const uint64_t mantissa = (uint64_t(1) << 52 | fraction);
-  const uint64_t kept = mantissa >> shift;
-  const uint64_t rest = mantissa & ((uint64_t(1) << shift) - 1), half = uint64_t(1) << (shift - 1);
-  const uint64_t rounded = kept + (rest > half || (rest == half && (kept & 1)));
-  // Adding (not or-ing) lets a carry go up into the exponent, as far as infinity.
-  const uint64_t biased = extra ? 0 : uint64_t(exponent + kBias - 1) << kMantissa;
-  return uint16_t(sign | (biased + rounded));
-}
-
-/// The same for BF16, without a branch: rounded to odd to float32 first, which keeps what the second rounding
-/// has to know (float32 has more than two bits more), then to nearest even.
-uint16_t round_to_bf16(double value) {
-  const float nearest = float(value);
-  uint32_t bits = std::bit_cast<uint32_t>(nearest);
-  const double magnitude = std::fabs(double(nearest)), exact = std::fabs(value);
-  const uint32_t even = ~bits & 1;
-  bits = magnitude < exact ? bits + even : magnitude > exact ? bits - even : bits;
-  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  return uint16_t(value == value ? rounded : (bits >> 16 & 0x8000) | 0x7fc0);
 }
 
 template <DType kDType>
@@ -101,11 +66,21 @@ void with_dtype(DType dtype, const Body& body) {
   }
 }
 
+/// A NaN becomes quiet on its way through float64; but a compiler may leave that way out where nothing is
+/// rounded.
+void quieten(std::byte* element) {
+  const uint32_t bits = load<uint32_t>(element), magnitude = bits & 0x7fffffff;
+  const uint32_t quiet = magnitude > 0x7f800000 ? bits | 0x400000 : bits;
+  std::memcpy(element, &quiet, sizeof quiet);
+}
+
 /// One loop for each pair of types, so that each can be vectorised.
 template <DType kFrom, DType kTo>
 void convert_all(const std::byte* in, std::byte* out, size_t n) {
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n; i++) {
     store<kTo>(widen<kFrom>(in + i * kElementBytes<kFrom>), out + i * kElementBytes<kTo>);
+    if (kTo == DType::F32 && kElementBytes<kFrom> == 2) quieten(out + i * kElementBytes<kTo>);
+  }
 }
 
 }  // namespace

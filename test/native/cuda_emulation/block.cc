@@ -155,6 +155,20 @@ class Grid {
 
   void run_block(uint64_t b);
 
+  /// Lets those threads of order_[first, last) that can go on do so, until each waits again; whether there
+  /// were any.
+  bool run_ready(size_t first, size_t last) {
+    bool any = false;
+    for (size_t i = first; i < last; i++) {
+      if (records_[order_[i]].state != State::kReady) continue;
+      any = true;
+      current_ = order_[i];
+      fibers().resume(current_);
+      if (failure_) throw KernelError(*failure_);
+    }
+    return any;
+  }
+
   void begin_block(uint64_t b) {
     const dim3 grid = block_.grid, threads = block_.threads;
     block_.index = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
@@ -244,14 +258,17 @@ void Grid::run_block(uint64_t b) {
   begin_block(b);
   fibers().begin(records_.size(), run_fiber);
   while (unfinished_ > 0) {
-    bool any_ready = false;
     arrange(order_);
-    for (const size_t i : order_) {
-      if (records_[i].state != State::kReady) continue;
-      any_ready = true;
-      current_ = i;
-      fibers().resume(i);
-      if (failure_) throw KernelError(*failure_);
+    bool any_ready = false;
+    for (size_t i = 0; i < order_.size();) {
+      const size_t warp = order_[i] / kWarp;
+      size_t end = i + 1;
+      while (order_seed < 2 && end < order_.size() && order_[end] / kWarp == warp) end++;
+      while (run_ready(i, end)) {
+        any_ready = true;
+        if (order_seed >= 2) break;
+      }
+      i = end;
     }
     if (any_ready) continue;
     current_ = size_t(std::find_if(records_.begin(), records_.end(),
@@ -314,7 +331,10 @@ void copy_later(void* shared, const void* global, size_t bytes) {
   const bool aligned = uintptr_t(shared) % bytes == 0 && uintptr_t(global) % bytes == 0;
   if ((bytes != 4 && bytes != 8 && bytes != 16) || !aligned)
     running->fail("an asynchronous copy is of 4, 8 or 16 bytes at multiples of that");
-  running->current().open_copies.push_back({shared, global, bytes});
+  if (order_seed % 2 == 1)
+    std::memcpy(shared, global, bytes);
+  else
+    running->current().open_copies.push_back({shared, global, bytes});
 }
 
 void commit_copies() {
