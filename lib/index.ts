@@ -30,6 +30,7 @@ export {
 } from './checkpoint/openCheckpoint.js'
 export { BranchMergeError, type ErrorCode } from './errors.js'
 export { type BatchOptions, type BatchResult, batch } from './merge/batch.js'
+export { type CudaDevice, type DeviceOption, type DeviceReport, type DeviceUse, devices } from './merge/devices.js'
 export { type FinishOptions, finishMerge } from './merge/finishMerge.js'
 export { fuse } from './merge/fuse.js'
 export type { FuseSummary } from './merge/fuseCheckpoints.js'

@@ -116,6 +116,31 @@ export interface NativeMergePlan {
   threads: number
   /** 'scalar' | 'avx2' | 'avx512'; undefined: the best this CPU runs. */
   instructionSet: string | undefined
+  device: NativeDeviceRequest
+}
+
+/** Where fusions are to be computed. `indices`: of 'cuda'; none: all devices. */
+export interface NativeDeviceRequest {
+  kind: 'auto' | 'cpu' | 'cuda'
+  indices: number[]
+}
+
+export interface NativeDevices {
+  compiled: boolean
+  /** Versions of CUDA: of this build, and the newest that the driver supports. */
+  runtime: string | undefined
+  driver: string | undefined
+  /** Why no device can be used. */
+  unavailable: string | undefined
+  devices: {
+    index: number
+    name: string
+    computeCapability: string
+    memoryBytes: number
+    /** 0 when it was not asked for. */
+    freeMemoryBytes: number
+    unusable: string | undefined
+  }[]
 }
 
 /**
@@ -149,7 +174,17 @@ export interface NativeFileHashes {
   tensors: [name: string, hash: string][]
 }
 
-export interface NativeMergeTotals {
+/** What a merge used of CUDA. */
+export interface NativeDeviceUse {
+  /** Devices that took part, and bytes of the inputs that each merged. */
+  devices: { index: number; bytes: number }[]
+  /** Why these, or none. */
+  deviceReason: string
+  /** Of devices that failed, and that the CPU went on without. */
+  warnings: string[]
+}
+
+export interface NativeMergeTotals extends NativeDeviceUse {
   bytesRead: number
   bytesWritten: number
   /** Seconds inside the native call. */
@@ -179,9 +214,10 @@ export interface Native {
     compiler: string
     instructionSets: string[]
     bestInstructionSet: string
-    cuda: { compiled: boolean }
     ioUring: boolean
   }
+  /** The CUDA devices of this machine. `memory`: with their free bytes, which takes a part of a second. */
+  devices(memory: boolean): NativeJob<NativeDevices>
   /** Reads and validates the header of one safetensors file. */
   readHeader(path: string): NativeJob<NativeFileInfo>
   /** Parses and checks an index; the text is that of the file `path`. */

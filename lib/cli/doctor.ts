@@ -1,4 +1,5 @@
 import { availableParallelism, freemem, totalmem } from 'node:os'
+import type { DeviceReport } from '../merge/devices.js'
 import { requestedInstructionSet } from '../merge/instructionSet.js'
 import { freeBytes } from '../merge/outputDirectory.js'
 import type { Native } from '../native.js'
@@ -17,7 +18,7 @@ interface Diagnosis {
     instructionSets: string[]
     instructionSet: string
     ioUring: boolean
-    cuda: boolean
+    cuda: DeviceReport
   }
   error?: string
   cores: number
@@ -58,21 +59,21 @@ function libc(): string {
 async function diagnoseNative(): Promise<Pick<Diagnosis, 'native' | 'error'>> {
   try {
     const { native } = await import('../native.js')
-    return { native: describeNative(native) }
+    return { native: await describeNative(native) }
   } catch (error) {
     return { error: (error as Error).message }
   }
 }
 
-function describeNative(native: Native): NonNullable<Diagnosis['native']> {
-  const { compiler, instructionSets, bestInstructionSet, ioUring, cuda } = native.info()
+async function describeNative(native: Native): Promise<NonNullable<Diagnosis['native']>> {
+  const { compiler, instructionSets, bestInstructionSet, ioUring } = native.info()
   return {
     path: loadedAddon(),
     compiler,
     instructionSets,
     instructionSet: requestedInstructionSet(native) ?? bestInstructionSet,
     ioUring,
-    cuda: cuda.compiled,
+    cuda: await (await import('../merge/devices.js')).devices(),
   }
 }
 
@@ -103,6 +104,20 @@ function nativeRows(native: NonNullable<Diagnosis['native']>): string[][] {
     ['compiler', native.compiler],
     ['CPU kernels', `${native.instructionSet} (of ${native.instructionSets.join(', ')})`],
     ['io_uring', native.ioUring ? 'yes' : 'no: plain reads and writes'],
-    ['CUDA', native.cuda ? 'compiled in' : 'not compiled in'],
+    ...cudaRows(native.cuda),
+  ]
+}
+
+function cudaRows({ compiled, runtime, driver, unavailable, devices }: DeviceReport): string[][] {
+  const versions = compiled ? `${runtime}, driver ${driver === undefined ? 'none' : `for ${driver}`}` : undefined
+  const state = unavailable === undefined ? versions : [versions, `not used: ${unavailable}`].filter(Boolean).join('; ')
+  return [
+    ['CUDA', state as string],
+    ...devices.map(({ index, name, computeCapability, memoryBytes, freeMemoryBytes, unusable }) => [
+      `cuda:${index}`,
+      unusable === undefined
+        ? `${name}, ${formatBytes(memoryBytes)}, ${formatBytes(freeMemoryBytes)} free, sm_${computeCapability.replace('.', '')}`
+        : `${name}, not used: ${unusable}`,
+    ]),
   ]
 }

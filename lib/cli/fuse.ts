@@ -47,8 +47,8 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
 
 /** The options of the API among the arguments; resolveFuseCheckpointsOptions checks their values. */
 function fuseOptions(args: Record<string, unknown>): FuseCheckpointsOptions {
-  const { out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory } = args
+  const { out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory, device } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  return { ...choices, out, overwrite, resume, dtype, maxShardSize, threads, memory } as FuseCheckpointsOptions
+  return { ...choices, out, overwrite, resume, dtype, maxShardSize, threads, memory, device } as FuseCheckpointsOptions
 }

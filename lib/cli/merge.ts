@@ -40,10 +40,9 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
     const outcome = await executeMerge(plan).finally(progress.end)
     const summary = summariseMerge(plan, outcome, started)
     if (stats !== undefined) {
-      const ids = summary.merges.map(({ id }) => id)
       await writeStatsFile(
         stats,
-        outcome.tensors.map((tensor) => mergeStatsLine(tensor, ids)),
+        outcome.tensors.map((tensor) => mergeStatsLine(tensor, plan.recipe.merges)),
       )
     }
     if (args.json) printJson(summary)
@@ -64,10 +63,11 @@ export async function recipeOf({ source, recipe }: Record<string, unknown>) {
 
 /** The options of the API among the arguments; resolveMergeRequest checks their values. */
 export function mergeOptions(args: Record<string, unknown>): MergeOptions {
-  const { model, out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory, sha256 } = args
+  const { model, out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory, device, sha256 } =
+    args
   const { embeddings } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  const rest = { out, overwrite, resume, dtype, maxShardSize, threads, memory, sha256, embeddings }
+  const rest = { out, overwrite, resume, dtype, maxShardSize, threads, memory, device, sha256, embeddings }
   return { models: modelPaths(model), ...choices, ...rest } as MergeOptions
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
 import { checkOptionNames, checkPath, checkSignal } from '../validate.js'
+import { joinDevices } from './devices.js'
 import { publishMerge } from './executeMerge.js'
 import { manifestFileName } from './manifest.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
@@ -88,6 +89,7 @@ function joinOutcomes(plan: MergePlan, records: PartRecord[]): MergeOutcome {
       seconds: sum(({ totals }) => totals.seconds),
       inputAccess,
       outputAccess,
+      ...joinDevices(outcomes.map(({ totals }) => totals)),
     },
   }
 }

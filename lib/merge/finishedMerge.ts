@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { version } from '../version.js'
+import { noDevices } from './devices.js'
 import type { Manifest, ManifestStep } from './manifest.js'
 import type { MergeRequest } from './mergeOptions.js'
 import type { MergedTensor, MergeOutcome } from './mergePass.js'
@@ -55,7 +56,8 @@ function outcomeOf({ tensors }: Manifest): MergeOutcome {
     const elements = shape.reduce((product, size) => product * size, 1)
     return { name, shape, dtype, elements, steps: steps.map(statsOf), modelHashes: models, hash }
   })
-  const totals = { bytesRead: 0, bytesWritten: 0, seconds: 0, inputAccess: 'none', outputAccess: 'none' }
+  const figures = { bytesRead: 0, bytesWritten: 0, seconds: 0, inputAccess: 'none', outputAccess: 'none' }
+  const totals = { ...figures, ...noDevices('the output was there already') }
   return { tensors: merged, totals }
 }
 

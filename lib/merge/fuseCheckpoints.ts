@@ -1,6 +1,7 @@
 import { type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkPath } from '../validate.js'
+import type { DeviceUse } from './devices.js'
 import { executeMerge } from './executeMerge.js'
 import {
   type FuseCheckpointsOptions,
@@ -15,7 +16,7 @@ import type { PresetName } from './presets.js'
 import type { MergedTensorStats, StepStats, TensorStats } from './tensorStats.js'
 
 /** What `fuse` of two checkpoints resolves to, and what `--json` prints. */
-export interface FuseSummary {
+export interface FuseSummary extends DeviceUse {
   tensors: number
   /** Elements of all tensors. */
   parameters: number
@@ -31,7 +32,6 @@ export interface FuseSummary {
   /** From the call to the published checkpoint. */
   seconds: number
   preset: PresetName
-  device: 'cpu'
 }
 
 /** Fuses two checkpoints into a new directory, see {@link FuseCheckpointsOptions}. */
@@ -48,8 +48,8 @@ export async function fuseCheckpoints(
 
 /** The merge that a fusion is: `left & right`. */
 export function fusionRequest(left: string, right: string, options: ResolvedFuseCheckpointsOptions): MergeRequest {
-  const { preset, overrides, fusion, onTensor, out, overwrite, dtype, maxShardBytes, resume, memoryBytes, threads } =
-    options
+  const { preset, overrides, fusion, onTensor, out, overwrite, dtype, maxShardBytes, resume } = options
+  const { memoryBytes, threads, device } = options
   const choices: RecipeOptions = { preset, ...overrides, nonFinite: fusion.nonFinite }
   const recipe = { models: { left: {}, right: {} }, expression: 'left & right', options: choices }
   const models = { left: checkPath(left, 'left'), right: checkPath(right, 'right') }
@@ -62,6 +62,7 @@ export function fusionRequest(left: string, right: string, options: ResolvedFuse
     resume,
     memoryBytes,
     threads,
+    device,
     sha256: false,
     signal: options.signal,
     onProgress: options.onProgress,
@@ -81,8 +82,17 @@ export function fusedTensor({ name, shape, dtype, elements, steps }: MergedTenso
 }
 
 export function summariseFusion(plan: MergePlan, outcome: MergeOutcome, started: number): FuseSummary {
-  const { merges, models: _, tensors, parameters, device, ...rest } = summariseMerge(plan, outcome, started)
+  const {
+    merges,
+    models: _,
+    tensors,
+    parameters,
+    device,
+    deviceReason,
+    warnings,
+    ...rest
+  } = summariseMerge(plan, outcome, started)
   const [{ id: __, method: ___, ...figures }] = merges as [(typeof merges)[number]]
   const preset = plan.recipe.root.parameters.preset as PresetName
-  return { tensors, parameters, ...figures, ...rest, preset, device }
+  return { tensors, parameters, ...figures, ...rest, preset, device, deviceReason, warnings }
 }

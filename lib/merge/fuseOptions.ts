@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { type FloatDtype, floatDtypeFromName, floatDtypes } from '../checkpoint/dtypes.js'
-import type { NativeFusionOptions } from '../native.js'
+import type { NativeDeviceRequest, NativeFusionOptions } from '../native.js'
 import {
   checkBoolean,
   checkChoice,
@@ -12,6 +12,7 @@ import {
   checkSignal,
   invalidArgument,
 } from '../validate.js'
+import { type DeviceOption, resolveDevice } from './devices.js'
 import { type FusionChoices, type PresetName, presets } from './presets.js'
 import type { TensorStats } from './tensorStats.js'
 
@@ -57,6 +58,8 @@ export interface FuseCheckpointsOptions extends FuseOptions {
    * the same result. Default: a quarter of the machine's.
    */
   memory?: number | string | undefined
+  /** Default 'auto'. */
+  device?: DeviceOption | undefined
   /** Called once for every tensor, when it is done. */
   onTensor?: ((stats: TensorStats) => void) | undefined
 }
@@ -78,6 +81,7 @@ export interface ResolvedFuseCheckpointsOptions extends ResolvedFuseOptions {
   maxShardBytes: number | undefined
   resume: boolean
   memoryBytes: number | undefined
+  device: NativeDeviceRequest
   onTensor: ((stats: TensorStats) => void) | undefined
 }
 
@@ -110,6 +114,7 @@ export const checkpointOptionNames = [
   'maxShardSize',
   'resume',
   'memory',
+  'device',
   'onTensor',
 ]
 
@@ -129,6 +134,7 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
     maxShardBytes: optionalSize(options.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),
     memoryBytes: optionalSize(options.memory, 'memory'),
+    device: resolveDevice(options.device),
     onTensor: checkFunction(options.onTensor, 'onTensor'),
   }
 }

@@ -1,4 +1,5 @@
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
+import { type DeviceUse, deviceUse } from './devices.js'
 import { executeMerge } from './executeMerge.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
 import type { MergedTensor, MergeOutcome } from './mergePass.js'
@@ -6,7 +7,7 @@ import { type MergePlan, preflightMerge } from './planMerge.js'
 import type { StepStats } from './tensorStats.js'
 
 /** What `merge` resolves to, and what `--json` prints. */
-export interface MergeSummary {
+export interface MergeSummary extends DeviceUse {
   tensors: number
   /** Elements of all tensors of the output. */
   parameters: number
@@ -18,7 +19,6 @@ export interface MergeSummary {
   bytesWritten: number
   /** From the call to the published checkpoint. */
   seconds: number
-  device: 'cpu'
 }
 
 /** What one merge of a recipe did to all tensors. */
@@ -57,7 +57,7 @@ export function summariseMerge(plan: MergePlan, { tensors, totals }: MergeOutcom
     bytesRead: totals.bytesRead,
     bytesWritten: totals.bytesWritten,
     seconds: (performance.now() - started) / 1000,
-    device: 'cpu',
+    ...deviceUse(totals),
   }
 }
 

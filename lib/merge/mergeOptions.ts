@@ -1,8 +1,10 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
+import type { NativeDeviceRequest } from '../native.js'
 import { type EmbeddingRows, type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument } from '../validate.js'
+import { resolveDevice } from './devices.js'
 import {
   checkpointOptionNames,
   type FuseCheckpointsOptions,
@@ -38,6 +40,7 @@ export interface RunOptions {
   resume: boolean
   /** Undefined: a quarter of the machine's. */
   memoryBytes: number | undefined
+  device: NativeDeviceRequest
   threads: number
   sha256: boolean
   signal: AbortSignal | undefined
@@ -77,6 +80,7 @@ export function resolveMergeRequest(source: string | Recipe | RecipeDocument, op
     maxShardBytes: optionalSize(options.maxShardSize ?? recipe.output.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),
     memoryBytes: optionalSize(options.memory, 'memory'),
+    device: resolveDevice(options.device),
     threads: common.threads,
     sha256: checkBoolean(options.sha256 ?? false, 'sha256'),
     signal: common.signal,

@@ -5,6 +5,7 @@ import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { checkInteger } from '../validate.js'
 import { version } from '../version.js'
 import { assignParts } from './assignParts.js'
+import { noDevices, refuseUnusableDevices } from './devices.js'
 import { fingerprintOfPlan } from './executeMerge.js'
 import { requestedInstructionSet } from './instructionSet.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
@@ -120,6 +121,7 @@ async function runPart(
   directory: PartDirectory,
 ): Promise<PartRecord> {
   const instructionSet = requestedInstructionSet(native)
+  await refuseUnusableDevices(plan.run.device)
   await checkFreeSpace(
     plan.run.out,
     files.reduce((total, { bytes }) => total + bytes, 0),
@@ -143,7 +145,10 @@ async function runPart(
 /** Of a part without files. */
 const nothing: MergeOutcome = {
   tensors: [],
-  totals: { bytesRead: 0, bytesWritten: 0, seconds: 0, inputAccess: 'none', outputAccess: 'none' },
+  totals: {
+    ...{ bytesRead: 0, bytesWritten: 0, seconds: 0, inputAccess: 'none', outputAccess: 'none' },
+    ...noDevices('the part has no files'),
+  },
 }
 
 function requestOf({ record, models, run }: MergePlan): PartRequest {

@@ -49,6 +49,7 @@ export function nativePlan(
     memory: memoryLimit,
     threads: run.threads,
     instructionSet,
+    device: run.device,
   }
 }
 

@@ -9,6 +9,7 @@ import type { NativeStep } from '../native.js'
 import { bindTensors, type TensorBinding } from '../recipe/bindTensors.js'
 import { recipeError } from '../recipe/problems.js'
 import { firstModel, lastModel, operands, type ResolvedModel, type ResolvedRecipe } from '../recipe/resolvedRecipe.js'
+import { refuseUnusableDevices } from './devices.js'
 import { refuseUnmet } from './expectations.js'
 import { hashInputs } from './inputHashes.js'
 import { type MatchedTensor, matchTensors, type RowChoice } from './matchTensors.js'
@@ -103,6 +104,7 @@ export async function preflightMerge(request: MergeRequest): Promise<MergePlan> 
   const plan = await draftPlan(request, refusals)
   await refusals.check(() => examineOutput(request.run.out, request.run.overwrite))
   if (plan) await refusals.check(() => checkFreeSpace(request.run.out, outputBytes(plan)))
+  await refusals.check(() => refuseUnusableDevices(request.run.device))
   const sha256 = plan && (await checkInputs(plan, refusals))
   refusals.throwIfAny()
   return { ...(plan as MergePlan), sha256: sha256 ?? new Map() }

@@ -1,3 +1,4 @@
+import type { DeviceUse } from '../merge/devices.js'
 import { type FuseSummary, fusedTensor } from '../merge/fuseCheckpoints.js'
 import type { MergeSummary } from '../merge/merge.js'
 import type { MergeOutcome } from '../merge/mergePass.js'
@@ -43,6 +44,7 @@ export function fusionText({ summary, plan, outcome }: Report<FuseSummary>, out:
     ...plan.notes.map(printable),
     ...sideFileLines(plan),
     transferLine(summary, outcome),
+    ...deviceLines(summary),
     `The fused checkpoint is in ${out}`,
   ]
   return `${lines.join('\n')}\n`
@@ -71,6 +73,7 @@ export function mergeText({ summary, plan, outcome }: Report<MergeSummary>, out:
     ...plan.notes.map(printable),
     ...sideFileLines(plan),
     transferLine(summary, outcome),
+    ...deviceLines(summary),
     `The merged checkpoint is in ${out}`,
   ]
   return `${lines.join('\n')}\n`
@@ -87,6 +90,12 @@ function transferLine(summary: { bytesRead: number; bytesWritten: number; second
     `Read ${formatBytes(bytesRead)} (${inputAccess}) and wrote ${formatBytes(bytesWritten)} (${outputAccess}) ` +
     `in ${formatDuration(seconds)}, ${formatRate(bytesRead + bytesWritten, seconds)}`
   )
+}
+
+/** Which devices, and why. */
+function deviceLines({ device, deviceReason, warnings }: DeviceUse): string[] {
+  const where = device === 'cpu' ? 'the CPU' : device
+  return [...warnings.map((warning) => `Warning: ${printable(warning)}`), `On ${where}: ${printable(deviceReason)}`]
 }
 
 function mergeTable(summary: MergeSummary, merges: MergeNode[]): string {

@@ -31,15 +31,23 @@ Napi::Value describe_build(const Napi::CallbackInfo& info) {
   Napi::Array sets = Napi::Array::New(env);
   for (const char* name : {"scalar", "avx2", "avx512"})
     if (cpu::instruction_set(name)) sets.Set(sets.Length(), name);
-  Napi::Object cuda = Napi::Object::New(env);
-  cuda.Set("compiled", false);
   Napi::Object o = Napi::Object::New(env);
   o.Set("compiler", kCompiler);
   o.Set("instructionSets", sets);
   o.Set("bestInstructionSet", cpu::best_instruction_set().name);
-  o.Set("cuda", cuda);
   o.Set("ioUring", io_uring_available());
   return o;
+}
+
+// devices(memory)
+Napi::Value find_devices_of(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&] {
+    const bool memory = info[0].ToBoolean().Value();
+    return Job::start(info.Env(), {}, [memory](Job&) -> Job::Result {
+      const cuda::Devices devices = cuda::find_devices(memory);
+      return [devices](Napi::Env env) { return write_devices(env, devices); };
+    });
+  });
 }
 
 Napi::Value read_header_of(const Napi::CallbackInfo& info) {
@@ -277,7 +285,8 @@ Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const M
 // mergeCheckpoints(plan, onProgress, onTensor, onWritten)
 Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
   return with_js_errors(info.Env(), [&] {
-    auto plan = std::make_shared<const MergePlan>(read_plan(info[0]));
+    auto plan = std::make_shared<MergePlan>(read_plan(info[0]));
+    const DeviceRequest request = read_device_request(info[0].As<Napi::Object>().Get("device"));
     const Callback on_progress(info[1]), on_tensor(info[2]), on_written(info[3]);
     return Job::start(info.Env(), {}, [=](Job& job) -> Job::Result {
       MergeCallbacks callbacks;
@@ -299,16 +308,11 @@ Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
           on_tensor(job,
                     [plan, &tensor, merged](Napi::Env env) { return write_merged(env, tensor, merged); });
         };
+      const DeviceChoice choice = choose_devices(request, *plan);
+      plan->devices = choice.devices;
+      plan->continue_on_cpu = request.kind == DeviceRequest::Kind::kAuto;
       const MergeTotals totals = merge_checkpoints(*plan, callbacks, job.cancelled());
-      return [totals](Napi::Env env) {
-        Napi::Object o = Napi::Object::New(env);
-        o.Set("bytesRead", double(totals.bytes_read));
-        o.Set("bytesWritten", double(totals.bytes_written));
-        o.Set("seconds", totals.seconds);
-        o.Set("inputAccess", totals.direct_input ? "direct" : "buffered");
-        o.Set("outputAccess", totals.direct_output ? "direct" : "buffered");
-        return o;
-      };
+      return [totals, choice](Napi::Env env) { return write_totals(env, totals, choice.reason); };
     });
   });
 }
@@ -316,6 +320,7 @@ Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("version", Napi::Function::New<version>(env, "version"));
   exports.Set("info", Napi::Function::New<describe_build>(env, "info"));
+  exports.Set("devices", Napi::Function::New<find_devices_of>(env, "devices"));
   exports.Set("readHeader", Napi::Function::New<read_header_of>(env, "readHeader"));
   exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
   exports.Set("hashFile", Napi::Function::New<hash_file>(env, "hashFile"));

@@ -229,6 +229,17 @@ MergePlan read_plan(const Napi::Value& value) {
   return plan;
 }
 
+DeviceRequest read_device_request(const Napi::Value& value) {
+  using Kind = DeviceRequest::Kind;
+  const Napi::Object request = read_object(value, "device");
+  DeviceRequest read{read_choice<Kind>(request.Get("kind"), "device",
+                                       {{"auto", Kind::kAuto}, {"cpu", Kind::kCpu}, {"cuda", Kind::kCuda}})};
+  const Napi::Array indices = read_array(request.Get("indices"), "indices");
+  for (uint32_t i = 0; i < indices.Length(); i++)
+    read.indices.push_back(size_t(read_count(indices.Get(i), "an index")));
+  return read;
+}
+
 Napi::Value write_header_file(Napi::Env env, const std::string& path, const HeaderFile& file) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("path", path);
@@ -275,6 +286,51 @@ Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,
   kl.Set("median", stats.kl_median);
   kl.Set("max", stats.kl_max);
   o.Set("kl", kl);
+  return o;
+}
+
+Napi::Value write_devices(Napi::Env env, const cuda::Devices& devices) {
+  const auto text_or_nothing = [&](const std::string& text) -> Napi::Value {
+    return text.empty() ? env.Undefined() : write_text(env, text);
+  };
+  Napi::Array found = Napi::Array::New(env);
+  for (const cuda::Device& device : devices.found) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("index", double(device.index));
+    o.Set("name", device.name);
+    o.Set("computeCapability", std::to_string(device.major) + "." + std::to_string(device.minor));
+    o.Set("memoryBytes", double(device.memory_bytes));
+    o.Set("freeMemoryBytes", double(device.free_bytes));
+    o.Set("unusable", text_or_nothing(device.unusable));
+    found.Set(found.Length(), o);
+  }
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("compiled", devices.compiled);
+  o.Set("runtime", text_or_nothing(devices.runtime));
+  o.Set("driver", text_or_nothing(devices.driver));
+  o.Set("unavailable", text_or_nothing(devices.unavailable));
+  o.Set("devices", found);
+  return o;
+}
+
+Napi::Value write_totals(Napi::Env env, const MergeTotals& totals, const std::string& device_reason) {
+  Napi::Array devices = Napi::Array::New(env), warnings = Napi::Array::New(env);
+  for (const DeviceShare& share : totals.devices) {
+    Napi::Object device = Napi::Object::New(env);
+    device.Set("index", double(share.device));
+    device.Set("bytes", double(share.bytes));
+    devices.Set(devices.Length(), device);
+  }
+  for (const std::string& warning : totals.warnings) warnings.Set(warnings.Length(), warning);
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("bytesRead", double(totals.bytes_read));
+  o.Set("bytesWritten", double(totals.bytes_written));
+  o.Set("seconds", totals.seconds);
+  o.Set("inputAccess", totals.direct_input ? "direct" : "buffered");
+  o.Set("outputAccess", totals.direct_output ? "direct" : "buffered");
+  o.Set("devices", devices);
+  o.Set("deviceReason", device_reason);
+  o.Set("warnings", warnings);
   return o;
 }
 

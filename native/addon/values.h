@@ -2,6 +2,8 @@
 #include <napi.h>
 
 #include "checkpoint/read_header.h"
+#include "cuda/devices.h"
+#include "methods/choose_devices.h"
 #include "methods/merge_checkpoints.h"
 
 // JavaScript values ↔ the core's types, as lib/native.ts declares them. Reading throws ERR_INVALID_ARGUMENT.
@@ -9,7 +11,9 @@ namespace branchmerge {
 
 /// Without its operands.
 Step read_step(const Napi::Value& value);
+/// Without its devices, which are chosen from what was asked for.
 MergePlan read_plan(const Napi::Value& value);
+DeviceRequest read_device_request(const Napi::Value& value);
 const cpu::InstructionSet& read_instruction_set(const Napi::Value& value);
 DType read_dtype(const Napi::Value& value);
 std::vector<uint64_t> read_shape(const Napi::Value& value);
@@ -20,5 +24,7 @@ Napi::Value write_header_file(Napi::Env env, const std::string& path, const Head
 Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,
                          const std::vector<uint64_t>& shape, uint64_t elements, const StepStats& step);
 Napi::Value write_progress(Napi::Env env, const MergeProgress& progress);
+Napi::Value write_devices(Napi::Env env, const cuda::Devices& devices);
+Napi::Value write_totals(Napi::Env env, const MergeTotals& totals, const std::string& device_reason);
 
 }  // namespace branchmerge

@@ -68,6 +68,8 @@ uint64_t bytes_to_fuse(const MergePlan& plan) {
   return bytes;
 }
 
+DeviceChoice nothing_for_devices() { return {{}, "nothing of this merge is computed on devices"}; }
+
 /// A bf16 pair like two fine-tunes.
 class Sample {
  public:
@@ -140,7 +142,7 @@ HostRates measure_host(const MergePlan& plan) {
 
 DeviceChoice measured(const Devices& devices, const MergePlan& plan) {
   const uint64_t bytes = bytes_to_fuse(plan);
-  if (bytes == 0) return {{}, "nothing of this merge is computed on devices"};
+  if (bytes == 0) return nothing_for_devices();
   const HostRates host = measure_host(plan);
   // The CPU hashes what it reads in either case.
   const double cpu = 1 / (1 / host.hash + 1 / host.fuse);
@@ -168,7 +170,10 @@ bool merges_on_devices(const MergePlan& plan, const MergePlan::Tensor& tensor) {
 DeviceChoice choose_devices(const DeviceRequest& request, const MergePlan& plan) {
   if (request.kind == DeviceRequest::Kind::kCpu) return {{}, "asked for"};
   const Devices devices = cuda::find_devices(false);
-  if (request.kind == DeviceRequest::Kind::kCuda) return requested(request, devices);
+  if (request.kind == DeviceRequest::Kind::kCuda) {
+    const DeviceChoice choice = requested(request, devices);
+    return bytes_to_fuse(plan) == 0 ? nothing_for_devices() : choice;
+  }
   if (!devices.unavailable.empty()) return {{}, devices.unavailable};
   try {
     return measured(devices, plan);

@@ -58,6 +58,8 @@ describe('a fusion', () => {
       'seconds',
       'preset',
       'device',
+      'deviceReason',
+      'warnings',
     ])
     expect(summary).toMatchObject({
       tensors: tensors.size,

@@ -44,6 +44,8 @@ describe('branchmerge merge', () => {
       'bytesWritten',
       'seconds',
       'device',
+      'deviceReason',
+      'warnings',
     ])
     for (const each of summary.merges) {
       expect(Object.keys(each)).toEqual(['id', 'method', 'kept', 'keptFraction', 'degenerate', 'identical'])

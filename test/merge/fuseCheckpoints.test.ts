@@ -71,6 +71,8 @@ describe('a fused checkpoint', () => {
       seconds: expect.any(Number),
       preset: 'arcee',
       device: 'cpu',
+      deviceReason: expect.any(String),
+      warnings: [],
     })
     expect(summary.bytesWritten).toBeGreaterThanOrEqual(parameters * 2)
   })

@@ -222,6 +222,8 @@ describe('a merge', () => {
       bytesWritten: expect.any(Number),
       seconds: expect.any(Number),
       device: 'cpu',
+      deviceReason: expect.any(String),
+      warnings: [],
     })
     for (const { kept, keptFraction } of summary.merges) expect(keptFraction).toBe(kept / parameters)
     expect(Object.values(models).map(stampFiles)).toEqual(before)

@@ -1,11 +1,19 @@
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { noDevices } from '../../lib/merge/devices.js'
 import { type PartAttempt, PartDirectory } from '../../lib/merge/partDirectory.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { drawModel, safetensorsBytes } from '../support/writeCheckpoint.js'
 
-const totals = { bytesRead: 1, bytesWritten: 2, seconds: 3, inputAccess: 'direct', outputAccess: 'direct' }
+const totals = {
+  bytesRead: 1,
+  bytesWritten: 2,
+  seconds: 3,
+  inputAccess: 'direct',
+  outputAccess: 'direct',
+  ...noDevices(''),
+}
 const outcome = {
   fingerprint: 'f',
   part: 2,
