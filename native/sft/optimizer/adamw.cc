@@ -2,6 +2,14 @@
 
 #include <cmath>
 
+// The loader takes the widest that the CPU has. Every operation is one that IEEE 754 rounds exactly, and none
+// are contracted, so all give the same bytes.
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define FOR_EACH_INSTRUCTION_SET __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FOR_EACH_INSTRUCTION_SET
+#endif
+
 namespace branchmerge::sft {
 
 AdamWFactors adamw_factors(const AdamWOptions& options, double learning_rate, double gradient_scale,
@@ -17,6 +25,7 @@ AdamWFactors adamw_factors(const AdamWOptions& options, double learning_rate, do
           .weight_decay = static_cast<float>(options.weight_decay)};
 }
 
+FOR_EACH_INSTRUCTION_SET
 void adamw_update(const AdamWFactors& factors, size_t count, const float* __restrict gradient,
                   float* __restrict weight, float* __restrict first_moment, float* __restrict second_moment) {
   const AdamWFactors f = factors;

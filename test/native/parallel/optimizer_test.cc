@@ -101,6 +101,31 @@ TEST_CASE("AdamW follows a slow implementation in float64") {
     }
 }
 
+TEST_CASE("AdamW has the bytes of a plain loop, whatever instructions the CPU has") {
+  const AdamWOptions options = {.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1};
+  constexpr size_t kCount = 1009;
+  std::vector<float> weight(kCount), m(kCount), v(kCount), gradient(kCount);
+  for (size_t i = 0; i < kCount; i++) weight[i] = static_cast<float>(i % 101) / 101 - 0.5F;
+  std::vector<float> plain_weight = weight, plain_m = m, plain_v = v;
+  for (uint64_t t = 1; t <= 20; t++) {
+    for (size_t i = 0; i < kCount; i++)
+      gradient[i] = std::ldexp(static_cast<float>((i * t) % 97) - 48, static_cast<int>(i % 40) - 30);
+    const AdamWFactors f = adamw_factors(options, 1e-3, 0.7, t);
+    adamw_update(f, kCount, gradient.data(), weight.data(), m.data(), v.data());
+    for (size_t i = 0; i < kCount; i++) {
+      const float g = gradient[i] * f.gradient_scale;
+      plain_m[i] += f.rest1 * (g - plain_m[i]);
+      plain_v[i] += f.rest2 * (g * g - plain_v[i]);
+      const float direction =
+          plain_m[i] * f.correction1 / (std::sqrt(plain_v[i] * f.correction2) + f.epsilon);
+      plain_weight[i] -= f.learning_rate * (direction + f.weight_decay * plain_weight[i]);
+    }
+  }
+  CHECK(weight == plain_weight);
+  CHECK(m == plain_m);
+  CHECK(v == plain_v);
+}
+
 TEST_CASE("with a learning rate of 0 the moments move and the weights do not") {
   const AdamWOptions options = {.weight_decay = 0.1};
   float weight = 0.3F, m = 0, v = 0;
