@@ -1,122 +1,103 @@
-import { type FileHandle, open } from 'node:fs/promises'
-import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
-import { compressors } from 'hyparquet-compressors'
-import { readFailure } from '../../checkpoint/readSmallFile.js'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { BranchMergeError } from '../../errors.js'
+import { packageRoot } from './packageRoot.js'
+import type { ParquetOutline } from './parquetFile.js'
+import type { ParquetAnswer, ParquetWorkerData } from './parquetWorker.js'
 import type { RawRow } from './readRows.js'
 import type { SourceFile } from './sourceFiles.js'
+
+/** What the slowest disk and machine could need, and more: only a decoder that a damaged file has trapped takes longer. */
+const patienceSeconds = 60
+const patienceSecondsPerMegabyte = 2
+/** JavaScript objects of a row group; groups are tens of megabytes, a few have a gigabyte. */
+const maxHeapMegabytes = 8192
 
 /**
  * Rows of a Parquet file, a row group at a time; only `columns` are read, all without it.
  *
- * @throws ERR_FILE_READ, or ERR_DATA when the file is damaged: what is behind the damage cannot be found
+ * @param patience - seconds for a row group; for tests
+ * @throws ERR_DATA when the file is damaged or cannot be read: what is behind the damage cannot be found
  */
-export async function* readParquet(file: SourceFile, columns: readonly string[] | undefined): AsyncGenerator<RawRow[]> {
-  const handle = await open(file.path).catch((cause) => {
-    throw readFailure(file.path, cause)
-  })
+export async function* readParquet(
+  file: SourceFile,
+  columns: readonly string[] | undefined,
+  patience = patienceSeconds,
+): AsyncGenerator<RawRow[]> {
+  const thread = new ParquetThread(file, columns, patience)
   try {
-    const buffer = asyncBuffer(handle, file)
-    const metadata = await metadataOf(buffer, file)
-    const known = new Set(parquetColumns(metadata))
-    const wanted = columns?.filter((column) => known.has(column))
-    let rowStart = 0
-    let bytesRead = 0
-    for (const [group, { num_rows, total_byte_size, columns: chunks }] of metadata.row_groups.entries()) {
-      const rowEnd = rowStart + Number(num_rows)
-      const rows = await readGroup({ buffer, metadata, wanted, rowStart, rowEnd, file, group })
-      const compressed = chunks.reduce((sum, { meta_data }) => sum + Number(meta_data?.total_compressed_size ?? 0), 0)
-      bytesRead = Math.min(file.bytes, bytesRead + (compressed || Number(total_byte_size)))
-      const first = rowStart
+    const { groups } = await thread.outline()
+    let [first, bytesRead] = [0, 0]
+    for (const [index, { bytes }] of groups.entries()) {
+      const rows = await thread.group(index, bytes)
+      bytesRead = Math.min(file.bytes, bytesRead + bytes)
       yield rows.map((value, i) => ({ row: first + i, line: undefined, value, problem: undefined, bytesRead }))
-      rowStart = rowEnd
+      first += rows.length
     }
   } finally {
-    await handle.close()
+    await thread.end()
   }
 }
 
 /** Names of the columns of a Parquet file. */
 export async function readParquetColumns(file: SourceFile): Promise<string[]> {
-  const handle = await open(file.path).catch((cause) => {
-    throw readFailure(file.path, cause)
-  })
+  const thread = new ParquetThread(file, [], patienceSeconds)
   try {
-    return parquetColumns(await metadataOf(asyncBuffer(handle, file), file))
+    return (await thread.outline()).columns
   } finally {
-    await handle.close()
+    await thread.end()
   }
 }
 
-/** The root's children; the schema is a tree in depth-first order. */
-function parquetColumns({ schema }: FileMetaData): string[] {
-  const names: string[] = []
-  let i = 1
-  const skip = (): void => {
-    const children = schema[i++]?.num_children ?? 0
-    for (let child = 0; child < children && i < schema.length; child++) skip()
+/** Decodes in a thread of its own, which can be ended whatever a damaged file has done to it. */
+class ParquetThread {
+  private readonly worker: Worker
+  private settle: ((answer: ParquetAnswer) => void) | undefined
+
+  constructor(
+    private readonly file: SourceFile,
+    columns: readonly string[] | undefined,
+    private readonly patience: number,
+  ) {
+    const workerData: ParquetWorkerData = { path: file.path, bytes: file.bytes, columns }
+    // Threads run the compiled file, also where the sources are run themselves.
+    this.worker = new Worker(join(packageRoot, 'dist/branch/data/parquetWorker.js'), {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMegabytes },
+    })
+    this.worker.on('message', (answer: ParquetAnswer) => this.settle?.(answer))
+    this.worker.on('error', ({ message }) => this.settle?.({ failure: message }))
   }
-  while (i < schema.length) {
-    names.push(schema[i]?.name ?? '')
-    skip()
+
+  outline(): Promise<ParquetOutline> {
+    return this.ask<ParquetOutline>(-1, 'footer', this.patience)
   }
-  return names
-}
 
-interface GroupRead {
-  buffer: AsyncBuffer
-  metadata: FileMetaData
-  wanted: string[] | undefined
-  rowStart: number
-  rowEnd: number
-  file: SourceFile
-  group: number
-}
-
-async function readGroup(read: GroupRead): Promise<Record<string, unknown>[]> {
-  const { buffer, metadata, wanted, rowStart, rowEnd, file, group } = read
-  // Rows of which no column is wanted are rows all the same: the format says what they lack.
-  if (wanted?.length === 0) return Array.from({ length: rowEnd - rowStart }, () => ({}))
-  const options = { file: buffer, metadata, compressors, rowStart, rowEnd, ...(wanted && { columns: wanted }) }
-  const rows = await parquetReadObjects(options).catch((cause) => {
-    throw damaged(file, `row group ${group}`, cause)
-  })
-  if (rows.length === rowEnd - rowStart) return rows
-  throw damaged(file, `row group ${group}`, new Error(`${rows.length} of ${rowEnd - rowStart} rows`))
-}
-
-async function metadataOf(buffer: AsyncBuffer, file: SourceFile): Promise<FileMetaData> {
-  const metadata = await parquetMetadataAsync(buffer).catch((cause) => {
-    throw damaged(file, 'footer', cause)
-  })
-  const rows = metadata.row_groups.reduce((sum, { num_rows }) => sum + Number(num_rows), 0)
-  // Each row takes a bit at least, even where whole columns are runs of one value.
-  if (rows > file.bytes * 2 ** 13 || metadata.row_groups.some(({ num_rows }) => num_rows < 0n)) {
-    throw damaged(file, 'footer', new Error(`${rows} rows`))
+  group(index: number, bytes: number): Promise<Record<string, unknown>[]> {
+    const seconds = this.patience + (patienceSecondsPerMegabyte * bytes) / 1e6
+    return this.ask(index, `row group ${index}`, Math.min(seconds, 24 * 3600))
   }
-  return metadata
-}
 
-function damaged({ path }: SourceFile, part: string, cause: unknown): BranchMergeError {
-  if (cause instanceof BranchMergeError) return cause
-  const message = cause instanceof Error ? cause.message : String(cause)
-  return new BranchMergeError('ERR_DATA', `Expected a whole Parquet file at ${path}, but its ${part}: ${message}`, {
-    cause,
-  })
-}
+  async end(): Promise<void> {
+    await this.worker.terminate()
+  }
 
-function asyncBuffer(handle: FileHandle, { path, bytes }: SourceFile): AsyncBuffer {
-  return {
-    byteLength: bytes,
-    async slice(start, end = bytes) {
-      const [from, to] = [start < 0 ? bytes + start : start, end < 0 ? bytes + end : end]
-      if (!(from >= 0 && to >= from && to <= bytes)) throw new Error(`a part lies outside of the file`)
-      const buffer = new ArrayBuffer(to - from)
-      const { bytesRead } = await handle.read(new Uint8Array(buffer), 0, to - from, from).catch((cause) => {
-        throw readFailure(path, cause)
-      })
-      if (bytesRead < to - from) throw new BranchMergeError('ERR_FILE_CHANGED', `${path} shrank while it was read`)
-      return buffer
-    },
+  private async ask<T>(request: number, part: string, seconds: number): Promise<T> {
+    const answer = await new Promise<ParquetAnswer>((resolve) => {
+      const timer = setTimeout(
+        () => resolve({ failure: `it takes more than ${Math.round(seconds)} s` }),
+        seconds * 1000,
+      )
+      this.settle = (given) => {
+        clearTimeout(timer)
+        resolve(given)
+      }
+      this.worker.postMessage(request)
+    })
+    if ('value' in answer) return answer.value as T
+    throw new BranchMergeError(
+      'ERR_DATA',
+      `Expected a whole Parquet file at ${this.file.path}, but its ${part} cannot be read: ${answer.failure}`,
+    )
   }
 }

@@ -1,0 +1,252 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { parquetWriteBuffer } from 'hyparquet-writer'
+import { describe, expect, test } from 'vitest'
+import { readParquet } from '../../../lib/branch/data/readParquet.js'
+import { type RawRow, readColumns, readRows } from '../../../lib/branch/data/readRows.js'
+import { listSourceFiles, type SourceFile } from '../../../lib/branch/data/sourceFiles.js'
+import { BranchMergeError } from '../../../lib/errors.js'
+import { Random } from '../../support/random.js'
+import { temporaryDirectory } from '../../support/temporary.js'
+
+async function open(path: string): Promise<SourceFile> {
+  return (await listSourceFiles([path]))[0] as SourceFile
+}
+
+/** Damaged files may trap the decoder of Parquet; it gets two seconds here. */
+async function rowsOf(path: string, columns?: string[]): Promise<RawRow[]> {
+  const rows: RawRow[] = []
+  const file = await open(path)
+  const portions = file.kind === 'parquet' ? readParquet(file, columns, 2) : readRows(file, columns)
+  for await (const portion of portions) rows.push(...portion)
+  return rows
+}
+
+function written(name: string, content: string | Uint8Array): string {
+  const path = join(temporaryDirectory(), name)
+  writeFileSync(path, content)
+  return path
+}
+
+const values = (rows: RawRow[]) => rows.map(({ value }) => value)
+const problems = (rows: RawRow[]) => rows.flatMap(({ problem, row, line }) => (problem ? [[row, line, problem]] : []))
+
+describe('JSON Lines', () => {
+  test('rows have their numbers, blank lines are none', async () => {
+    const rows = await rowsOf(written('a.jsonl', '\ufeff{"a":1}\r\n\n  \n{"a":2}\n{"a":3}'))
+    expect(rows.map(({ row, line, value }) => [row, line, value])).toEqual([
+      [0, 1, { a: 1 }],
+      [1, 4, { a: 2 }],
+      [2, 5, { a: 3 }],
+    ])
+  })
+
+  test('what is wrong with a row does not touch the others', async () => {
+    const text = Buffer.concat([Buffer.from('{"a":1}\n{"a"\n"'), Buffer.from([0xff]), Buffer.from('"\n{"a":2}\n')])
+    const rows = await rowsOf(written('a.jsonl', text))
+    expect(problems(rows)).toEqual([
+      [1, 2, 'the row is no JSON'],
+      [2, 3, 'the row is not UTF-8'],
+    ])
+    expect(values(rows)).toEqual([{ a: 1 }, undefined, undefined, { a: 2 }])
+  })
+
+  test('rows longer than what is read at once, and cut characters', async () => {
+    const long = { text: '字'.repeat(300_000) }
+    const path = written('a.jsonl', `${JSON.stringify(long)}\n${JSON.stringify({ a: 1 })}\n${JSON.stringify(long)}\n`)
+    expect(values(await rowsOf(path))).toEqual([long, { a: 1 }, long])
+  })
+
+  test('a row without end is bad, not a crash', async () => {
+    const rows = await rowsOf(written('a.jsonl', `{"a":1}\n"${'x'.repeat(65 * 2 ** 20)}"\n{"a":2}\n`))
+    expect(problems(rows)).toEqual([[1, 2, 'the row has more than 67108864 bytes']])
+    expect(values(rows)).toEqual([{ a: 1 }, undefined, { a: 2 }])
+  })
+
+  test('gzipped, and how far it is', async () => {
+    const lines = Array.from({ length: 1000 }, (_, i) => JSON.stringify({ i, text: String(Math.sin(i)) })).join('\n')
+    const path = written('a.jsonl.gz', gzipSync(lines))
+    const rows = await rowsOf(path)
+    expect(values(rows)[999]).toEqual({ i: 999, text: String(Math.sin(999)) })
+    expect(rows.at(-1)?.bytesRead).toBe((await open(path)).bytes)
+  })
+
+  test('a gzip file that is cut short is refused', async () => {
+    const bytes = gzipSync(Array.from({ length: 1000 }, (_, i) => `{"i":${Math.sin(i)}}`).join('\n'))
+    await expect(rowsOf(written('a.jsonl.gz', bytes.subarray(0, bytes.length / 2)))).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: expect.stringContaining('Expected a whole gzip file'),
+    })
+    await expect(rowsOf(written('a.jsonl.gz', 'no gzip'))).rejects.toMatchObject({ code: 'ERR_DATA' })
+  })
+})
+
+describe('JSON', () => {
+  test.each([
+    ['[]', []],
+    [' [ ] \n', []],
+    ['[1]', [1]],
+    ['[{"a":[1,{"b":"],{\\"["}]},\n "x,y", [] , null]\n', [{ a: [1, { b: '],{"[' }] }, 'x,y', [], null]],
+  ])('%s', async (text, expected) => {
+    expect(values(await rowsOf(written('a.json', text)))).toEqual(expected)
+  })
+
+  test('an element that is no JSON is bad', async () => {
+    const rows = await rowsOf(written('a.json', '[{"a":1}, {a:2}, {"a":3},]'))
+    expect(problems(rows)).toEqual([
+      [1, undefined, 'the row is no JSON'],
+      [3, undefined, 'the row is no JSON'],
+    ])
+  })
+
+  test('an array larger than what is read at once', async () => {
+    const elements = Array.from({ length: 5000 }, (_, i) => ({ i, text: `\\"[${'é'.repeat(i % 400)}` }))
+    expect(values(await rowsOf(written('a.json', JSON.stringify(elements, null, 1))))).toEqual(elements)
+  })
+
+  test.each(['[1, 2', '[{"a":"', '[1]]', '[1] {"a":1}'])('%s is refused', async (text) => {
+    await expect(rowsOf(written('a.json', text))).rejects.toMatchObject({ code: 'ERR_DATA' })
+  })
+
+  test('a file of that name with lines is read by lines', async () => {
+    expect(values(await rowsOf(written('a.json', '{"a":1}\n{"a":2}\n')))).toEqual([{ a: 1 }, { a: 2 }])
+  })
+})
+
+/** A row group every 10 rows, with columns as data sets have them. */
+function parquet(count: number, codec: 'SNAPPY' | 'UNCOMPRESSED' = 'SNAPPY'): Uint8Array {
+  const rows = Array.from({ length: count }, (_, i) => i)
+  return new Uint8Array(
+    parquetWriteBuffer({
+      columnData: [
+        { name: 'problem', data: rows.map((i) => `What is ${i}?`), type: 'STRING' },
+        { name: 'number', data: rows.map((i) => BigInt(i)), type: 'INT64' },
+        { name: 'note', data: rows.map((i) => (i % 3 === 0 ? null : `note ${i}`)), type: 'STRING', nullable: true },
+        {
+          name: 'messages',
+          data: rows.map((i) => [{ role: 'user', content: String(i) }]),
+          type: 'JSON',
+        },
+      ],
+      rowGroupSize: 10,
+      codec,
+    }),
+  )
+}
+
+describe('Parquet', () => {
+  test('rows over row groups, with null cells and BigInt', async () => {
+    const rows = await rowsOf(written('a.parquet', parquet(25)))
+    expect(rows.map(({ row }) => row)).toEqual(Array.from({ length: 25 }, (_, i) => i))
+    expect(rows[13]?.value).toEqual({
+      problem: 'What is 13?',
+      number: 13n,
+      note: 'note 13',
+      messages: [{ role: 'user', content: '13' }],
+    })
+    expect(rows[12]?.value).toMatchObject({ number: 12n, note: null })
+    expect(rows[24]?.bytesRead).toBeGreaterThan(rows[0]?.bytesRead as number)
+  })
+
+  test('only the columns that are wanted', async () => {
+    const path = written('a.parquet', parquet(25, 'UNCOMPRESSED'))
+    expect(await readColumns(await open(path))).toEqual(['problem', 'number', 'note', 'messages'])
+    expect(values(await rowsOf(path, ['problem', 'nonsense']))[24]).toEqual({ problem: 'What is 24?' })
+    expect(values(await rowsOf(path, ['nonsense']))).toHaveLength(25)
+  })
+
+  test.each([
+    ['empty', new Uint8Array(0)],
+    ['something else', Buffer.from('PAR1 this is no parquet file PAR1')],
+    ['cut short', parquet(25).subarray(0, 500)],
+  ])('%s is refused', async (_, bytes) => {
+    await expect(rowsOf(written('a.parquet', bytes))).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: expect.stringContaining('Expected a whole Parquet file at'),
+    })
+  })
+})
+
+describe('damage never ends the process', () => {
+  /** Some bytes changed, left out or put in. */
+  function mutate(bytes: Uint8Array, random: Random): Uint8Array {
+    const mutated = [...bytes]
+    for (let i = 0; i <= random.below(6); i++) {
+      const at = random.below(mutated.length)
+      const kind = random.below(4)
+      if (kind === 0) mutated.splice(at, 1 + random.below(8))
+      else if (kind === 1) mutated.splice(at, 0, random.below(256), random.below(256))
+      else mutated[at] = kind === 2 ? random.below(256) : (mutated[at] as number) ^ (1 << random.below(8))
+    }
+    return Uint8Array.from(mutated)
+  }
+
+  const text = '[{"messages":[{"role":"user","content":"é \\" [x]"}]},\n{"a":{"b":[1,2,3]}}, "s", null]'
+  test.each([
+    ['a.jsonl', Buffer.from(text.replaceAll('},\n', '}\n'))],
+    ['a.json', Buffer.from(text)],
+    ['a.jsonl.gz', gzipSync(text)],
+    ['a.parquet', parquet(12)],
+    ['b.parquet', parquet(12, 'UNCOMPRESSED')],
+  ])('%s', async (name, original) => {
+    const random = new Random(77)
+    const directory = temporaryDirectory()
+    for (let round = 0; round < (name.endsWith('parquet') ? 25 : 400); round++) {
+      const path = join(directory, name)
+      writeFileSync(path, mutate(original, random))
+      try {
+        const rows = await rowsOf(path)
+        expect(rows.every(({ value, problem }) => (value === undefined) === (problem !== undefined))).toBe(true)
+      } catch (error) {
+        expect(error).toBeInstanceOf(BranchMergeError)
+        expect(error).toMatchObject({ code: 'ERR_DATA' })
+      }
+    }
+  })
+})
+
+test('a file in which the decoder never ends is given up', async () => {
+  const file = await open(fileURLToPath(new URL('fixtures/endless.parquet', import.meta.url)))
+  const read = async () => {
+    for await (const _ of readParquet(file, undefined, 1));
+  }
+  await expect(read()).rejects.toMatchObject({
+    code: 'ERR_DATA',
+    message: expect.stringMatching(/but its row group \d cannot be read: it takes more than 1 s/),
+  })
+})
+
+describe('the files of a source', () => {
+  test('a directory, names with a star, several', async () => {
+    const directory = temporaryDirectory()
+    mkdirSync(join(directory, 'more'))
+    for (const name of ['b.jsonl', 'a.parquet', 'README.md', 'train-2.json.gz', 'train-1.json', 'more/x.jsonl']) {
+      writeFileSync(join(directory, name), '')
+    }
+    const names = async (...paths: string[]) =>
+      (await listSourceFiles(paths.map((path) => join(directory, path)))).map(({ path }) =>
+        path.slice(directory.length + 1),
+      )
+    expect(await names('.')).toEqual(['a.parquet', 'b.jsonl', 'train-1.json', 'train-2.json.gz'])
+    expect(await names('train-*.json*')).toEqual(['train-1.json', 'train-2.json.gz'])
+    expect(await names('more', 'b.jsonl')).toEqual(['more/x.jsonl', 'b.jsonl'])
+  })
+
+  test.each([
+    ['a.csv', 'ERR_DATA', 'Expected a .jsonl, .json or .parquet file'],
+    ['a.parquet.gz', 'ERR_DATA', 'Expected a .jsonl, .json or .parquet file'],
+    ['none-*.jsonl', 'ERR_DATA', 'there are none'],
+    ['empty', 'ERR_DATA', 'there are none'],
+    ['missing.jsonl', 'ERR_FILE_READ', 'Cannot read'],
+  ])('%s', async (name, code, message) => {
+    const directory = temporaryDirectory()
+    mkdirSync(join(directory, 'empty'))
+    for (const present of ['a.csv', 'a.parquet.gz']) writeFileSync(join(directory, present), '')
+    await expect(listSourceFiles([join(directory, name)])).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    })
+  })
+})
