@@ -137,21 +137,28 @@ export function manifestText(plan: MergePlan, outcome: MergeOutcome, written: Wr
 }
 
 function mergeRecord(merge: MergeNode, position: number, { tensors }: MergeOutcome): ManifestMerge {
-  const { id, step, method, base, inputs, parameters } = merge
-  const operand = (node: MergeNode['inputs'][number]): ManifestOperand =>
-    node.kind === 'model' ? { model: node.name } : { merge: node.id }
   const count = (value: (stats: StepStats) => number) =>
     tensors.reduce((total, { steps }) => total + value(steps[position] as StepStats), 0)
+  return {
+    ...mergeIdentity(merge),
+    parameters: merge.parameters,
+    kept: count(({ kept }) => kept),
+    identical: count(({ identical }) => Number(identical)),
+    degenerate: count(({ degenerate }) => Number(degenerate)),
+  }
+}
+
+/** Which merge of the recipe it is, and of what. */
+export function mergeIdentity(merge: MergeNode): Pick<ManifestMerge, 'id' | 'step' | 'method' | 'base' | 'inputs'> {
+  const { id, step, method, base, inputs } = merge
+  const operand = (node: MergeNode['inputs'][number]): ManifestOperand =>
+    node.kind === 'model' ? { model: node.name } : { merge: node.id }
   return {
     id,
     ...(step === undefined ? {} : { step }),
     method,
     ...(base ? { base: operand(base) } : {}),
     inputs: inputs.map(operand),
-    parameters,
-    kept: count(({ kept }) => kept),
-    identical: count(({ identical }) => Number(identical)),
-    degenerate: count(({ degenerate }) => Number(degenerate)),
   }
 }
 

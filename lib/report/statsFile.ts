@@ -2,8 +2,10 @@ import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
+import { mergeIdentity } from '../merge/manifest.js'
 import { outputFailure } from '../merge/outputDirectory.js'
 import type { MergedTensorStats, TensorStats } from '../merge/tensorStats.js'
+import type { MergeNode } from '../recipe/resolvedRecipe.js'
 import { writeWhole } from './writeWhole.js'
 
 /** One line of a fusion's statistics file. */
@@ -24,10 +26,13 @@ export function fusionStatsLine({
   return `${JSON.stringify(line)}\n`
 }
 
-/** One line of a merge's statistics file: what each merge, named by its id, did to the tensor. */
-export function mergeStatsLine({ name, shape, dtype, elements, steps }: MergedTensorStats, ids: string[]): string {
-  const merges = steps.map((stats, i) => ({ id: ids[i], ...stats }))
-  return `${JSON.stringify({ name, shape, dtype, elements, merges })}\n`
+/** One line of a merge's statistics file: what each of the recipe's merges did to the tensor. */
+export function mergeStatsLine(
+  { name, shape, dtype, elements, steps }: MergedTensorStats,
+  merges: readonly MergeNode[],
+): string {
+  const each = steps.map((stats, i) => ({ ...mergeIdentity(merges[i] as MergeNode), ...stats }))
+  return `${JSON.stringify({ name, shape, dtype, elements, merges: each })}\n`
 }
 
 /**

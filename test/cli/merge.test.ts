@@ -88,6 +88,7 @@ describe('branchmerge merge', () => {
     for (const line of lines) {
       expect(Object.keys(line)).toEqual(['name', 'shape', 'dtype', 'elements', 'merges'])
       expect(line.merges.map(({ id }: { id: string }) => id)).toEqual(merges.map(({ id }: { id: string }) => id))
+      expect(line.merges[0]).toMatchObject({ method: 'fuse', inputs: [{ model: 'math' }, { model: 'science' }] })
     }
     const kept = lines.reduce((total, line) => total + line.merges[1].kept, 0)
     expect(kept).toBe(merges[1].kept)
@@ -172,8 +173,8 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
     const out = join(directory, 'batch')
     const { code, stdout } = await runCommand(['batch', ...files, ...models, '--out', out])
     expect(code).toBe(1)
-    expect(stdout).toMatch(/^\S*tinyr1-paper\.yaml +done +[\d.]+ s +[\d.]+ % +\S*tinyr1-paper$/m)
-    expect(stdout).toMatch(/^\S*wrong\.yaml +failed +- +- +ERR_RECIPE$/m)
+    expect(stdout).toMatch(/^\S*tinyr1-paper\.yaml +done +1 +[\d.]+ s +[\d.]+ % +\S*tinyr1-paper$/m)
+    expect(stdout).toMatch(/^\S*wrong\.yaml +failed +- +- +- +ERR_RECIPE$/m)
     const json = await runCommand(['batch', files[0] as string, ...models, '--out', out, '--json'])
     expect([json.code, json.stderr]).toEqual([0, ''])
     expect(JSON.parse(json.stdout)).toMatchObject({ failed: 0, recipes: [{ file: files[0], status: 'skipped' }] })

@@ -120,9 +120,11 @@ describe('report DIR', () => {
         ],
       }),
     )
-    expect(await runCommand(['merge', recipe, '--out', out])).toMatchObject({ code: 0 })
+    const stats = join(directory, 'stats.jsonl')
+    expect(await runCommand(['merge', recipe, '--out', out, '--stats', stats])).toMatchObject({ code: 0 })
     const { code, stdout } = await runCommand(['report', out, '--json'])
     expect(code).toBe(0)
+    expect(await runCommand(['report', '--stats', stats, '--json'])).toMatchObject({ code: 0, stdout })
     const { steps, notDrawn } = JSON.parse(stdout)
     expect(steps.map(({ name }: { name: string }) => name)).toEqual(['mid = science & math', 'last = mean & coding'])
     expect(notDrawn).toEqual(['Not drawn: mean (linear); only a fusion chooses between Left and Right'])
@@ -168,7 +170,7 @@ describe('report DIR', () => {
     expect(stderr).toContain('[ERR_STATS]')
     const ofStats = await runCommand(['report', '--stats', stats])
     expect(ofStats.code).toBe(1)
-    expect(ofStats.stderr).toContain(':1 is of a merge, which does not tell its methods')
+    expect(ofStats.stderr).toContain('is a fusion, which chooses between Left and Right: linear(math, coding')
   })
 
   test.each([
@@ -244,6 +246,13 @@ describe('what is refused', () => {
     ['more taken than there is', `${line({ kept: 11 })}\n`, ':1'],
     ['no divergence', `${line({ kl: null })}\n`, ':1'],
     ['a shape of other things', `${line({ shape: ['2'] })}\n`, ':1'],
+    ['merges without a method', `${line({ merges: [{ id: 'a & b', kept: 1 }] })}\n`, ':1'],
+    ['more taken by a merge than there is', `${line({ merges: [merged({ kept: 11 })] })}\n`, ':1'],
+    [
+      'other merges in a line',
+      `${line({ merges: [merged()] })}\n${line({ merges: [merged({ id: 'b & a' })] })}\n`,
+      ':2',
+    ],
   ])('statistics with %s', async (_, text, message) => {
     const directory = temporaryDirectory()
     const [stats, out] = [join(directory, 'stats.jsonl'), join(directory, 'map.svg')]
@@ -268,4 +277,8 @@ describe('what is refused', () => {
 function line(fields: Record<string, unknown> = {}): string {
   const kl = { min: 0, median: 1, max: 2 }
   return JSON.stringify({ name: 'w', shape: [2, 5], dtype: 'F32', elements: 10, kept: 3, threshold: 1, kl, ...fields })
+}
+
+function merged(fields: Record<string, unknown> = {}) {
+  return { id: 'a & b', method: 'fuse', inputs: [{ model: 'a' }, { model: 'b' }], kept: 3, ...fields }
 }
