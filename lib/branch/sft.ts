@@ -15,7 +15,7 @@ import { findTrainer } from './findTrainer.js'
 import { clearHeartbeats, refuseRunning } from './heartbeats.js'
 import { type Launch, launchCommand } from './launchCommand.js'
 import { planTraining } from './planTraining.js'
-import { type Override, type ResolvedRun, resolveRun } from './resolveRun.js'
+import { type ResolvedRun, resolveRun } from './resolveRun.js'
 import { prepareRunData, type RunData } from './runData.js'
 import type { RunOptions } from './runOptions.js'
 import { SupervisedTrainer } from './superviseTrainer.js'
@@ -49,7 +49,6 @@ export interface SftOptions {
 
 /** What running needs beside the run. */
 export interface SftRunning {
-  overrides: readonly Override[]
   resume: boolean
   /** Here; with srun, inside an allocation of Slurm; or in a job that is still to be submitted. */
   place: 'here' | 'allocation' | 'job'
@@ -84,13 +83,12 @@ export async function sft(run: string | RecipeDocument | RunOptions, options: Sf
   checkOptionNames(options, ['resume', 'signal', 'onProgress'] satisfies (keyof SftOptions)[])
   checkFunction(onProgress, 'onProgress')
   const running: SftRunning = {
-    overrides: [],
     resume: options.resume === undefined ? false : checkBoolean(options.resume, 'resume'),
     place: 'here',
     signal: checkSignal(options.signal),
     onProgress,
   }
-  return await executeSft(await planSft(await runDocument(run), running))
+  return await executeSft(await planSft(resolveRun(await runDocument(run)), running))
 }
 
 /** A run from a file, or as it is. */
@@ -99,14 +97,16 @@ export async function runDocument(run: unknown): Promise<RecipeDocument> {
   return isMapping(run) && 'locate' in run ? (run as unknown as RecipeDocument) : recipeObject(run)
 }
 
-/** Checks the run, prepares its data in the cache and asks the trainer for its plan. Writes nothing else. */
-export async function planSft(document: RecipeDocument, running: SftRunning): Promise<SftPlan> {
-  const run = resolveRun(document, running.overrides)
-  return await planResolved(run, running, hostResources(run, running.place === 'allocation'))
-}
-
-/** @param host - of where it will run */
-export async function planResolved(run: ResolvedRun, running: SftRunning, host: HostResources): Promise<SftPlan> {
+/**
+ * Prepares the data of a run in the cache and asks the trainer for its plan. Writes nothing else.
+ *
+ * @param host - of where it will run
+ */
+export async function planSft(
+  run: ResolvedRun,
+  running: SftRunning,
+  host: HostResources = hostResources(run, running.place === 'allocation'),
+): Promise<SftPlan> {
   const { resume, signal, onProgress, place } = running
   signal?.throwIfAborted()
   const state = await examineTraining(run.output, resume)
@@ -167,9 +167,12 @@ export async function executeSft(plan: SftPlan, signals: SftSignals = {}): Promi
   const { run, state, running } = plan
   const directory = join(run.output, trainingDirectoryName)
   if (state === 'finished') return await summarise(plan, 'done')
-  if (!fits(plan.plan)) throw doesNotFit(plan.plan)
+  if (!fits(plan.plan)) {
+    const error = doesNotFit(plan.plan)
+    await recordFailure(run.output, error)
+    throw error
+  }
   await begin(plan)
-  const failureFile = join(directory, failureFileName)
   try {
     const outcome = await train(plan, directory, signals)
     if (outcome === 'interrupted') {
@@ -179,8 +182,7 @@ export async function executeSft(plan: SftPlan, signals: SftSignals = {}): Promi
     if (outcome === 'done') await openCheckpoint(run.output)
     return await summarise(plan, outcome)
   } catch (error) {
-    const { code, message } = error as BranchMergeError
-    if (error instanceof BranchMergeError) await writeWhole(failureFile, `${JSON.stringify({ code, message })}\n`)
+    await recordFailure(run.output, error)
     throw error
   }
 }
@@ -201,6 +203,14 @@ function doesNotFit({ memory, memoryBytes }: PlanEvent): BranchMergeError {
 
 /** What an error said, for those who follow from another machine. */
 export const failureFileName = 'failure.json'
+
+/** Writes down why a run failed, where it has begun. */
+export async function recordFailure(output: string, error: unknown): Promise<void> {
+  if (!(error instanceof BranchMergeError)) return
+  const { code, message } = error
+  const path = join(output, trainingDirectoryName, failureFileName)
+  await writeWhole(path, `${JSON.stringify({ code, message })}\n`).catch(() => {}) // the error at hand says more
+}
 
 /** Writes what must be there before the first process starts. */
 async function begin({ run, data, trainerRun: file }: SftPlan): Promise<void> {

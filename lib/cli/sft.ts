@@ -1,8 +1,18 @@
-import { type Override, parseOverride } from '../branch/resolveRun.js'
-import { executeSft, planSft, runDocument, type SftPlan, type SftProgress, type SftRunning } from '../branch/sft.js'
+import { type Override, parseOverride, resolveRun } from '../branch/resolveRun.js'
+import {
+  executeSft,
+  planSft,
+  recordFailure,
+  runDocument,
+  type SftPlan,
+  type SftProgress,
+  type SftRunning,
+} from '../branch/sft.js'
 import { requeueExitCode } from '../branch/superviseTrainer.js'
 import type { PlanEvent } from '../branch/trainerEvents.js'
-import { formatBytes, formatPercent, printable } from '../report/format.js'
+import type { RecipeDocument } from '../recipe/recipe.js'
+import { dataProgressReporter } from '../report/dataProgress.js'
+import { printable } from '../report/format.js'
 import { trainingReporter } from '../report/trainingProgress.js'
 import { trainingPlanText, trainingText } from '../report/trainingText.js'
 import { checkPath } from '../validate.js'
@@ -22,13 +32,13 @@ export async function runSft(args: Record<string, unknown>): Promise<number> {
   return await withTrainingSignals(async (signals) => {
     const progress = sftReporter()
     const running: SftRunning = {
-      overrides: overridesOf(args),
       resume: args.resume === true,
       place: args.srun === true ? 'allocation' : 'here',
       signal: signals.interrupt,
       onProgress: progress.update,
     }
-    const plan = await planSft(document, running).finally(progress.end)
+    if (running.place === 'allocation') noteRestarts(progress.print)
+    const plan = await planned(document, overridesOf(args), running).finally(progress.end)
     if (args.dryRun) {
       printPlan(plan, args.json === true)
       return 0
@@ -40,6 +50,22 @@ export async function runSft(args: Record<string, unknown>): Promise<number> {
     else printText(trainingText(summary, plan.run.output))
     return summary.reason === 'requeue' ? requeueExitCode : 0
   })
+}
+
+/** A job says in its output what kept it from training: who follows it reads that there. */
+async function planned(document: RecipeDocument, overrides: Override[], running: SftRunning): Promise<SftPlan> {
+  const run = resolveRun(document, overrides)
+  try {
+    return await planSft(run, running)
+  } catch (error) {
+    if (running.place === 'allocation') await recordFailure(run.output, error)
+    throw error
+  }
+}
+
+function noteRestarts(print: (line: string) => void): void {
+  const { SLURM_JOB_ID, SLURM_RESTART_COUNT } = process.env
+  if (SLURM_RESTART_COUNT) print(`Job ${SLURM_JOB_ID} was requeued ${SLURM_RESTART_COUNT} times`)
 }
 
 /** --set, and the options that are short for one. */
@@ -69,22 +95,14 @@ function printPlan(plan: SftPlan, json: boolean): void {
 /** Progress of data and training on stderr. */
 export function sftReporter() {
   let total: number | undefined
-  const stream = process.stderr
-  const training = trainingReporter(stream, () => total)
-  let next = performance.now() + 1000
-  const data = ({ phase, bytesDone, bytesTotal }: (SftProgress & { phase: 'data' })['data']) => {
-    if (!stream.isTTY || performance.now() < next) return
-    next = performance.now() + 200
-    const part = bytesTotal > 0 ? bytesDone / bytesTotal : 1
-    const verb = { hash: 'Reading', split: 'Splitting', encode: 'Tokenizing' }[phase]
-    stream.write(`\r\x1b[K${verb} data: ${formatPercent(part)} of ${formatBytes(bytesTotal)}`)
-  }
+  const training = trainingReporter(process.stderr, () => total)
+  const data = dataProgressReporter(process.stderr)
   return {
     setTotal(steps: number | undefined) {
       total = steps
     },
     update(progress: SftProgress) {
-      if (progress.phase === 'data') data(progress.data)
+      if (progress.phase === 'data') data.update(progress.data)
       else if (progress.phase === 'log') training.print(printable(progress.line))
       else {
         if (progress.event.event === 'plan') total = (progress.event as PlanEvent).totalSteps ?? total
@@ -94,7 +112,7 @@ export function sftReporter() {
     print: training.print,
     end() {
       training.end()
-      if (stream.isTTY) stream.write('\r\x1b[K')
+      data.end()
     },
   }
 }

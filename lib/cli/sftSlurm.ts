@@ -1,7 +1,8 @@
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ResolvedRun, resolveRun } from '../branch/resolveRun.js'
-import { finishTraining, planResolved, runDocument } from '../branch/sft.js'
+import { failureFileName, finishTraining, planSft, runDocument } from '../branch/sft.js'
 import { makeTrainingDirectory, trainingDirectoryName } from '../branch/trainingOutput.js'
 import { followTraining } from '../cluster/followTraining.js'
 import { submitJob } from '../cluster/submitSlurm.js'
@@ -19,7 +20,6 @@ export async function runSftSlurm(args: Record<string, unknown>): Promise<number
   return await withTrainingSignals(async ({ interrupt, kill }) => {
     const progress = sftReporter()
     const running = {
-      overrides: [],
       resume: args.resume === true,
       place: 'job' as const,
       signal: interrupt,
@@ -27,7 +27,7 @@ export async function runSftSlurm(args: Record<string, unknown>): Promise<number
     }
     // What the nodes have, they know; whether the run fits is seen there.
     const host = { processes: 1, cores: run.launcher.slurm.cpusPerTask ?? 1, memoryBytes: Number.MAX_SAFE_INTEGER }
-    const plan = await planResolved(run, running, host).finally(progress.end)
+    const plan = await planSft(run, running, host).finally(progress.end)
     const training = slurmTraining(run)
     const job = trainingJob(training)
     if (args.dryRun) {
@@ -43,6 +43,7 @@ export async function runSftSlurm(args: Record<string, unknown>): Promise<number
     for (const note of [...run.notes, ...plan.data.prepared.notices]) progress.print(`Note: ${printable(note)}`)
     const directory = await makeTrainingDirectory(run.output)
     await writeWhole(training.runFile, `${JSON.stringify(run.options, null, 2)}\n`)
+    await rm(join(directory, failureFileName), { force: true })
     const id = await submitJob(directory, job)
     if (args.detach) {
       if (args.json) printJson({ job: id, output: run.output, logs: directory })

@@ -43,9 +43,10 @@ export async function followTraining(following: Following): Promise<void> {
     new Tail(join(directory, metricsFileName), eventsTo(following)),
     new Tail(join(directory, logFileName), following.onLog),
   ]
-  const ask = () => void scancel(['--batch', '--signal=INT', job])
+  const ask = () => void askToEnd(job)
   const cancel = () => void scancel([job])
   signal.addEventListener('abort', ask, { once: true })
+  if (signal.aborted) ask()
   kill.addEventListener('abort', cancel, { once: true })
   try {
     for (const tail of tails) await tail.skip()
@@ -107,6 +108,11 @@ async function endOf(job: string, onState: (state: string) => void, each: () => 
 async function stateOf(job: string): Promise<string | undefined> {
   const answer = await promisify(execFile)('scontrol', ['show', 'job', '--oneliner', job]).catch(() => undefined)
   return /\bJobState=(\w+)/.exec(answer?.stdout ?? '')?.[1]
+}
+
+/** A job that waits in the queue has nothing to save, and takes no signal. */
+async function askToEnd(job: string): Promise<void> {
+  await scancel((await stateOf(job)) === 'PENDING' ? [job] : ['--batch', '--signal=INT', job])
 }
 
 async function scancel(args: readonly string[]): Promise<void> {

@@ -93,6 +93,22 @@ describe('sft --slurm', { timeout: 180_000 }, () => {
     expect(await cluster.run('squeue', ['--noheader'])).toBe('')
   })
 
+  test('Ctrl-C takes a job that still waits out of the queue', async () => {
+    const { file, output } = await newRun(slurm('signalSeconds: 1, sbatchArguments: [--begin=now+1hour]'))
+    const { code } = await submit(file, {}, [], (pid) => {
+      const submitted = () => existsSync(training(output, 'job.sh'))
+      until(
+        'it is submitted',
+        60,
+        async () => submitted() && (await cluster.run('squeue', ['--noheader'])) !== '',
+      ).then(
+        () => setTimeout(() => process.kill(pid, 'SIGINT'), 500),
+        () => process.kill(pid, 'SIGKILL'),
+      )
+    })
+    expect([code, await cluster.run('squeue', ['--noheader'])]).toEqual([130, ''])
+  })
+
   test('a job that is cancelled is not requeued', async () => {
     const { file, output } = await newRun(slurm())
     const { stdout } = await submit(file, { steps: 1000, milliseconds: 200 }, ['--detach'])
@@ -101,6 +117,35 @@ describe('sft --slurm', { timeout: 180_000 }, () => {
     await cluster.run('scancel', [job])
     expect(await cluster.endOf(job)).toBe('CANCELLED')
     expect(looksComplete(output)).toBe(false)
+  })
+
+  test('the trainer itself, two processes that srun starts with PMIx', async () => {
+    const { file, output } = await newRun(
+      slurm('signalSeconds: 1')
+        .replace('mpi: none, ', '')
+        .replace('{processes', '{threads: 1, memory: 500MB, processes'),
+    )
+    const run = ['sft', file, '--slurm', '--json', '--set', 'training.learningRate=1e-3']
+    const { code, stdout, stderr } = await runCommand(run, { env: cluster.env })
+    expect([code, stderr]).toEqual([0, expect.stringContaining('completed')])
+    const summary = JSON.parse(stdout)
+    expect(summary.loss).toBeLessThan(summary.firstLoss)
+    const [plan] = readFileSync(training(output, 'metrics.jsonl'), 'utf8')
+      .split('\n')
+      .map((line) => JSON.parse(line || '{}'))
+    expect(plan).toMatchObject({ event: 'plan', processes: 2 })
+    expect(looksComplete(output)).toBe(true)
+  })
+
+  test('a run that does not fit the node says so to those who follow', async () => {
+    const { file } = await newRun(
+      slurm('signalSeconds: 1').replace('mpi: none, ', '').replace('{processes', '{memory: 9MB, processes'),
+    )
+    const { stdout } = await runCommand(['sft', file, '--slurm', '--json'], { env: cluster.env })
+    expect(JSON.parse(stdout).error).toMatchObject({
+      code: 'ERR_OUT_OF_MEMORY',
+      message: expect.stringContaining('fits the 9.00 MB'),
+    })
   })
 
   test('--dry-run prints script and command, and submits nothing', async () => {
