@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { encode } from './floats.js'
@@ -275,3 +275,19 @@ export const metricsOf = (output: string): TrainerEvent[] =>
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as TrainerEvent)
+
+/** What a run computed, without what its clock and its memory said. */
+export const computed = (events: TrainerEvent[]): TrainerEvent[] =>
+  events
+    .filter(({ event }) => event === 'step' || event === 'validation' || event === 'skipped')
+    .map(({ seconds, tokensPerSecond, flops, peakBytes, ...rest }) => rest as TrainerEvent)
+
+/** Losses of the steps, in order. */
+export const lossesOf = (events: TrainerEvent[]): number[] =>
+  events.filter(({ event }) => event === 'step').map(({ loss }) => loss as number)
+
+/** The names of the whole checkpoints, oldest first. */
+export const checkpointsOf = (output: string): string[] =>
+  readdirSync(join(output, 'training/checkpoints'))
+    .filter((name) => /^step-\d+$/.test(name))
+    .sort()

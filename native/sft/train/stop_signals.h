@@ -13,7 +13,8 @@ inline constexpr int kExitRequeue = 85;
 inline constexpr int kExitInterrupted = 130;
 
 /// From now on these signals only leave a request, but for a second SIGINT, which ends the process at once
-/// with kExitInterrupted. A closed pipe is an error of the write, not a signal.
+/// with kExitInterrupted. A closed pipe and a limit on the size of
+/// files are errors of the write, not signals.
 void catch_stop_signals();
 
 StopRequest stop_request();

@@ -1,0 +1,237 @@
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { Random } from '../../support/random.js'
+import { temporaryDirectory } from '../../support/temporary.js'
+import {
+  checkpointsOf,
+  computed,
+  drawDocuments,
+  lossesOf,
+  metricsOf,
+  packEvery,
+  type RunFields,
+  runFields,
+  type TrainerEvent,
+  type TrainerResult,
+  tinySize,
+  train,
+  writeData,
+  writeModel,
+} from '../../support/trainer.js'
+
+let directory: string
+let run: RunFields
+
+// A step takes some milliseconds, so that a signal comes before the end.
+beforeEach(() => {
+  directory = temporaryDirectory()
+  run = {
+    ...runFields,
+    model: writeModel(join(directory, 'model')),
+    data: writeData(join(directory, 'data'), packEvery(drawDocuments(60, { length: 120 }), 2)),
+    validationData: writeData(join(directory, 'validation'), packEvery(drawDocuments(6, { seed: 5 }), 2)),
+    validation: { everySteps: 15 },
+    output: join(directory, 'expert'),
+    epochs: 8,
+    gradientAccumulation: 2,
+  }
+})
+
+const weightsOf = (output: string) => readFileSync(join(output, 'model.safetensors'))
+const damaged = (events: TrainerEvent[]) => events.filter(({ event }) => event === 'damaged')
+const startOf = (events: TrainerEvent[]) => events.find(({ event }) => event === 'start') as TrainerEvent
+
+/** The run without an interruption. */
+async function straight(processes = 1) {
+  const output = join(directory, `straight-${processes}`)
+  const result = await train({ ...run, output }, { processes })
+  expect(result.code, result.stderr).toBe(0)
+  return { output, events: result.events }
+}
+
+/** Trains until a step, and then does something to the processes. */
+const until = (step: number, act: (child: ChildProcess) => void, processes = 1): Promise<TrainerResult> =>
+  train(run, {
+    processes,
+    onEvent: (event, child) => {
+      if (event.event === 'step' && event.step === step) act(child)
+    },
+  })
+
+const pidOf = (rank: number): number =>
+  JSON.parse(readFileSync(join(run.output, `training/heartbeat-${rank}.json`), 'utf8')).pid
+
+async function expectSame(processes: number, expected: { output: string; events: TrainerEvent[] }) {
+  const resumed = await train(run, { processes })
+  expect(resumed.code, resumed.stderr).toBe(0)
+  expect(computed(metricsOf(run.output))).toEqual(computed(expected.events))
+  expect(Buffer.compare(weightsOf(run.output), weightsOf(expected.output))).toBe(0)
+  return resumed
+}
+
+describe('a run that was stopped goes on as if it had not been', () => {
+  test.each([
+    ['SIGUSR1', 85, 'requeue'],
+    ['SIGTERM', 85, 'requeue'],
+    ['SIGINT', 130, 'interrupted'],
+  ] as const)('by %s', async (signal, code, reason) => {
+    const expected = await straight()
+    const stopped = await until(20, (child) => child.kill(signal))
+    expect(stopped.code, stopped.stderr).toBe(code)
+    const end = stopped.events.at(-1) as TrainerEvent
+    expect(end).toMatchObject({ event: 'end', reason })
+    expect(end.step).toBeLessThan(120)
+    expect(checkpointsOf(run.output)).toEqual([`step-${String(end.step).padStart(8, '0')}`])
+    expect(existsSync(join(run.output, 'model.safetensors'))).toBe(false)
+    const resumed = await expectSame(1, expected)
+    expect(startOf(resumed.events)).toMatchObject({ step: end.step, changed: [] })
+  })
+
+  test('with two processes, all of which hear a signal to any of them', async () => {
+    Object.assign(run, { gradientAccumulation: 1, zeroStage: 2, epochs: 2 })
+    const expected = await straight(2)
+    const stopped = await until(5, () => process.kill(pidOf(1), 'SIGUSR1'), 2)
+    expect(stopped.code, stopped.stderr).toBe(85)
+    expect(stopped.events.at(-1)).toMatchObject({ event: 'end', reason: 'requeue' })
+    const again = await until(15, (child) => child.kill('SIGUSR1'), 2)
+    expect(again.code, again.stderr).toBe(85)
+    await expectSame(2, expected)
+  })
+
+  test('by kill -9 at any moment, again and again', async () => {
+    run.checkpoint = { everySteps: 3, keep: 2 }
+    const expected = await straight()
+    const random = new Random(11)
+    let last = 0
+    let kills = 0
+    for (;;) {
+      const result = await train(run, {
+        onStart: (child) => setTimeout(() => child.kill('SIGKILL'), 40 + random.below(250)),
+      })
+      if (result.code === 0) break
+      expect(result.signal).toBe('SIGKILL')
+      const start = result.events.find(({ event }) => event === 'start')
+      // At most the steps since the last checkpoint are lost, and what is being written counts as not yet written.
+      if (start) {
+        expect(start.step).toBeGreaterThanOrEqual(last)
+        last = checkpointsOf(run.output).reduce((latest, name) => Math.max(latest, Number(name.slice(5))), last)
+      }
+      expect(++kills).toBeLessThan(60)
+      if (kills > 8) break
+    }
+    expect(kills).toBeGreaterThan(0)
+    await expectSame(1, expected)
+    expect(checkpointsOf(run.output)).toHaveLength(2)
+    const rest = readdirSync(join(run.output, 'training/checkpoints'))
+    expect(rest.sort()).toEqual(checkpointsOf(run.output))
+  })
+})
+
+describe('a checkpoint', () => {
+  test('of two processes goes on with one and with four', async () => {
+    Object.assign(run, { gradientAccumulation: 2, epochs: 2, zeroStage: 3 })
+    run.data = writeData(join(directory, 'whole-steps'), packEvery(drawDocuments(56, { length: 60 }), 2))
+    run.checkpoint = { everySteps: 5, keep: 9 }
+    const expected = await straight(2)
+    const losses = lossesOf(expected.events)
+    for (const processes of [1, 4]) {
+      run.output = join(directory, `on-${processes}`)
+      // As if it had been cut off behind step 10.
+      const first = await train(run, { processes: 2 })
+      expect(first.code, first.stderr).toBe(0)
+      for (const name of checkpointsOf(run.output)) {
+        if (name !== 'step-00000010') rmSync(join(run.output, 'training/checkpoints', name), { recursive: true })
+      }
+      rmSync(join(run.output, 'model.safetensors'))
+      const resumed = await train({ ...run, gradientAccumulation: 4 / processes }, { processes })
+      expect(resumed.code, resumed.stderr).toBe(0)
+      expect(startOf(resumed.events)).toMatchObject({ step: 10, changed: ['gradientAccumulation'] })
+      const after = lossesOf(resumed.events)
+      expect(after).toEqual(losses.slice(10).map((loss) => expect.closeTo(loss, 5)))
+      expect(lossesOf(metricsOf(run.output))).toHaveLength(losses.length)
+    }
+  })
+
+  test('that is damaged is set aside, and the one before is used', async () => {
+    run.checkpoint = { everySteps: 30, keep: 3 }
+    const expected = await straight()
+    const stopped = await until(70, (child) => child.kill('SIGTERM'))
+    expect(stopped.code).toBe(85)
+    const checkpoints = checkpointsOf(run.output)
+    const [before, newest] = checkpoints.slice(-2) as [string, string]
+    const file = join(run.output, 'training/checkpoints', newest, 'state-00000.bin')
+    const bytes = readFileSync(file)
+    bytes.writeUInt8(bytes.readUInt8(5000) ^ 0x10, 5000)
+    writeFileSync(file, bytes)
+    const resumed = await expectSame(1, expected)
+    expect(damaged(resumed.events)).toEqual([
+      { event: 'damaged', path: expect.stringContaining(newest), reason: expect.stringContaining('expected the hash') },
+    ])
+    expect(startOf(resumed.events).resumedFrom).toContain(before)
+    expect(existsSync(join(run.output, 'training/checkpoints', `${newest}.damaged`))).toBe(true)
+  })
+
+  test('is not overwritten by a run that does not resume, nor used with other data, seed or model', async () => {
+    await until(5, (child) => child.kill('SIGTERM'))
+    const refusal = async (change: Partial<RunFields>) => {
+      const result = await train({ ...run, ...change })
+      expect(result.code).toBe(1)
+      return result.errors[0]
+    }
+    const before = checkpointsOf(run.output)
+    expect(await refusal({ resume: false })).toMatchObject({ code: 'ERR_OUTPUT_EXISTS' })
+    expect(await refusal({ seed: 43 })).toMatchObject({ code: 'ERR_RESUME', message: expect.stringContaining('42') })
+    const data = writeData(join(directory, 'other'), packEvery(drawDocuments(10), 1))
+    expect(await refusal({ data })).toMatchObject({ code: 'ERR_RESUME', message: expect.stringContaining('test-10') })
+    const model = writeModel(join(directory, 'larger'), { ...tinySize, layers: 3 })
+    expect(await refusal({ model })).toMatchObject({ code: 'ERR_RESUME' })
+    expect(checkpointsOf(run.output)).toEqual(before)
+  })
+
+  test('that cannot be written fails the run, and the one before goes on', async () => {
+    run.checkpoint = { everySteps: 40, keep: 2 }
+    const expected = await straight()
+    const stopped = await until(10, (child) => child.kill('SIGTERM'))
+    const [before] = checkpointsOf(run.output)
+    // Larger than metrics and heartbeats, smaller than a checkpoint.
+    const full = await train(run, { shell: 'ulimit -f 100; exec "$@"' })
+    expect(stopped.code).toBe(85)
+    expect(full.code).toBe(1)
+    expect(full.errors[0]).toMatchObject({
+      code: 'ERR_OUTPUT_WRITE',
+      message: expect.stringMatching(/step-\d+\.partial\/state-00000\.bin/),
+    })
+    expect(checkpointsOf(run.output)).toEqual([before])
+    await expectSame(1, expected)
+  })
+})
+
+test('a second SIGINT ends the run at once', async () => {
+  const stopped = await until(20, (child) => {
+    child.kill('SIGSTOP')
+    child.kill('SIGINT')
+    setTimeout(() => {
+      child.kill('SIGCONT')
+      child.kill('SIGINT')
+    }, 20)
+  })
+  expect(stopped.code).toBe(130)
+})
+
+test('two runs do not write to one output', async () => {
+  let second: Promise<TrainerResult> | undefined
+  await until(20, (child) => {
+    child.kill('SIGSTOP')
+    second = train(run)
+    void second.then(() => {
+      child.kill('SIGCONT')
+      child.kill('SIGTERM')
+    })
+  })
+  expect((await second)?.errors[0]).toMatchObject({
+    code: 'ERR_OUTPUT_EXISTS',
+    message: expect.stringContaining('another training run is writing here'),
+  })
+})
