@@ -3,18 +3,19 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <tuple>
+
+#include "checkpoint/xxh64_lanes.h"
 
 namespace branchmerge {
 namespace {
 
 // The five primes of the XXH64 specification.
-constexpr uint64_t kPrime1 = 0x9E3779B185EBCA87;
-constexpr uint64_t kPrime2 = 0xC2B2AE3D27D4EB4F;
+constexpr uint64_t kPrime1 = kXxhPrime1;
+constexpr uint64_t kPrime2 = kXxhPrime2;
 constexpr uint64_t kPrime3 = 0x165667B19E3779F9;
 constexpr uint64_t kPrime4 = 0x85EBCA77C2B2AE63;
 constexpr uint64_t kPrime5 = 0x27D4EB2F165667C5;
-constexpr size_t kStripeBytes = 32;
+constexpr size_t kStripeBytes = kXxhStripeBytes;
 
 static_assert(std::endian::native == std::endian::little, "XXH64 reads little-endian words");
 
@@ -68,6 +69,30 @@ uint64_t finish(uint64_t hash, const std::byte* bytes, size_t size) {
   return avalanche(hash);
 }
 
+void hash_pair(const std::byte* bytes, uint64_t* hashes) {
+  const std::byte* const next = bytes + kHashPieceBytes;
+  Lanes left, right;
+  for (size_t at = 0; at < kHashPieceBytes; at += kStripeBytes) {
+    left.take_stripe(bytes + at);
+    right.take_stripe(next + at);
+  }
+  hashes[0] = finish(left.converge(), bytes, kHashPieceBytes);
+  hashes[1] = finish(right.converge(), next, kHashPieceBytes);
+}
+
+#ifdef BRANCHMERGE_X86
+void hash_wide(const std::byte* bytes, uint64_t* hashes) {
+  Lanes pieces[kXxhWidePieces];
+  uint64_t lanes[kXxhWidePieces][4];
+  for (size_t i = 0; i < kXxhWidePieces; i++) std::copy_n(pieces[i].lanes, 4, lanes[i]);
+  xxh64_stripes_avx512(bytes, kHashPieceBytes, lanes);
+  for (size_t i = 0; i < kXxhWidePieces; i++) {
+    std::copy_n(lanes[i], 4, pieces[i].lanes);
+    hashes[i] = finish(pieces[i].converge(), bytes + i * kHashPieceBytes, kHashPieceBytes);
+  }
+}
+#endif
+
 }  // namespace
 
 uint64_t xxh64(std::span<const std::byte> bytes) {
@@ -78,14 +103,16 @@ uint64_t xxh64(std::span<const std::byte> bytes) {
   return finish(lanes.converge(), bytes.data(), bytes.size());
 }
 
-std::pair<uint64_t, uint64_t> xxh64_pair(const std::byte* left, const std::byte* right, size_t size) {
-  if (size < kStripeBytes) return {finish(kPrime5, left, size), finish(kPrime5, right, size)};
-  Lanes left_lanes, right_lanes;
-  for (size_t at = 0; at + kStripeBytes <= size; at += kStripeBytes) {
-    left_lanes.take_stripe(left + at);
-    right_lanes.take_stripe(right + at);
+void xxh64_pieces(const std::byte* bytes, size_t count, uint64_t* hashes) {
+#ifdef BRANCHMERGE_X86
+  static const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+  for (; wide && count >= kXxhWidePieces; count -= kXxhWidePieces, hashes += kXxhWidePieces) {
+    hash_wide(bytes, hashes);
+    bytes += kXxhWidePieces * kHashPieceBytes;
   }
-  return {finish(left_lanes.converge(), left, size), finish(right_lanes.converge(), right, size)};
+#endif
+  for (; count >= 2; count -= 2, hashes += 2, bytes += 2 * kHashPieceBytes) hash_pair(bytes, hashes);
+  if (count == 1) hashes[0] = xxh64({bytes, kHashPieceBytes});
 }
 
 std::string hash_text(uint64_t hash) {
@@ -107,12 +134,11 @@ void PlacedHash::add(uint64_t begin, uint64_t end, const std::byte* bytes) {
   for (uint64_t at = begin; at < end;) {
     const size_t piece = (phase_ + at) / kHashPieceBytes;
     const uint64_t next = std::min(end, (piece + 1) * kHashPieceBytes - phase_);
-    const uint64_t after = next + kHashPieceBytes;
     const std::byte* here = bytes + (at - begin);
-    if (next - at == kHashPieceBytes && after <= end) {
-      std::tie(pieces_[piece], pieces_[piece + 1]) =
-          xxh64_pair(here, here + kHashPieceBytes, kHashPieceBytes);
-      at = after;
+    const size_t whole = next - at == kHashPieceBytes ? (end - at) / kHashPieceBytes : 0;
+    if (whole > 0) {
+      xxh64_pieces(here, whole, &pieces_[piece]);
+      at += whole * kHashPieceBytes;
     } else {
       pieces_[piece] = xxh64({here, next - at});
       at = next;

@@ -449,7 +449,8 @@ class FuseOperator::Fusion {
 
   static void give_room(Scratch::Worker& worker, cpu::Brackets<Real>& brackets) {
     if (worker.capacity < brackets.capacity) {
-      for (auto& room : worker.inside) room = std::make_unique_for_overwrite<double[]>(brackets.capacity);
+      for (auto& room : worker.inside)
+        room = std::make_unique_for_overwrite<double[]>(brackets.capacity + cpu::kBracketSlack);
       worker.capacity = brackets.capacity;
     }
     for (int j = 0; j < brackets.count; j++)

@@ -1,7 +1,6 @@
 #include "methods/leaf_tensor.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include "checkpoint/hash.h"
 #include "error.h"
@@ -46,20 +45,22 @@ const std::byte* LeafTensor::fetch(std::byte* room, uint64_t begin, uint64_t end
 }
 
 void LeafTensor::hash_pieces(const std::byte* bytes, uint64_t begin, size_t first, size_t last) {
-  // Two whole pieces at a time (xxh64_pair) unless somebody else has one of them.
-  for (size_t piece = first; piece < last; piece++) {
-    if (hashed_[piece].exchange(true)) continue;
-    const std::byte* here = bytes + (piece * kHashPieceBytes - begin);
-    const uint64_t room = std::min<uint64_t>(kHashPieceBytes, size() - piece * kHashPieceBytes);
-    const bool paired =
-        piece + 1 < last && size() >= (piece + 2) * kHashPieceBytes && !hashed_[piece + 1].exchange(true);
-    if (paired)
-      std::tie(hashes_[piece], hashes_[piece + 1]) =
-          xxh64_pair(here, here + kHashPieceBytes, kHashPieceBytes);
-    else
-      hashes_[piece] = xxh64({here, room});
-    on_first_look_(paired ? 2 * kHashPieceBytes : room);
-    pieces_left_ -= paired ? 2 : 1;
+  const auto here = [&](size_t piece) { return bytes + (piece * kHashPieceBytes - begin); };
+  // Stretches of whole pieces that nobody else has, as many at once as there are.
+  const size_t whole = size() / kHashPieceBytes;
+  for (size_t piece = first; piece < last;) {
+    size_t end = piece;
+    while (end < std::min(last, whole) && !hashed_[end].exchange(true)) end++;
+    xxh64_pieces(here(piece), end - piece, &hashes_[piece]);
+    uint64_t looked_at = (end - piece) * kHashPieceBytes;
+    if (end == whole && end < last && !hashed_[end].exchange(true)) {
+      hashes_[end] = xxh64({here(end), size() - end * kHashPieceBytes});
+      pieces_left_--;
+      looked_at += size() - end * kHashPieceBytes;
+    }
+    if (looked_at > 0) on_first_look_(looked_at);
+    pieces_left_ -= end - piece;
+    piece = end + 1;
   }
 }
 

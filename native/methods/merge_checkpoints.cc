@@ -20,6 +20,8 @@
 #include "methods/leaf_tensor.h"
 #include "methods/merge_progress.h"
 #include "methods/plan_tensor.h"
+#include "methods/result_memory.h"
+#include "methods/step_reader.h"
 #include "methods/tensor_sink.h"
 #include "tensor/convert.h"
 
@@ -180,41 +182,6 @@ size_t outputs_at_once(const MergePlan& plan) {
   return most;
 }
 
-/// The result of a step as an operand of a later one: computed a stretch at a time, each time it is asked
-/// for.
-class StepReader final : public TensorReader {
- public:
-  StepReader(TensorOperator& step, const std::vector<TensorReader*>& operands, uint64_t element_bytes,
-             size_t workers)
-      : step_(step), operands_(operands), element_bytes_(element_bytes), buffers_(workers) {}
-  const std::byte* fetch(size_t worker, uint64_t begin, uint64_t end) override {
-    std::vector<std::byte>& buffer = buffers_[worker];
-    if (buffer.size() < end - begin) buffer.resize(end - begin);
-    const uint64_t kept =
-        step_.apply(worker, begin / element_bytes_, end / element_bytes_, operands_, buffer.data());
-    if (counting_) {
-      kept_ += kept;
-      elements_ += (end - begin) / element_bytes_;
-    }
-    return buffer.data();
-  }
-
-  /// From now on counts what it gives, while no worker fetches.
-  void begin_counting() { counting_ = true; }
-  void end_counting() { counting_ = false; }
-  /// Elements that were given since, and those of them that the step took from its operand 1.
-  uint64_t elements() const { return elements_; }
-  uint64_t kept() const { return kept_; }
-
- private:
-  TensorOperator& step_;
-  const std::vector<TensorReader*>& operands_;
-  const uint64_t element_bytes_;
-  bool counting_ = false;
-  std::atomic<uint64_t> elements_{0}, kept_{0};
-  std::vector<std::vector<std::byte>> buffers_;
-};
-
 /// An operand in another dtype than its own.
 class ConvertingReader final : public TensorReader {
  public:
@@ -241,8 +208,12 @@ class Merge {
  public:
   /// `leaves`: the tensor in each model.
   Merge(const MergePlan& plan, const MergePlan::Tensor& tensor, const std::vector<LeafTensor*>& leaves,
-        std::vector<FusionScratch>& scratch, WorkerPool& pool, const std::atomic<bool>& cancelled)
-      : tensor_(tensor), info_{tensor.name, tensor.dtype, tensor.shape, elements_of(tensor)}, pool_(pool) {
+        std::vector<FusionScratch>& scratch, ResultMemory& results, WorkerPool& pool,
+        const std::atomic<bool>& cancelled)
+      : tensor_(tensor),
+        info_{tensor.name, tensor.dtype, tensor.shape, elements_of(tensor)},
+        result_memory_(results),
+        pool_(pool) {
     if (tensor.tail) tail_ = tail_reader(*leaves[tensor.tail->model], cancelled);
     const std::vector<Step>& program = plan.programs[tensor.program];
     if (!dtype_is_float(tensor.dtype) || info_.elements == 0) {
@@ -315,7 +286,7 @@ class Merge {
   void count_kept(StepState& step) {
     for (const StepReader* reader : step.readers)
       if (reader->elements() == info_.elements) {
-        step.kept = reader->kept();
+        step.kept = reader->taken();
         return;
       }
     const uint64_t stretch = kOutputPiece / sizeof(double), size = dtype_bits(step.dtype) / 8;
@@ -354,8 +325,10 @@ class Merge {
     return converting;
   }
   void add_result(StepState& step, DType dtype) {
+    const uint64_t size = dtype_bits(dtype) / 8;
     auto reader =
-        std::make_unique<StepReader>(*step.merge, step.operands, dtype_bits(dtype) / 8, pool_.workers());
+        std::make_unique<StepReader>(*step.merge, step.operands, info_.elements, size, pool_.workers(),
+                                     result_memory_.room(results_.size(), info_.elements * size));
     step.readers.push_back(reader.get());
     results_.push_back(reader.get());
     add_reader(std::move(reader));
@@ -363,6 +336,7 @@ class Merge {
 
   const MergePlan::Tensor& tensor_;
   const OperandInfo info_;
+  ResultMemory& result_memory_;
   WorkerPool& pool_;
   std::vector<std::unique_ptr<StepState>> steps_;
   std::vector<std::unique_ptr<TensorReader>> readers_;
@@ -435,7 +409,8 @@ class MergePass {
         writer_(output_files(plan, layout_), blocks_held(), callbacks.on_written),
         reader_(inputs_, std::move(work_.groups), plan.memory, lanes_.size() + 1),
         pool_(plan.threads),
-        scratch_(work_.most_steps) {
+        scratch_(work_.most_steps),
+        results_(plan.memory - std::min<uint64_t>(plan.memory, reader_.memory().size())) {
     pin_memory();
     if (!lanes_.empty()) queue_ = std::make_unique<DeviceQueue>(std::move(lanes_), [this] { stop(); });
   }
@@ -530,7 +505,8 @@ class MergePass {
     std::vector<MergedTensor> merged;
     for (const size_t index : read->read.tensors) {
       TensorSink sink = sink_of(index);
-      merged.push_back(finished(*read, index, sink, merge_on_cpu(*read, index, sink, pool_, scratch_)));
+      merged.push_back(
+          finished(*read, index, sink, merge_on_cpu(*read, index, sink, pool_, scratch_, results_)));
     }
     close(*read, std::move(merged));
   }
@@ -568,6 +544,7 @@ class MergePass {
   void merge_on_lane(OpenRead& read, DeviceLane& lane) {
     bool lost = false;
     std::vector<FusionScratch> scratch(work_.most_steps);
+    ResultMemory no_results(0);
     std::vector<MergedTensor> merged;
     for (const size_t index : read.read.tensors) {
       TensorSink sink = sink_of(index);
@@ -581,7 +558,7 @@ class MergePass {
         if (lost) queue_->give_up(lane.device());
       }
       // The CPU goes on from the last tensor that was finished.
-      if (lost) stats = merge_on_cpu(read, index, sink, lane.pool(), scratch);
+      if (lost) stats = merge_on_cpu(read, index, sink, lane.pool(), scratch, no_results);
       merged.push_back(finished(read, index, sink, std::move(stats)));
     }
     lane.forget_leaves();
@@ -590,8 +567,8 @@ class MergePass {
   }
 
   std::vector<StepStats> merge_on_cpu(OpenRead& read, size_t index, TensorSink& sink, WorkerPool& pool,
-                                      std::vector<FusionScratch>& scratch) {
-    Merge merge(plan_, plan_.tensors[index], models_of(read, index), scratch, pool, cancelled_);
+                                      std::vector<FusionScratch>& scratch, ResultMemory& results) {
+    Merge merge(plan_, plan_.tensors[index], models_of(read, index), scratch, results, pool, cancelled_);
     merge.run(sink);
     return merge.stats();
   }
@@ -659,6 +636,7 @@ class MergePass {
   ReadAhead reader_;
   WorkerPool pool_;
   std::vector<FusionScratch> scratch_;
+  ResultMemory results_;
   InOrder in_order_;
   std::vector<std::unique_ptr<cuda::Pinned>> pinned_;
   std::unique_ptr<DeviceQueue> queue_;  // its tasks end before anything else goes

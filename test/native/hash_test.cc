@@ -107,12 +107,14 @@ TEST_CASE("a tensor's hash is XXH64 over the little-endian hashes of its pieces"
   CHECK(combine_piece_hashes({}) == xxh64({}));
 }
 
-TEST_CASE("two hashes at once are the two hashes") {
-  const std::vector<std::byte> bytes = sanity_buffer(500);
-  for (size_t size = 0; size <= 250; ++size) {
-    const auto [left, right] = xxh64_pair(bytes.data(), bytes.data() + 250, size);
-    CHECK(left == xxh64({bytes.data(), size}));
-    CHECK(right == xxh64({bytes.data() + 250, size}));
+TEST_CASE("hashes several pieces at once as it does one by one") {
+  const std::vector<std::byte> bytes = sanity_buffer(9 * kHashPieceBytes + 1);
+  for (size_t count = 0; count <= 9; count++) {
+    std::vector<uint64_t> hashes(count + 1, 7);
+    xxh64_pieces(bytes.data() + 1, count, hashes.data());
+    for (size_t i = 0; i < count; i++)
+      CHECK(hashes[i] == xxh64({bytes.data() + 1 + i * kHashPieceBytes, kHashPieceBytes}));
+    CHECK(hashes[count] == 7);
   }
 }
 

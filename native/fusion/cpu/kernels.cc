@@ -292,13 +292,17 @@ struct Implementation {
   }
 
   static void bracket(Bytes left, Bytes right, size_t n, Real kl, Brackets<Real>& brackets) {
+    size_t done = 0;
+#if defined(__AVX512F__)
+    if constexpr (sizeof(Real) == sizeof(float))
+      done = bracket_without_branches(left, right, n, kl, brackets);
+#endif
+    constexpr size_t kBytes = sizeof(typename Format::Raw);
     for_blocks<Format>(
-        left, right, n, BRANCHMERGE_BODY {
+        left + done * kBytes, right + done * kBytes, n - done, BRANCHMERGE_BODY {
           (void)at;
           alignas(64) Real scores[kLanes];
-          for (size_t l = 0; l < kLanes; l++)
-            scores[l] =
-                score<false>(Format::widen(bits_at<Format>(a, l)), Format::widen(bits_at<Format>(b, l)), kl);
+          score_block(a, b, kl, scores);
           const uint32_t valid = count == kLanes ? ~0u : (1u << count) - 1;
           for (int j = 0; j < brackets.count; j++) {
             const uint32_t low = lanes_at_most(scores, brackets.low[j]) & valid;
@@ -312,6 +316,67 @@ struct Implementation {
           }
         });
   }
+
+  BRANCHMERGE_INLINE void score_block(Bytes a, Bytes b, Real kl, Real (&scores)[kLanes]) {
+    for (size_t l = 0; l < kLanes; l++)
+      scores[l] =
+          score<false>(Format::widen(bits_at<Format>(a, l)), Format::widen(bits_at<Format>(b, l)), kl);
+  }
+
+#if defined(__AVX512F__)
+  /// Whole blocks as long as there is room for all of one; returns how many elements that was. Which scores
+  /// lie inside is as good as random: packing every vector costs less than guessing which have any.
+  static size_t bracket_without_branches(Bytes left, Bytes right, size_t n, float kl,
+                                         Brackets<float>& brackets) {
+    constexpr size_t kBytes = kLanes * sizeof(typename Format::Raw), kVector = 16;
+    __m512 low[kMaxBrackets], high[kMaxBrackets];
+    __m512i at_most_low[kMaxBrackets];
+    float *begin[kMaxBrackets], *to[kMaxBrackets];
+    size_t room = brackets.capacity;
+    float unused[kLanes];
+    for (int j = 0; j < kMaxBrackets; j++) {
+      const bool used = j < brackets.count;
+      low[j] = _mm512_set1_ps(used ? brackets.low[j] : __builtin_huge_valf());
+      high[j] = _mm512_set1_ps(used ? brackets.high[j] : __builtin_huge_valf());
+      at_most_low[j] = _mm512_setzero_si512();
+      begin[j] = to[j] = used ? brackets.inside[j] + brackets.inside_size[j] : unused;
+      const size_t size = used ? brackets.inside_size[j] : 0;
+      const size_t left_here = brackets.capacity > size ? brackets.capacity - size : 0;
+      room = room < left_here ? room : left_here;
+    }
+    size_t done = 0;
+    // A block adds at most kLanes scores, so `room` for the fullest bracket is looked at once in a while
+    // only.
+    while (n - done >= kLanes && room >= kLanes) {
+      size_t blocks = (n - done) / kLanes < room / kLanes ? (n - done) / kLanes : room / kLanes;
+      for (; blocks > 0; blocks--, done += kLanes, left += kBytes, right += kBytes) {
+        alignas(64) float scores[kLanes];
+        score_block(left, right, kl, scores);
+        for (size_t v = 0; v < kLanes; v += kVector) {
+          const __m512 s = _mm512_load_ps(scores + v);
+          for (int j = 0; j < kMaxBrackets; j++) {
+            const __mmask16 below = _mm512_cmp_ps_mask(s, low[j], _CMP_LE_OQ);
+            const __mmask16 inside = _mm512_mask_cmp_ps_mask(__mmask16(~below), s, high[j], _CMP_LE_OQ);
+            at_most_low[j] =
+                _mm512_mask_sub_epi32(at_most_low[j], below, at_most_low[j], _mm512_set1_epi32(-1));
+            _mm512_storeu_ps(to[j], _mm512_maskz_compress_ps(inside, s));
+            to[j] += __builtin_popcount(inside);
+          }
+        }
+      }
+      room = brackets.capacity;
+      for (int j = 0; j < brackets.count; j++) {
+        const size_t size = brackets.inside_size[j] + size_t(to[j] - begin[j]);
+        room = room < brackets.capacity - size ? room : brackets.capacity - size;
+      }
+    }
+    for (int j = 0; j < brackets.count; j++) {
+      brackets.inside_size[j] += size_t(to[j] - begin[j]);
+      brackets.at_most_low[j] += uint32_t(_mm512_reduce_add_epi32(at_most_low[j]));
+    }
+    return done;
+  }
+#endif
 
   template <bool kSigned>
   static uint64_t histogram_of(Bytes left, Bytes right, size_t n, Real kl, uint32_t* counts) {

@@ -32,6 +32,8 @@ inline constexpr size_t kHistogramBins = 65536;
 
 /// Intervals (low, high] that should hold one quartile each, and what one worker found in them.
 inline constexpr int kMaxBrackets = 3;
+/// A vector is stored whole, however few of its scores are wanted.
+inline constexpr size_t kBracketSlack = kLanes;
 template <class Real>
 struct Brackets {
   int count;
@@ -39,7 +41,9 @@ struct Brackets {
   uint64_t at_most_low[kMaxBrackets];  // scores <= low
   Real* inside[kMaxBrackets];          // the scores within, in no particular order
   size_t inside_size[kMaxBrackets];
-  size_t capacity;  // of each `inside`; a full one stops growing, but its size goes on to count
+  // Of each `inside`, which has room for kBracketSlack more; a full one stops growing, but its size goes on
+  // to count.
+  size_t capacity;
 };
 
 template <class Real>
