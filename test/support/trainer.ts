@@ -17,6 +17,8 @@ export interface ModelSize {
   layers: number
   heads: number
   keyValueHeads: number
+  /** Whether the head is the embedding. */
+  tied: boolean
 }
 
 export const tinySize: ModelSize = {
@@ -26,9 +28,10 @@ export const tinySize: ModelSize = {
   layers: 2,
   heads: 4,
   keyValueHeads: 2,
+  tied: true,
 }
 
-/** A Llama-shaped model of random weights with its head tied: config.json and model.safetensors. */
+/** A Llama-shaped model of random weights: config.json and model.safetensors. */
 export function writeModel(directory: string, size = tinySize, change: (tensors: Tensors) => void = () => {}): string {
   const random = new Random(7)
   const { hidden, intermediate, layers, vocabulary } = size
@@ -55,6 +58,7 @@ export function writeModel(directory: string, size = tinySize, change: (tensors:
     matrix(`${layer}.mlp.down_proj.weight`, hidden, intermediate)
   }
   norm('model.norm.weight')
+  if (!size.tied) matrix('lm_head.weight', vocabulary, hidden)
   change(tensors)
   mkdirSync(directory, { recursive: true })
   writeFileSync(join(directory, 'model.safetensors'), safetensorsBytes(tensors))
@@ -71,7 +75,7 @@ export function writeModel(directory: string, size = tinySize, change: (tensors:
     max_position_embeddings: 4096,
     rms_norm_eps: 1e-5,
     rope_theta: 10000,
-    tie_word_embeddings: true,
+    tie_word_embeddings: size.tied,
     attention_bias: false,
     mlp_bias: false,
     torch_dtype: 'float32',
