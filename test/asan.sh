@@ -12,8 +12,9 @@ mkdir -p build
 cmake -S . -B build/asan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBRANCHMERGE_TESTS=ON \
   -DBRANCHMERGE_SANITIZE=address,undefined > build/asan.log || { cat build/asan.log >&2; exit 1; }
 cmake --build build/asan --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" \
-  --target branchmerge_native_test branchmerge_check_files
+  --target branchmerge_native_test branchmerge_sft_parallel_test branchmerge_check_files
 build/asan/branchmerge_native_test
+test/parallel.sh build/asan
 
 corpus=$(mktemp -d)
 trap 'rm -rf "$corpus"' EXIT

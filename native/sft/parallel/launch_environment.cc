@@ -35,7 +35,7 @@ LaunchEnvironment read_launch_environment(const std::function<const char*(const 
     const char* const rank = variable(pair.rank);
     const char* const size = variable(pair.size);
     if (!rank || !size) continue;
-    const LaunchEnvironment found = {parse_count(pair.rank, rank), parse_count(pair.size, size), pair.size};
+    LaunchEnvironment found = {parse_count(pair.rank, rank), parse_count(pair.size, size), pair.size};
     if (found.rank >= found.size)
       throw Error("ERR_INVALID_ARGUMENT", std::string("Expected ") + pair.rank + " below " + pair.size +
                                               " in the environment but received " + rank + " and " + size +

@@ -57,12 +57,15 @@ TEST_CASE("rank and size come from the launcher's variables, the innermost launc
 }
 
 TEST_CASE("values that are no rank and size are refused with the variable's name") {
-  const std::pair<const char*, const char*> bad[] = {
+  struct Pair {
+    const char *rank, *size;
+  };
+  const Pair bad[] = {
       {"4", "4"}, {"0", "0"}, {"x", "4"}, {"-1", "4"}, {"0", ""}, {"0", "4 "}, {"0", "99999999999999999999"}};
-  for (const auto& [rank, size] : bad) {
-    CAPTURE(rank);
-    CAPTURE(size);
-    const auto call = [&, rank = rank, size = size] { read({{"PMI_RANK", rank}, {"PMI_SIZE", size}}); };
+  for (const Pair& pair : bad) {
+    CAPTURE(pair.rank);
+    CAPTURE(pair.size);
+    const auto call = [&] { read({{"PMI_RANK", pair.rank}, {"PMI_SIZE", pair.size}}); };
     CHECK(error_code(call) == "ERR_INVALID_ARGUMENT");
     CHECK(error_message(call).find("PMI_") != std::string::npos);
   }

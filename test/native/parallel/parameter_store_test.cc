@@ -24,14 +24,19 @@ struct Outcome {
   SavedState state;
 };
 
-/// Trains on `ranks` threads; what rank 0 saw, and the state that all saved.
-Outcome train(size_t ranks, const RegressionOptions& options) {
+/// Trains on `ranks` threads, from saved state if there is some; what rank 0 saw, and the state that all
+/// saved.
+Outcome train(size_t ranks, const RegressionOptions& options, size_t first = 0, size_t last = kSteps,
+              const SavedState* start = nullptr) {
   Outcome outcome;
   std::mutex mutex;
   ThreadGroup(ranks).run([&](Collectives& collectives) {
     RegressionRun run(collectives, options);
-    run.initialise();
-    run.train(0, kSteps);
+    if (start)
+      start->load(run.store());
+    else
+      run.initialise();
+    run.train(first, last);
     const std::vector<float> weights = run.weights();
     const std::lock_guard lock(mutex);
     outcome.state.add(run.store());
@@ -145,49 +150,26 @@ TEST_CASE("a gradient or a loss that is not finite on one process is skipped by 
 }
 
 TEST_CASE("what all processes save is every element once, and loads on any other number at any stage") {
+  struct Processes {
+    int stage;
+    size_t ranks;
+    bool operator==(const Processes&) const = default;
+  };
   const size_t half = kSteps / 2;
-  for (const auto& [stage, ranks] :
-       std::vector<std::pair<int, size_t>>{{0, 1}, {0, 3}, {1, 2}, {2, 4}, {3, 1}, {3, 3}}) {
-    SavedState saved;
-    std::mutex mutex;
-    std::vector<float> end;
-    ThreadGroup(ranks).run([&, stage = stage](Collectives& collectives) {
-      RegressionRun run(collectives, {.zero_stage = stage});
-      run.initialise();
-      run.train(0, half);
-      {
-        const std::lock_guard lock(mutex);
-        saved.add(run.store());
-      }
-      collectives.barrier();
-      run.train(half, kSteps);
-      const std::vector<float> weights = run.weights();
-      if (collectives.rank() == 0) end = weights;
-    });
+  for (const Processes& before : {Processes{0, 1}, {0, 3}, {1, 2}, {2, 4}, {3, 1}, {3, 3}}) {
+    const SavedState saved = train(before.ranks, {.zero_stage = before.stage}, 0, half).state;
     CHECK(saved.is_complete());
-
-    for (const auto& [next_stage, next_ranks] : std::vector<std::pair<int, size_t>>{
-             {0, 1}, {0, 2}, {1, 3}, {2, 2}, {3, 4}, {3, 12}, {stage, ranks}}) {
-      CAPTURE(stage);
-      CAPTURE(ranks);
-      CAPTURE(next_stage);
-      CAPTURE(next_ranks);
-      SavedState again;
-      std::vector<float> resumed;
-      ThreadGroup(next_ranks).run([&, next_stage = next_stage](Collectives& collectives) {
-        RegressionRun run(collectives, {.zero_stage = next_stage});
-        saved.load(run.store());
-        {
-          const std::lock_guard lock(mutex);
-          again.add(run.store());
-        }
-        run.train(half, kSteps);
-        const std::vector<float> weights = run.weights();
-        if (collectives.rank() == 0) resumed = weights;
-      });
-      CHECK(again == saved);
-      CHECK(largest_difference(resumed, end) < 2e-6);
-      if (next_ranks == ranks && next_stage == stage) CHECK(resumed == end);
+    const Outcome whole_run = train(before.ranks, {.zero_stage = before.stage});
+    for (const Processes& after : {before, {0, 1}, {0, 2}, {1, 3}, {2, 2}, {3, 4}, {3, 12}}) {
+      CAPTURE(before.stage);
+      CAPTURE(before.ranks);
+      CAPTURE(after.stage);
+      CAPTURE(after.ranks);
+      const RegressionOptions options = {.zero_stage = after.stage};
+      CHECK(train(after.ranks, options, half, half, &saved).state == saved);
+      const Outcome resumed = train(after.ranks, options, half, kSteps, &saved);
+      CHECK(largest_difference(resumed.weights, whole_run.weights) < 2e-6);
+      if (after == before) CHECK(resumed.state == whole_run.state);
     }
   }
 }
