@@ -40,6 +40,7 @@ export class PackWriter {
   constructor(
     private readonly directory: string,
     private readonly options: Pick<ResolvedData, 'packing' | 'packingBatch' | 'cutoffLength'>,
+    private readonly fullShard = shardTokens,
   ) {}
 
   async add(document: ShardDocument): Promise<void> {
@@ -70,7 +71,7 @@ export class PackWriter {
       this.count(tokens.length, spans)
     }
     this.totals.packs++
-    if (this.tokens >= shardTokens) await this.writeShard()
+    if (this.tokens >= this.fullShard) await this.writeShard()
   }
 
   private count(length: number, spans: readonly number[]): void {
