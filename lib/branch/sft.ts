@@ -1,4 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { readConfig } from '../checkpoint/readConfig.js'
@@ -62,7 +63,7 @@ export interface SftPlan {
   state: OutputState
   data: RunData
   trainerRun: TrainerRun
-  /** As the trainer says it; empty where several processes of a job will. */
+  /** As the trainer says it. */
   plan: PlanEvent
   launch: Launch
   running: SftRunning
@@ -119,7 +120,7 @@ export async function planSft(
   })
   const goesOn = state !== 'new' && (await hasCheckpoint(join(run.output, trainingDirectoryName)))
   const file = trainerRun(run, data, host, { exportDtype: await exportDtype(run), resume: goesOn })
-  const plan = await planFrom(trainer, file, run, running)
+  const plan = await planFrom(trainer, file, run.launcher.processes, signal)
   return { run, state, data, trainerRun: file, plan, launch, running }
 }
 
@@ -132,23 +133,18 @@ async function exportDtype({ exportDtype: asked, model }: ResolvedRun): Promise<
   return name === 'float16' ? 'F16' : name === 'float32' ? 'F32' : 'BF16'
 }
 
-/**
- * The plan of a run file that is only there for it, where all processes find their data, too: nothing is written into the
- * output before the plan is known.
- */
+/** The plan of a run file that is only there for it: nothing is written into the output before the plan is known. */
 async function planFrom(
   trainer: string,
   file: TrainerRun,
-  { launcher, data }: ResolvedRun,
-  { place, signal }: SftRunning,
+  processes: number,
+  signal: AbortSignal | undefined,
 ): Promise<PlanEvent> {
-  // Only the processes of a job can tell the plan of several.
-  if (place === 'job' && launcher.processes > 1) return {}
-  const directory = await mkdtemp(join(data.cache, 'plan-'))
+  const directory = await mkdtemp(join(tmpdir(), 'branchmerge-plan-'))
   try {
     const path = join(directory, 'run.json')
     await writeWhole(path, `${JSON.stringify(file)}\n`)
-    return await planTraining(await launchCommand(trainer, path, launcher, place === 'allocation'), signal)
+    return await planTraining(trainer, path, processes, signal)
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

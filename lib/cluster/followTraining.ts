@@ -10,9 +10,10 @@ import { metricsFileName } from '../branch/trainingMetrics.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
 import { trainingLogName } from './trainingScript.js'
 
-/** How often files are looked at, and Slurm is asked. */
+/** How often files are looked at; Slurm is asked as often at first, and then less. */
 const fileSeconds = 1
 const slurmSeconds = 5
+const eagerSeconds = 30
 /** Answers of Slurm that may fail in a row: its controller is restarted now and then. */
 const patience = 24
 
@@ -88,17 +89,21 @@ const requeuedBySlurm = ['NODE_FAIL', 'PREEMPTED']
 
 /** Waits for the last state of a job, a requeued one included. */
 async function endOf(job: string, onState: (state: string) => void, each: () => Promise<void>): Promise<string> {
-  let [last, failures, requeueable] = ['', 0, 0]
+  let [last, failures, requeueable, changed] = ['', 0, 0, performance.now()]
   for (;;) {
     const state = await stateOf(job)
     failures = state === undefined ? failures + 1 : 0
     if (failures > patience) throw new BranchMergeError('ERR_SLURM', `Slurm no longer knows of job ${job}`)
-    if (state !== undefined && state !== last) onState(state)
+    if (state !== undefined && state !== last) {
+      changed = performance.now()
+      onState(state)
+    }
     last = state ?? last
     requeueable = requeuedBySlurm.includes(last) ? requeueable + 1 : 0
     const ended = last !== '' && !goingOn.includes(last) && (requeueable === 0 || requeueable > patience)
     if (ended) return last
-    for (let waited = 0; waited < slurmSeconds; waited += fileSeconds) {
+    const pause = performance.now() - changed < eagerSeconds * 1000 ? fileSeconds : slurmSeconds
+    for (let waited = 0; waited < pause; waited += fileSeconds) {
       await each()
       await delay(fileSeconds * 1000)
     }

@@ -26,9 +26,8 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPla
   return [
     formatTable(rows, []),
     '',
-    ...(plan.memory
-      ? ['Memory of a process:', formatTable(memoryRows(plan), [1])]
-      : ['Steps and memory are told by the processes of the job when it begins.']),
+    'Memory of a process:',
+    formatTable(memoryRows(plan), [1]),
     '',
     ...(fits(plan) ? [] : ['It does NOT fit.', '']),
     ...run.notes,
@@ -39,11 +38,8 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPla
 
 function memoryRows({ memory, memoryBytes }: PlanEvent): string[][] {
   const words = (name: string) => name.replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)
-  const parts = Object.entries(memory ?? {}).filter(([, bytes]) => bytes > 0)
-  return [...parts, ['allowed', memoryBytes ?? 0] as const].map(([name, bytes]) => [
-    `  ${words(name)}`,
-    formatBytes(bytes),
-  ])
+  const parts = Object.entries({ ...memory, allowed: memoryBytes ?? 0 }).filter(([, bytes]) => bytes > 0)
+  return parts.map(([name, bytes]) => [`  ${words(name)}`, formatBytes(bytes)])
 }
 
 /** A command as a shell takes it. */

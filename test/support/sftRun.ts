@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { init } from '../../lib/index.js'
@@ -29,12 +30,26 @@ const rows = Array.from({ length: 24 }, (_, i) => ({
   ],
 }))
 
+let made: Promise<string> | undefined
+
+/** A model of random weights, made once for all tests of a file. */
+function base(): Promise<string> {
+  made ??= (async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'branchmerge-base-'))
+    process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+    const out = join(directory, 'base')
+    await init({ out, size: '1m', trainTokenizer: ['docs/fusion.md'], vocabularySize: 300 })
+    return out
+  })()
+  return made
+}
+
 /** A model of random weights, data and a run.yaml in a directory of their own. */
 export async function newRun(more = ''): Promise<{ directory: string; file: string; output: string; model: string }> {
   const directory = temporaryDirectory()
   const [model, data] = [join(directory, 'base'), join(directory, 'data.jsonl')]
   writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
-  await init({ out: model, size: '1m', trainTokenizer: ['docs/fusion.md'], vocabularySize: 300 })
+  cpSync(await base(), model, { recursive: true })
   const file = join(directory, 'run.yaml')
   const lines = [
     'model: base',
