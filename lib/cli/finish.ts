@@ -1,6 +1,7 @@
+import { finishedSummary } from '../merge/finishedMerge.js'
 import { finishParts } from '../merge/finishMerge.js'
 import { summariseMerge } from '../merge/merge.js'
-import { mergeText } from '../report/summary.js'
+import { finishedText, mergeText } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'
@@ -10,10 +11,16 @@ export async function runFinish(args: Record<string, unknown>): Promise<number> 
   const started = performance.now()
   const out = checkPath(args.directory, 'directory')
   return await withInterrupt('removed', async (signal) => {
-    const { plan, outcome } = await finishParts(out, signal)
-    const summary = summariseMerge(plan, outcome, started)
+    const result = await finishParts(out, signal)
+    if ('manifest' in result) {
+      const summary = finishedSummary(result.manifest, started)
+      if (args.json) printJson(summary)
+      else printText(finishedText(summary, out))
+      return 0
+    }
+    const summary = summariseMerge(result.plan, result.outcome, started)
     if (args.json) printJson(summary)
-    else printText(mergeText({ summary, plan, outcome }, out))
+    else printText(mergeText({ summary, ...result }, out))
     return 0
   })
 }

@@ -1,12 +1,15 @@
 import { executeMerge } from '../merge/executeMerge.js'
-import { fusedTensor, fusionRequest, summariseFusion } from '../merge/fuseCheckpoints.js'
+import { finishedMerge, finishedSummary, finishedTensors } from '../merge/finishedMerge.js'
+import { type FuseSummary, fusedTensor, fusionRequest, fusionSummary } from '../merge/fuseCheckpoints.js'
 import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../merge/fuseOptions.js'
-import { freeBytes, refuseInputs } from '../merge/outputDirectory.js'
+import { summariseMerge } from '../merge/merge.js'
+import { freeBytes } from '../merge/outputDirectory.js'
 import { planMerge, preflightMerge } from '../merge/planMerge.js'
+import type { MergedTensorStats } from '../merge/tensorStats.js'
 import { fusionPlanRecord, planText } from '../report/plan.js'
 import { progressReporter } from '../report/progress.js'
 import { checkStatsPath, fusionStatsLine, writeStatsFile } from '../report/statsFile.js'
-import { fusionText } from '../report/summary.js'
+import { finishedText, fusionText } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'
@@ -21,14 +24,18 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
   return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
     const options = resolveFuseCheckpointsOptions({ ...fuseOptions(args), signal, onProgress: progress.update })
     const request = fusionRequest(left, right, options)
-    const plan = await (args.plan ? planMerge : preflightMerge)(request)
-    if (stats !== undefined) {
-      await refuseInputs(
-        stats,
-        plan.models.map(({ checkpoint }) => checkpoint),
-      )
-      await checkStatsPath(stats, options)
+    const finished = options.resume && !args.plan ? await finishedMerge(request) : undefined
+    if (finished) {
+      const { manifest, checkpoints } = finished
+      if (stats !== undefined) await checkStatsPath(stats, options, checkpoints)
+      const summary = fusionSummary(finishedSummary(manifest, started), request)
+      const tensors = finishedTensors(manifest)
+      await tell(args, { summary, text: finishedText(summary, options.out), tensors })
+      return 0
     }
+    const plan = await (args.plan ? planMerge : preflightMerge)(request)
+    const checkpoints = plan.models.map(({ checkpoint }) => checkpoint)
+    if (stats !== undefined) await checkStatsPath(stats, options, checkpoints)
     if (args.plan) {
       const free = await freeBytes(options.out)
       if (args.json) printJson(fusionPlanRecord(plan, free))
@@ -36,13 +43,27 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
       return 0
     }
     const outcome = await executeMerge(plan).finally(progress.end)
-    const summary = summariseFusion(plan, outcome, started)
-    const tensors = outcome.tensors.map(fusedTensor)
-    if (stats !== undefined) await writeStatsFile(stats, tensors.map(fusionStatsLine))
-    if (args.json) printJson(summary)
-    else printText(fusionText({ summary, plan, outcome }, options.out))
+    const summary = fusionSummary(summariseMerge(plan, outcome, started), plan)
+    const text = fusionText({ summary, plan, outcome }, options.out)
+    await tell(args, { summary, text, tensors: outcome.tensors })
     return 0
   })
+}
+
+/** What a fusion has to tell, now or again. */
+interface Told {
+  summary: FuseSummary
+  text: string
+  tensors: MergedTensorStats[]
+}
+
+async function tell(args: Record<string, unknown>, { summary, text, tensors }: Told): Promise<void> {
+  if (args.stats !== undefined) {
+    const lines = tensors.map((tensor) => fusionStatsLine(fusedTensor(tensor)))
+    await writeStatsFile(args.stats as string, lines)
+  }
+  if (args.json) printJson(summary)
+  else printText(text)
 }
 
 /** The options of the API among the arguments; resolveFuseCheckpointsOptions checks their values. */

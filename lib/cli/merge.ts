@@ -1,13 +1,16 @@
 import { executeMerge } from '../merge/executeMerge.js'
-import { summariseMerge } from '../merge/merge.js'
+import { finishedMerge, finishedSummary, finishedTensors } from '../merge/finishedMerge.js'
+import { type MergeIdentity, mergeIdentity } from '../merge/manifest.js'
+import { type MergeSummary, summariseMerge } from '../merge/merge.js'
 import { type MergeOptions, resolveMergeRequest } from '../merge/mergeOptions.js'
-import { freeBytes, refuseInputs } from '../merge/outputDirectory.js'
+import { freeBytes } from '../merge/outputDirectory.js'
 import { planMerge, preflightMerge } from '../merge/planMerge.js'
+import type { MergedTensorStats } from '../merge/tensorStats.js'
 import { readRecipe } from '../recipe/recipe.js'
 import { mergePlanRecord, planText } from '../report/plan.js'
 import { progressReporter } from '../report/progress.js'
 import { checkStatsPath, mergeStatsLine, writeStatsFile } from '../report/statsFile.js'
-import { mergeText } from '../report/summary.js'
+import { finishedText, mergeText } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { modelPaths, recipeArgument } from './modelArguments.js'
@@ -23,14 +26,18 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
   return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
     const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
     const { run } = request
-    const plan = await (args.plan ? planMerge : preflightMerge)(request)
-    if (stats !== undefined) {
-      await refuseInputs(
-        stats,
-        plan.models.map(({ checkpoint }) => checkpoint),
-      )
-      await checkStatsPath(stats, run)
+    const finished = run.resume && !args.plan ? await finishedMerge(request) : undefined
+    if (finished) {
+      const { manifest, checkpoints } = finished
+      if (stats !== undefined) await checkStatsPath(stats, run, checkpoints)
+      const summary = finishedSummary(manifest, started)
+      const tensors = finishedTensors(manifest)
+      await tell(args, { summary, text: finishedText(summary, run.out), tensors, merges: manifest.merges })
+      return 0
     }
+    const plan = await (args.plan ? planMerge : preflightMerge)(request)
+    const checkpoints = plan.models.map(({ checkpoint }) => checkpoint)
+    if (stats !== undefined) await checkStatsPath(stats, run, checkpoints)
     if (args.plan) {
       const free = await freeBytes(run.out)
       if (args.json) printJson(mergePlanRecord(plan, free))
@@ -39,16 +46,28 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
     }
     const outcome = await executeMerge(plan).finally(progress.end)
     const summary = summariseMerge(plan, outcome, started)
-    if (stats !== undefined) {
-      await writeStatsFile(
-        stats,
-        outcome.tensors.map((tensor) => mergeStatsLine(tensor, plan.recipe.merges)),
-      )
-    }
-    if (args.json) printJson(summary)
-    else printText(mergeText({ summary, plan, outcome }, run.out))
+    const merges = plan.recipe.merges.map(mergeIdentity)
+    const text = mergeText({ summary, plan, outcome }, run.out)
+    await tell(args, { summary, text, tensors: outcome.tensors, merges })
     return 0
   })
+}
+
+/** What a merge has to tell, now or again. */
+interface Told {
+  summary: MergeSummary
+  text: string
+  tensors: MergedTensorStats[]
+  merges: MergeIdentity[]
+}
+
+async function tell(args: Record<string, unknown>, { summary, text, tensors, merges }: Told): Promise<void> {
+  if (args.stats !== undefined) {
+    const lines = tensors.map((tensor) => mergeStatsLine(tensor, merges))
+    await writeStatsFile(args.stats as string, lines)
+  }
+  if (args.json) printJson(summary)
+  else printText(text)
 }
 
 /** What is to be merged. */

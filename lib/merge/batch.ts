@@ -3,7 +3,7 @@ import { BranchMergeError } from '../errors.js'
 import { type Recipe, type RecipeDocument, readRecipe } from '../recipe/recipe.js'
 import { checkPath, invalidArgument } from '../validate.js'
 import { executeTogether, type PlanResult } from './executeTogether.js'
-import { isFinished } from './finishedMerge.js'
+import { finishedMerge } from './finishedMerge.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
 import { preflightMerge } from './planMerge.js'
@@ -86,9 +86,9 @@ class Batch {
     const { request } = waiting
     if (request instanceof BranchMergeError) return failed(request)
     const { out } = request.run
-    const found = await this.attempt(async () => (await isFinished(request)) || (await preflightMerge(request)))
+    const found = await this.attempt(async () => (await finishedMerge(request)) ?? (await preflightMerge(request)))
     if (found instanceof BranchMergeError) return failed(found)
-    return found === true ? { status: 'skipped', out } : { of: waiting, plan: found }
+    return 'manifest' in found ? { status: 'skipped', out } : { of: waiting, plan: found }
   }
 
   /** Takes out of `waiting` what can be merged in the same pass. */

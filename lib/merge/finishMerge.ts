@@ -1,16 +1,15 @@
-import { access } from 'node:fs/promises'
 import { join } from 'node:path'
-import { indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
 import { checkOptionNames, checkPath, checkSignal } from '../validate.js'
 import { joinDevices } from './devices.js'
 import { publishMerge } from './executeMerge.js'
-import { manifestFileName } from './manifest.js'
+import { completeManifest, finishedSummary } from './finishedMerge.js'
+import { type Manifest, manifestFileName } from './manifest.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { resolveMergeRequest } from './mergeOptions.js'
 import { splitFingerprint } from './mergePart.js'
 import type { MergedTensor, MergeOutcome } from './mergePass.js'
-import { examineOutput } from './outputDirectory.js'
+import { examineOutput, isComplete } from './outputDirectory.js'
 import { PartDirectory, type PartRecord, partDirectoryName } from './partDirectory.js'
 import { type MergePlan, outputBytes, planSplitMerge } from './planMerge.js'
 import { OutputTransaction } from './publishOutput.js'
@@ -21,7 +20,7 @@ export interface FinishOptions {
 
 /**
  * Makes the parts that {@link mergePart} left in `out` a checkpoint: the same bytes as those of one merge, the manifest
- * included. Running it again after a crash is safe.
+ * included. Running it again after a crash is safe; of a checkpoint that is finished it tells what was done.
  *
  * @throws BranchMergeError ERR_PART_MISSING as long as a part is not done, ERR_PART_MISMATCH when they are not of one merge
  *   or the inputs have changed, and others in docs/errors.md; the signal's reason after an abort.
@@ -29,16 +28,23 @@ export interface FinishOptions {
 export async function finishMerge(out: string, options: FinishOptions = {}): Promise<MergeSummary> {
   const started = performance.now()
   checkOptionNames(options, ['signal'])
-  const { plan, outcome } = await finishParts(checkPath(out, 'out'), checkSignal(options.signal))
-  return summariseMerge(plan, outcome, started)
+  const result = await finishParts(checkPath(out, 'out'), checkSignal(options.signal))
+  return 'manifest' in result
+    ? finishedSummary(result.manifest, started)
+    : summariseMerge(result.plan, result.outcome, started)
 }
 
-/** The same, with what a report needs besides. */
+/** The same, with what a report needs besides; of a checkpoint without parts, which an earlier call made, its manifest. */
 export async function finishParts(
   out: string,
   signal: AbortSignal | undefined,
-): Promise<{ plan: MergePlan; outcome: MergeOutcome }> {
+): Promise<{ plan: MergePlan; outcome: MergeOutcome } | { manifest: Manifest }> {
   const directory = new PartDirectory(out)
+  const manifest = (await directory.exists()) ? undefined : await completeManifest(out)
+  if (manifest) {
+    await directory.removeRemains()
+    return { manifest }
+  }
   const records = await allRecords(directory)
   const plan = await planAgain(out, records[0] as PartRecord, directory, signal)
   const outcome = joinOutcomes(plan, records)
@@ -89,7 +95,7 @@ function joinOutcomes(plan: MergePlan, records: PartRecord[]): MergeOutcome {
       seconds: sum(({ totals }) => totals.seconds),
       inputAccess,
       outputAccess,
-      ...joinDevices(outcomes.map(({ totals }) => totals)),
+      ...joinDevices(outcomes.filter(({ tensors }) => tensors.length > 0).map(({ totals }) => totals)),
     },
   }
 }
@@ -105,7 +111,7 @@ async function locateFiles(plan: MergePlan, records: PartRecord[], directory: Pa
   const paths = new Map<string, string>()
   const lost: string[] = []
   // An earlier call that was killed while it renamed had removed the names of a complete checkpoint before.
-  const looksComplete = (await isPresent(join(out, indexFileName))) || (await isPresent(join(out, singleFileName)))
+  const looksComplete = await isComplete(out)
   for (const { part, files } of records) {
     for (const file of files) {
       const [staged, moved] = [directory.fileAt(file.name), join(out, file.name)]
@@ -120,13 +126,6 @@ async function locateFiles(plan: MergePlan, records: PartRecord[], directory: Pa
   throw missing(
     `every file of the parts in ${directory.path}`,
     lost.length > 0 ? `${lost.join(', ')} is gone or damaged` : 'some lie in a complete checkpoint',
-  )
-}
-
-function isPresent(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
   )
 }
 

@@ -3,15 +3,15 @@ import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkPath } from '../validate.js'
 import type { DeviceUse } from './devices.js'
 import { executeMerge } from './executeMerge.js'
+import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import {
   type FuseCheckpointsOptions,
   type ResolvedFuseCheckpointsOptions,
   resolveFuseCheckpointsOptions,
 } from './fuseOptions.js'
-import { summariseMerge } from './merge.js'
+import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeRequest, recordOf } from './mergeOptions.js'
-import type { MergeOutcome } from './mergePass.js'
-import { type MergePlan, preflightMerge } from './planMerge.js'
+import { preflightMerge } from './planMerge.js'
 import type { PresetName } from './presets.js'
 import type { MergedTensorStats, StepStats, TensorStats } from './tensorStats.js'
 
@@ -31,6 +31,8 @@ export interface FuseSummary extends DeviceUse {
   bytesWritten: number
   /** From the call to the published checkpoint. */
   seconds: number
+  /** The output was there, complete, from the same inputs and options: nothing was done. */
+  alreadyDone: boolean
   preset: PresetName
 }
 
@@ -42,8 +44,11 @@ export async function fuseCheckpoints(
 ): Promise<FuseSummary> {
   const started = performance.now()
   const resolved = resolveFuseCheckpointsOptions(options)
-  const plan = await preflightMerge(fusionRequest(left, right, resolved))
-  return summariseFusion(plan, await executeMerge(plan), started)
+  const request = fusionRequest(left, right, resolved)
+  const finished = request.run.resume ? await finishedMerge(request) : undefined
+  if (finished) return fusionSummary(finishedSummary(finished.manifest, started), request)
+  const plan = await preflightMerge(request)
+  return fusionSummary(summariseMerge(plan, await executeMerge(plan), started), plan)
 }
 
 /** The merge that a fusion is: `left & right`. */
@@ -81,18 +86,10 @@ export function fusedTensor({ name, shape, dtype, elements, steps }: MergedTenso
   return { name, shape, dtype, elements, ...(steps[0] as StepStats) }
 }
 
-export function summariseFusion(plan: MergePlan, outcome: MergeOutcome, started: number): FuseSummary {
-  const {
-    merges,
-    models: _,
-    tensors,
-    parameters,
-    device,
-    deviceReason,
-    warnings,
-    ...rest
-  } = summariseMerge(plan, outcome, started)
+/** The summary of the merge that a fusion is, of its only step. */
+export function fusionSummary(summary: MergeSummary, { recipe }: Pick<MergeRequest, 'recipe'>): FuseSummary {
+  const { merges, models: _, tensors, parameters, device, deviceReason, warnings, ...rest } = summary
   const [{ id: __, method: ___, ...figures }] = merges as [(typeof merges)[number]]
-  const preset = plan.recipe.root.parameters.preset as PresetName
+  const preset = recipe.root.parameters.preset as PresetName
   return { tensors, parameters, ...figures, ...rest, preset, device, deviceReason, warnings }
 }

@@ -38,13 +38,17 @@ export interface Manifest {
   tensors: Record<string, ManifestTensor>
 }
 
-export interface ManifestMerge {
+/** Which merge of the recipe it is, and of what. */
+export interface MergeIdentity {
   id: string
   /** Name of the recipe's step. */
   step?: string
   method: string
   base?: ManifestOperand
   inputs: ManifestOperand[]
+}
+
+export interface ManifestMerge extends MergeIdentity {
   /** In force where no rule of the recipe says otherwise. */
   parameters: NodeParameters
   /** Sums over all tensors: elements taken from Right, tensors equal on both sides, tensors with threshold 0. */
@@ -148,9 +152,7 @@ function mergeRecord(merge: MergeNode, position: number, { tensors }: MergeOutco
   }
 }
 
-/** Which merge of the recipe it is, and of what. */
-export function mergeIdentity(merge: MergeNode): Pick<ManifestMerge, 'id' | 'step' | 'method' | 'base' | 'inputs'> {
-  const { id, step, method, base, inputs } = merge
+export function mergeIdentity({ id, step, method, base, inputs }: MergeNode): MergeIdentity {
   const operand = (node: MergeNode['inputs'][number]): ManifestOperand =>
     node.kind === 'model' ? { model: node.name } : { merge: node.id }
   return {

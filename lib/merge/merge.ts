@@ -1,6 +1,7 @@
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { type DeviceUse, deviceUse } from './devices.js'
 import { executeMerge } from './executeMerge.js'
+import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
 import type { MergedTensor, MergeOutcome } from './mergePass.js'
 import { type MergePlan, preflightMerge } from './planMerge.js'
@@ -19,6 +20,8 @@ export interface MergeSummary extends DeviceUse {
   bytesWritten: number
   /** From the call to the published checkpoint. */
   seconds: number
+  /** The output was there, complete, from the same recipe and inputs: nothing was done. */
+  alreadyDone: boolean
 }
 
 /** What one merge of a recipe did to all tensors. */
@@ -43,7 +46,10 @@ export interface MergeFigures {
  */
 export async function merge(recipe: string | Recipe | RecipeDocument, options: MergeOptions): Promise<MergeSummary> {
   const started = performance.now()
-  const plan = await preflightMerge(resolveMergeRequest(recipe, options))
+  const request = resolveMergeRequest(recipe, options)
+  const finished = request.run.resume ? await finishedMerge(request) : undefined
+  if (finished) return finishedSummary(finished.manifest, started)
+  const plan = await preflightMerge(request)
   return summariseMerge(plan, await executeMerge(plan), started)
 }
 
@@ -58,6 +64,7 @@ export function summariseMerge(plan: MergePlan, { tensors, totals }: MergeOutcom
     bytesWritten: totals.bytesWritten,
     seconds: (performance.now() - started) / 1000,
     ...deviceUse(totals),
+    alreadyDone: false,
   }
 }
 

@@ -1,6 +1,6 @@
 import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
-import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
+import { type Checkpoint, indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
 
 /** Ends the name of every file that is not finished: <name>.<process>-<random>.branchmerge-partial */
@@ -104,6 +104,13 @@ export async function isRunning(process_: number): Promise<boolean> {
   // A zombie still takes signals; on Linux its state says so.
   const status = await readFile(`/proc/${process_}/stat`, 'latin1').catch(() => '')
   return !/\) [ZX] /.test(status)
+}
+
+/** The names by which a directory looks like a complete checkpoint. */
+export const completeNames = [indexFileName, singleFileName]
+
+export async function isComplete(directory: string): Promise<boolean> {
+  return ((await listIfPresent(directory)) ?? []).some((name) => completeNames.includes(name))
 }
 
 /** Bytes that the file system of `path`, which need not exist yet, has free for this user; undefined if it does not tell. */

@@ -180,10 +180,26 @@ export class PartDirectory {
     await sync(this.path)
   }
 
-  /** Removes it with all that is in it, but for what is in use: NFS keeps a job's log until the job is over. */
+  async exists(): Promise<boolean> {
+    return (await this.names()) !== undefined
+  }
+
+  /** Removes it with all that is in it. It gets another name first: a crash leaves no records of a part of the parts. */
   async remove(): Promise<void> {
-    await rm(this.path, { recursive: true, force: true }).catch((cause) => {
-      if (cause.code !== 'ENOTEMPTY' && cause.code !== 'EBUSY') throw outputFailure(this.path, cause)
+    await this.removeRemains()
+    await write(this.path, () => rename(this.path, this.remains))
+    await sync(dirname(this.path))
+    await this.removeRemains()
+  }
+
+  private get remains(): string {
+    return `${this.path}-finished`
+  }
+
+  /** What an earlier removal left, but for what is in use: NFS keeps a job's log until the job is over. */
+  async removeRemains(): Promise<void> {
+    await rm(this.remains, { recursive: true, force: true }).catch((cause) => {
+      if (cause.code !== 'ENOTEMPTY' && cause.code !== 'EBUSY') throw outputFailure(this.remains, cause)
     })
   }
 }

@@ -9,11 +9,8 @@ import { native } from '../native.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
 import { type JournalRecord, readJournal } from './journal.js'
 import { manifestFileName } from './manifest.js'
-import { examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
+import { completeNames, examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
 import { journalName, type ResumeKey, takeOver } from './takeOver.js'
-
-/** The names by which a directory looks like a complete checkpoint. */
-const completeNames = [indexFileName, singleFileName]
 
 export interface OutputOptions {
   overwrite: boolean

