@@ -98,6 +98,12 @@ const taskVectors = (summary: string, parameters: Record<string, Parameter>): Me
   parameters: { weight, ...parameters, lambda },
 })
 
+/** The same without an election of signs, which would have sums of its own. */
+const summedTaskVectors = (summary: string, parameters: Record<string, Parameter>): Method => ({
+  ...taskVectors(summary, parameters),
+  conflict: normalizedWeights,
+})
+
 const epsilonOfDella: NumberParameter = {
   type: 'number',
   least: 0,
@@ -181,6 +187,7 @@ const table = {
     base: 'none',
     inputs: { least: 2, most: many },
     parameters: { weight, normalize: normalize(true) },
+    conflict: normalizedWeights,
   },
   slerp: {
     summary: 'Spherical interpolation from the first input (t = 0) to the second (t = 1)',
@@ -188,13 +195,13 @@ const table = {
     inputs: { least: 2, most: 2 },
     parameters: { t: { type: 'number', least: 0, most: 1, meaning: 'how far from the first input to the second' } },
   },
-  task_arithmetic: taskVectors('Base plus the weighted sum of differences', { normalize: normalize(false) }),
+  task_arithmetic: summedTaskVectors('Base plus the weighted sum of differences', { normalize: normalize(false) }),
   ties: taskVectors('Trimmed differences, those that agree with the elected sign', {
     density,
     normalize: normalize(true),
     rescale: rescale(false),
   }),
-  dare_linear: taskVectors('Differences dropped at random, summed', {
+  dare_linear: summedTaskVectors('Differences dropped at random, summed', {
     density,
     normalize: normalize(false),
     rescale: rescale(true),
@@ -224,9 +231,9 @@ const table = {
       rescale: rescale(true),
       seed,
     }),
-    conflict: dellaConflict,
+    conflict: (values) => dellaConflict(values) ?? normalizedWeights(values),
   },
-  breadcrumbs: taskVectors('Differences without the largest and the smallest, summed', {
+  breadcrumbs: summedTaskVectors('Differences without the largest and the smallest, summed', {
     density,
     gamma,
     normalize: normalize(false),
@@ -293,8 +300,8 @@ const table = {
         mergekit: 'nuslerp_flatten',
       },
     },
-    conflict: ({ rowWise, flatten }) =>
-      rowWise === true && flatten === true ? 'Expected flatten: false with rowWise: true' : undefined,
+    conflict: ({ rowWise, flatten, weight }) =>
+      rowWise === true && flatten === true ? 'Expected flatten: false with rowWise: true' : cancelling(weight),
   },
   multislerp: {
     summary: 'Spherical weighted mean in the tangent space at the linear one',
@@ -317,6 +324,7 @@ const table = {
         mergekit: 'eps',
       },
     },
+    conflict: ({ normalizeWeights, weight }) => (normalizeWeights === true ? cancelling(weight) : undefined),
   },
   karcher: {
     summary: 'Riemannian mean of the directions, times the mean norm',
@@ -381,6 +389,22 @@ export function parameterOf(method: MethodName, name: string): Parameter | undef
 }
 
 /** Keep probabilities run from density − epsilon to density + epsilon and must stay inside (0, 1). */
+/** Weights whose sum is within this factor of the sum of their magnitudes cancel (native/methods/weights.h). */
+const cancellingWeights = 1e-8
+
+function normalizedWeights({ normalize, weight }: Readonly<Record<string, unknown>>): string | undefined {
+  return normalize === true ? cancelling(weight) : undefined
+}
+
+/** What is wrong with weights by whose sum something is divided; of gradients nothing is known yet. */
+function cancelling(weights: unknown): string | undefined {
+  if (!Array.isArray(weights) || !weights.every((weight) => typeof weight === 'number')) return undefined
+  const sum = weights.reduce((total, weight) => total + weight, 0)
+  const magnitudes = weights.reduce((total, weight) => total + Math.abs(weight), 0)
+  if (Math.abs(sum) > cancellingWeights * magnitudes) return undefined
+  return `Expected weights that do not cancel but received ${weights.join(', ')}: their sum is what the result is divided by`
+}
+
 function dellaConflict({ density, epsilon }: Readonly<Record<string, unknown>>): string | undefined {
   if (!Array.isArray(density) || !Array.isArray(epsilon)) return undefined
   const wrong = density.findIndex((d, i) => d > 0 && d < 1 && (d - epsilon[i] <= 0 || d + epsilon[i] >= 1))

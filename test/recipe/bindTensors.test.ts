@@ -125,6 +125,26 @@ describe('rules', () => {
         'density 0.1, epsilon 0.15, for "model.layers.0.input_layernorm.weight" and 5 more',
     ])
   })
+
+  test('weights that cancel for a tensor are problems, but where signs are elected, or nothing is divided', () => {
+    const weights = { weight: [{ gradient: [1, 0] }, -0.5] }
+    const cancel = { match: 'lm_head.*', options: { weight: [0.3, -0.3] } }
+    const problemsOf = (method: string, options: object = {}) =>
+      bind({ steps: [{ method, base: 'base', inputs: ['left', 'right'], options }], rules: [cancel] } as never).problems
+    const text =
+      'Expected weights that do not cancel but received 0.3, -0.3: their sum is what the result is divided by'
+    expect(problemsOf('task_arithmetic', { normalize: true })).toEqual([
+      expect.stringContaining(`${text}, for "lm_head.weight"`),
+    ])
+    for (const method of ['task_arithmetic', 'dare_linear', 'ties', 'della', 'breadcrumbs_ties'])
+      expect(problemsOf(method)).toEqual([])
+    for (const method of ['dare_ties', 'breadcrumbs_ties']) expect(problemsOf(method, { normalize: true })).toEqual([])
+    const middle = bind({
+      models: { left: 'l', right: 'r' },
+      steps: [{ method: 'linear', inputs: ['left', 'right'], options: weights }],
+    } as never).problems
+    expect(middle).toEqual([expect.stringContaining('received 0.5, -0.5')])
+  })
 })
 
 describe('gradients', () => {

@@ -389,6 +389,20 @@ output: {tokenizer: maths, dtype: 5}
       { models, expression: 'nuslerp(math, science; base=coding, rowWise=true)' },
       'Expected flatten: false with rowWise: true',
     ],
+    ...[
+      'linear(math, science, coding; weight=[0.5, 0.5, -1])',
+      'linear(math, science, coding; weight=0)',
+      'task_arithmetic(math, science, coding; weight=[0.3, -0.3], normalize=true)',
+      'dare_linear(math, science, coding; weight=[0.3, -0.3], normalize=true)',
+      'della_linear(math, science, coding; density=0.5, weight=[0.3, -0.3], normalize=true)',
+      'breadcrumbs(math, science, coding; weight=[0.3, -0.3], normalize=true)',
+      'nuslerp(math, science; base=coding, weight=[0.1, -0.1])',
+      'multislerp(math, science, coding; weight=[1, -1.00000000001, 0])',
+    ].map((expression): [string, Recipe, string] => [
+      'weights that cancel',
+      { models, expression },
+      'Expected weights that do not cancel but received ',
+    ]),
     [
       'a tiny epsilon of fuse',
       { models, expression: 'math & science & coding', options: { epsilon: 1e-31 } },
