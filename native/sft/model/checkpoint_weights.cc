@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -54,27 +55,31 @@ void add_file(const std::string& path, Files& files) {
   files.paths.push_back(path);
 }
 
+std::string path_of(const std::string& directory, const std::string& name) { return directory + "/" + name; }
+
+void add_shard(const std::string& index_path, const std::string& path, Files& files) {
+  if (!std::filesystem::exists(path))
+    throw Error("ERR_INDEX_SHARD_MISSING", index_path + ": expected " + path + " but there is no such file");
+  add_file(path, files);
+}
+
+void check_place(const std::string& index_path, const std::string& tensor, const std::string& path,
+                 const Files& files) {
+  const auto found = files.tensors.find(tensor);
+  if (found == files.tensors.end() || files.paths[found->second.file] != path)
+    throw Error("ERR_INDEX_MISMATCH", index_path + ": expected tensor " + quote_for_message(tensor) + " in " +
+                                          path + " but it is not there");
+}
+
 /// Every shard that the index names, which must hold exactly the tensors that the index places there.
 Files open_shards(const std::string& directory, const std::string& index_path) {
   const Index index = read_index(index_path);
-  std::vector<std::string> names;
-  for (const auto& [tensor, shard] : index.weight_map) names.push_back(shard);
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
+  std::set<std::string> names;
+  for (const auto& [tensor, shard] : index.weight_map) names.insert(shard);
   Files files;
-  for (const std::string& name : names) {
-    const std::string path = directory + "/" + name;
-    if (!std::filesystem::exists(path))
-      throw Error("ERR_INDEX_SHARD_MISSING",
-                  index_path + ": expected " + path + " but there is no such file");
-    add_file(path, files);
-  }
-  for (const auto& [tensor, shard] : index.weight_map) {
-    const auto found = files.tensors.find(tensor);
-    if (found == files.tensors.end() || files.paths[found->second.file] != directory + "/" + shard)
-      throw Error("ERR_INDEX_MISMATCH", index_path + ": expected tensor " + quote_for_message(tensor) +
-                                            " in " + shard + " but it is not there");
-  }
+  for (const std::string& name : names) add_shard(index_path, path_of(directory, name), files);
+  for (const auto& [tensor, shard] : index.weight_map)
+    check_place(index_path, tensor, path_of(directory, shard), files);
   if (index.weight_map.size() != files.tensors.size())
     throw Error("ERR_INDEX_MISMATCH", index_path + ": expected " + std::to_string(index.weight_map.size()) +
                                           " tensors in the shards but they hold " +

@@ -58,7 +58,7 @@ std::map<std::string, ConfigFields::Value> ConfigFields::read_fields(JsonReader&
     std::string key(reader.text());
     Value value = read_value(reader, reader.next());
     if (value.token == JsonToken::kNull) continue;
-    if (fields.count(key) > 0) throw JsonError(0, "expected key " + quote_for_message(key) + " once");
+    if (fields.contains(key)) throw JsonError(0, "expected key " + quote_for_message(key) + " once");
     fields.emplace(std::move(key), std::move(value));
   }
   return fields;

@@ -21,7 +21,7 @@ class ConfigFields {
   /// The whole text must be one JSON object without duplicate keys (ERR_CONFIG_JSON).
   static ConfigFields parse(std::string_view file, std::string_view json);
 
-  bool has(const std::string& key) const { return values_.count(key) > 0; }
+  bool has(const std::string& key) const { return values_.contains(key); }
   /// The value as it is written, for messages; the field must be there and no object or array.
   const std::string& text(const std::string& key) const { return values_.at(key).text; }
 

@@ -67,9 +67,11 @@ inline float maximum(size_t n, const float* x, float start) {
   float lanes[kLanes];
   std::fill_n(lanes, kLanes, start);
   size_t i = 0;
+  // Not std::max: its references keep GCC from vectorising.
+  const auto larger = [](float a, float b) { return a < b ? b : a; };
   for (; i + kLanes <= n; i += kLanes)
-    for (size_t lane = 0; lane < kLanes; lane++) lanes[lane] = std::max(lanes[lane], x[i + lane]);
-  for (; i < n; i++) lanes[0] = std::max(lanes[0], x[i]);
+    for (size_t lane = 0; lane < kLanes; lane++) lanes[lane] = larger(lanes[lane], x[i + lane]);
+  for (; i < n; i++) lanes[0] = larger(lanes[0], x[i]);
   return *std::max_element(lanes, lanes + kLanes);
 }
 
