@@ -21,7 +21,7 @@ find_llvm_tool() {
   return 1
 }
 clang_format=$(find_llvm_tool clang-format)
-mapfile -t sources < <(find native test/native bench/native -name '*.cc' -o -name '*.h' | sort)
+mapfile -t sources < <(find native test/native bench/native -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | sort)
 
 if [ "${1:-}" = --fix ]; then
   npx biome check --write .
@@ -72,6 +72,7 @@ step 'TypeScript lint and format' npx biome ci --error-on-warnings .
 step_of_llvm 'C++ format' "$clang_format" check_cpp_format
 step 'build with warnings as errors' build_with_warnings_as_errors
 step_of_llvm 'C++ lint' "$clang_tidy" check_cpp_lint
+if [ -d build/check/cuda ]; then step 'CUDA kernels' test/cudaKernels.sh build/check sm_90; fi
 
 if [ ${#failures[@]} -gt 0 ]; then
   printf 'Failed: %s\n' "${failures[@]}" >&2

@@ -16,7 +16,7 @@ if ! echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned 
 fi
 
 mkdir -p build/fuzz/found
-CXX=clang++ cmake -S . -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBRANCHMERGE_FUZZ=ON \
+CXX=clang++ cmake -S . -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBRANCHMERGE_FUZZ=ON -DBRANCHMERGE_CUDA=OFF \
   -DBRANCHMERGE_SANITIZE=address,undefined > build/fuzz.log || { cat build/fuzz.log >&2; exit 1; }
 cmake --build build/fuzz --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" --target header_fuzzer
 build/fuzz/header_fuzzer -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
