@@ -1,4 +1,5 @@
 import { availableParallelism, freemem, totalmem } from 'node:os'
+import { findTrainer } from '../branch/findTrainer.js'
 import type { DeviceReport } from '../merge/devices.js'
 import { requestedInstructionSet } from '../merge/instructionSet.js'
 import { freeBytes } from '../merge/outputDirectory.js'
@@ -21,6 +22,8 @@ interface Diagnosis {
     cuda: DeviceReport
   }
   error?: string
+  /** Path of branchmerge-trainer; null where there is none. */
+  trainer: string | null
   cores: number
   memoryBytes: number
   freeMemoryBytes: number
@@ -42,6 +45,7 @@ async function diagnose(): Promise<Diagnosis> {
     node: process.versions.node,
     platform: `${process.platform}-${process.arch} (${libc()})`,
     ...(await diagnoseNative()),
+    trainer: await findTrainer().catch(() => null),
     cores: availableParallelism(),
     memoryBytes: totalmem(),
     freeMemoryBytes: freemem(),
@@ -90,6 +94,7 @@ function diagnosisText(diagnosis: Diagnosis): string {
     ['Node', diagnosis.node],
     ['platform', diagnosis.platform],
     ...(native ? nativeRows(native) : [['native build', 'MISSING']]),
+    ['trainer', diagnosis.trainer ?? 'not built, which only sft needs: see docs/sft.md'],
     ['cores', String(diagnosis.cores)],
     ['memory', `${formatBytes(diagnosis.memoryBytes)}, ${formatBytes(diagnosis.freeMemoryBytes)} free`],
     ['disk here', diagnosis.freeDiskBytes === undefined ? 'unknown' : `${formatBytes(diagnosis.freeDiskBytes)} free`],

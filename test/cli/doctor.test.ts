@@ -15,7 +15,17 @@ test('shows the build and the machine', async () => {
   expect(stdout).toMatch(new RegExp(`^CPU kernels +${bestInstructionSet} \\(of scalar`, 'm'))
   expect(stdout).toMatch(/^native build +.*branchmerge.*\.node$/m)
   expect(stdout).toContain(compiler)
-  for (const row of ['branchmerge', 'Node', 'platform', 'io_uring', 'CUDA', 'cores', 'memory', 'disk here']) {
+  for (const row of [
+    'branchmerge',
+    'Node',
+    'platform',
+    'io_uring',
+    'CUDA',
+    'trainer',
+    'cores',
+    'memory',
+    'disk here',
+  ]) {
     expect(stdout).toMatch(new RegExp(`^${row} `, 'm'))
   }
 })
@@ -29,6 +39,13 @@ test('--json, and the kernels that the environment asks for', async () => {
     cores: expect.any(Number),
     freeDiskBytes: expect.any(Number),
   })
+})
+
+test('tells where the trainer is, or that there is none', async () => {
+  const there = await runCommand(['doctor', '--json'], { env: { BRANCHMERGE_TRAINER: process.execPath } })
+  expect(JSON.parse(there.stdout).trainer).toBe(process.execPath)
+  const { code, stdout } = await runCommand(['doctor'], { env: { BRANCHMERGE_TRAINER: '/nowhere' } })
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^trainer +not built/m)])
 })
 
 test('without a native build it explains what to do and exits with 1; fuse and --help do what they can', async () => {

@@ -27,9 +27,11 @@ const began = (output: string, rank: number) =>
   until(`rank ${rank} begins`, 60, () => existsSync(training(output, `heartbeat-${rank}.json`)))
 
 describe('sft --slurm', { timeout: 180_000 }, () => {
-  test('submits, follows to the end, and leaves the expert', async () => {
-    const { file, output } = await newRun(slurm())
-    const { code, stdout, stderr } = await submit(file, { milliseconds: 200 })
+  test('submits, follows to the end, and leaves the expert, whatever the directory is called', async () => {
+    const { file, directory } = await newRun(slurm())
+    const output = join(directory, 'it\'s 100%a "$HOME" *')
+    const set = ['--set', `output=${JSON.stringify(output)}`]
+    const { code, stdout, stderr } = await submit(file, { milliseconds: 200 }, set)
     expect([code, stderr]).toEqual([0, expect.stringContaining('completed')])
     expect(JSON.parse(stdout)).toMatchObject({ reason: 'done', steps: 6, output })
     expect(looksComplete(output)).toBe(true)

@@ -79,6 +79,33 @@ describe('a training that succeeds', () => {
     expect(template).not.toMatch(/generation[\s-]*%}/)
   })
 
+  test('the tokenizer that was trained with comes along, the rest from the model', async () => {
+    const { file, output, model, directory } = await newRun()
+    const other = join(directory, 'tokenizer')
+    mkdirSync(other)
+    for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+      const text = readFileSync(join(model, name), 'utf8')
+      writeFileSync(join(other, name), name === 'tokenizer.json' ? `${text}\n` : text)
+    }
+    for (const name of ['generation_config.json', 'vocab.json']) writeFileSync(join(model, name), '{}')
+    writeFileSync(join(model, 'LICENSE'), 'Apache')
+    writeFileSync(file, readFileSync(file, 'utf8').replace('  cache: cache', '  cache: cache\n  tokenizer: tokenizer'))
+    await runDouble({}, file)
+    expect(readFileSync(join(output, 'tokenizer.json'), 'utf8')).toBe(
+      readFileSync(join(other, 'tokenizer.json'), 'utf8'),
+    )
+    // The model's vocab.json is of another tokenizer.
+    expect(fileNames(output)).toEqual([
+      'LICENSE',
+      'config.json',
+      'generation_config.json',
+      'model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+      'training',
+    ])
+  })
+
   test('done again with resume, it says so without training', async () => {
     const { file } = await newRun()
     const first = await runDouble({}, file)
