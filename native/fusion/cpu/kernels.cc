@@ -297,7 +297,7 @@ struct Implementation {
     if constexpr (sizeof(Real) == sizeof(float))
       done = bracket_without_branches(left, right, n, kl, brackets);
 #endif
-    constexpr size_t kBytes = sizeof(typename Format::Raw);
+    constexpr size_t kBytes = sizeof(typename Format::Stored);
     for_blocks<Format>(
         left + done * kBytes, right + done * kBytes, n - done, BRANCHMERGE_BODY {
           (void)at;
@@ -328,7 +328,7 @@ struct Implementation {
   /// lie inside is as good as random: packing every vector costs less than guessing which have any.
   static size_t bracket_without_branches(Bytes left, Bytes right, size_t n, float kl,
                                          Brackets<float>& brackets) {
-    constexpr size_t kBytes = kLanes * sizeof(typename Format::Raw), kVector = 16;
+    constexpr size_t kBytes = kLanes * sizeof(typename Format::Stored), kVector = 16;
     __m512 low[kMaxBrackets], high[kMaxBrackets];
     __m512i at_most_low[kMaxBrackets];
     float *begin[kMaxBrackets], *to[kMaxBrackets];
