@@ -17,6 +17,7 @@
 namespace branchmerge::sft {
 namespace {
 
+constexpr const char* kSingleName = "model.safetensors";
 constexpr const char* kIndexName = "model.safetensors.index.json";
 // As the reference writer pads a header.
 constexpr uint64_t kHeaderAlignment = 8;
@@ -38,10 +39,8 @@ std::string five_digits(size_t number) {
   return std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
 }
 
-/// model.safetensors, model-00001-of-00002.safetensors or the index.
-bool is_weight_file(const std::string& name) {
+bool is_shard_name(std::string_view name) {
   constexpr std::string_view kPattern = "model-#####-of-#####.safetensors";
-  if (name == "model.safetensors" || name == kIndexName) return true;
   return std::equal(name.begin(), name.end(), kPattern.begin(), kPattern.end(),
                     [](char letter, char pattern) {
                       return pattern == '#' ? letter >= '0' && letter <= '9' : letter == pattern;
@@ -88,6 +87,7 @@ class WeightFiles {
     sync_directory(options_.staging);
     remove_earlier_weights();
     for (const Shard& shard : shards_) move(shard.name);
+    sync_directory(options_.directory);
     if (shards_.size() > 1) move(kIndexName);
     sync_directory(options_.directory);
     remove_path(options_.staging);
@@ -107,7 +107,7 @@ class WeightFiles {
 
   OutputWriter::Output finish_shard(size_t index) {
     Shard& shard = shards_[index];
-    shard.name = shards_.size() == 1 ? "model.safetensors"
+    shard.name = shards_.size() == 1 ? kSingleName
                                      : "model-" + five_digits(index + 1) + "-of-" +
                                            five_digits(shards_.size()) + ".safetensors";
     shard.header = serialize_header(shard.tensors, {{"format", "pt"}}, kHeaderAlignment);
@@ -146,14 +146,14 @@ class WeightFiles {
     return json + "\n  }\n}\n";
   }
 
-  /// Weights of an earlier run must not be taken for these, nor mixed with them.
+  /// Weights of an earlier run must not be taken for these, nor mixed with them. The names that make a
+  /// directory look complete go first.
   void remove_earlier_weights() const {
-    std::vector<std::string> earlier;
-    for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
-      const std::string name = entry.path().filename().string();
-      if (is_weight_file(name)) earlier.push_back(entry.path().string());
-    }
-    for (const std::string& path : earlier) remove_path(path);
+    for (const char* name : {kIndexName, kSingleName}) remove_path(options_.directory + "/" + name);
+    std::vector<std::string> shards;
+    for (const auto& entry : std::filesystem::directory_iterator(options_.directory))
+      if (is_shard_name(entry.path().filename().string())) shards.push_back(entry.path().string());
+    for (const std::string& path : shards) remove_path(path);
   }
 
   void move(const std::string& name) const {

@@ -37,12 +37,13 @@ std::string samples_text(const std::vector<PreparedData::Sample>& samples, const
   return text;
 }
 
-/// Fields of the run that are not as they were when the checkpoint was written, as a JSON array.
-std::string changed_fields(const RunFields& before, const RunFields& now) {
+/// What is not as it was when the checkpoint was written, as a JSON array of names.
+std::string changed_fields(const CheckpointHead& before, const CheckpointHead& now) {
   std::string json = "[";
-  for (const auto& field : now)
-    if (std::find(before.begin(), before.end(), field) == before.end())
-      json += (json.size() > 1 ? ",\"" : "\"") + field.first + "\"";
+  const auto add = [&](const std::string& name) { json += (json.size() > 1 ? ",\"" : "\"") + name + "\""; };
+  for (const auto& field : now.run)
+    if (std::find(before.run.begin(), before.run.end(), field) == before.run.end()) add(field.first);
+  if (now.processes != before.processes) add("processes");
   return json + "]";
 }
 
@@ -87,7 +88,7 @@ void Trainer::start_or_resume() {
   if (found) {
     resume(*found);
     start.text("event", "start").integer("step", position_.step).text("resumedFrom", found->path);
-    start.raw("changed", changed_fields(found->manifest.head.run, run_fields(run_)));
+    start.raw("changed", changed_fields(found->manifest.head, checkpoint_head()));
   } else {
     load_model();
     start.text("event", "start").integer("step", 0).null("resumedFrom");
