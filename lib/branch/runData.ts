@@ -1,16 +1,14 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { DataProgress } from './data/options.js'
-import { packageRoot } from './data/packageRoot.js'
 import { prepareResolvedData } from './data/prepareData.js'
 import type { PreparedData } from './data/preparedData.js'
+import { servedTemplate } from './data/servedTemplate.js'
 import type { ResolvedRun } from './resolveRun.js'
 import type { PreparedDirectories } from './trainerRun.js'
 
 /** The data of a run, in the cache. */
 export interface RunData extends PreparedDirectories {
   prepared: PreparedData
-  /** The template that was trained with, when it is not the tokenizer's own. */
+  /** What the expert is to be asked with, when it is not the tokenizer's own. */
   chatTemplate: string | undefined
 }
 
@@ -24,14 +22,6 @@ export async function prepareRunData(
     prepared,
     data: prepared.train.directory,
     validationData: prepared.validation?.directory,
-    chatTemplate: await servedTemplate(run.data.template),
+    chatTemplate: await servedTemplate(run.model, run.data),
   }
-}
-
-/** Without the marks of what is trained, which few programs that serve models know; comments trim white space as they did. */
-async function servedTemplate(name: string): Promise<string | undefined> {
-  if (name === 'checkpoint') return undefined
-  const path = name.endsWith('.jinja') ? name : join(packageRoot, 'templates', `${name}.jinja`)
-  const text = await readFile(path, 'utf8')
-  return text.replace(/\{%(-?)\s*(?:end)?generation\s*(-?)%\}/g, '{#$1 $2#}')
 }

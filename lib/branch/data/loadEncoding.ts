@@ -1,16 +1,14 @@
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { readJsonObject } from '../../checkpoint/readConfig.js'
-import { readSmallFile } from '../../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../../errors.js'
 import { BadRow } from './badRow.js'
-import { ChatTemplate, templateError } from './chatTemplate.js'
+import { ChatTemplate, type Turn, templateError } from './chatTemplate.js'
+import type { Message } from './conversation.js'
 import { Encoder, type Encoding } from './encode.js'
 import type { ResolvedData } from './options.js'
-import { packageRoot } from './packageRoot.js'
+import { readTemplate } from './readTemplate.js'
 import { placeReasoning } from './reasoning.js'
-import { readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from './tokenizer.js'
-
-const maxTemplateBytes = 2 ** 20
+import { readTokenizerFiles, type TextTokenizer } from './tokenizer.js'
 
 export interface LoadedEncoding {
   encoder: Encoder
@@ -48,25 +46,6 @@ export async function loadEncoding(model: string, data: ResolvedData): Promise<L
   return { encoder, generationPrompt: prompt.slice(prompt.indexOf(question) + question.length), endToken, notices }
 }
 
-async function readTemplate(name: string, files: TokenizerFiles): Promise<{ name: string; text: string }> {
-  if (name === 'checkpoint') {
-    const { chatTemplate, directory } = files
-    if (chatTemplate !== undefined) return { name: `the chat template of ${directory}`, text: chatTemplate }
-    throw new BranchMergeError(
-      'ERR_CHAT_TEMPLATE',
-      `Expected a chat template in ${directory} (chat_template.jinja, or chat_template in tokenizer_config.json) but there is ` +
-        'none. Choose one with template: chatml, qwen, deepseekr1, llama3 or a .jinja file.',
-    )
-  }
-  const path = name.endsWith('.jinja') ? name : join(packageRoot, 'templates', `${name}.jinja`)
-  const bytes = await readSmallFile(path, maxTemplateBytes, 'ERR_CHAT_TEMPLATE')
-  if (!bytes) throw new BranchMergeError('ERR_FILE_READ', `There is no template at ${path}`)
-  return {
-    name: `the template ${name.endsWith('.jinja') ? name : basename(path, '.jinja')}`,
-    text: bytes.toString('utf8'),
-  }
-}
-
 function checkEmbedding(tokenizer: TextTokenizer, rows: number, model: string): void {
   if (tokenizer.size <= rows) return
   const beyond = Array.from({ length: tokenizer.size - rows }, (_, i) => rows + i)
@@ -85,12 +64,7 @@ function examine({ template, tokenizer, encoding }: Encoder): {
   prompt: string
   endToken: { text: string; id: number }
 } {
-  const messages = [
-    { role: 'user', content: question },
-    { role: 'assistant', content: answer },
-  ] as const
-  const [turn] = tryTemplate(template.name, () => template.turns({ messages: [...messages], tools: undefined }, true))
-  const { source = '', target = '' } = turn ?? {}
+  const { source, target } = exampleTurn(template)
   checkControlTokens(template.name, source + target, tokenizer)
   const text = target.slice(target.indexOf(answer) + answer.length).trim()
   const [id, ...rest] = tokenizer.encode(text)
@@ -102,16 +76,31 @@ function examine({ template, tokenizer, encoding }: Encoder): {
         : `it ends answers with ${JSON.stringify(text)}, which is no added token of the vocabulary`,
     )
   }
-  const example = placeReasoning({ source, target: `<think>\n\n</think>\n\n${target}` }, encoding)
+  const example = placeReasoning(
+    { source, target: target.includes('</think>') ? target : `<think>\n\n</think>\n\n${target}` },
+    encoding,
+  )
   return { prompt: encoding.think === 'prompt' ? example.turn.source : source, endToken: { text, id } }
 }
 
-function tryTemplate<T>(name: string, step: () => T): T {
+/** With reasoning where the template cannot do without: its prompt may open it. */
+function exampleTurn(template: ChatTemplate): Turn {
+  const turn = (content: string) => {
+    const messages: Message[] = [
+      { role: 'user', content: question },
+      { role: 'assistant', content },
+    ]
+    return template.turns({ messages, tools: undefined }, true)[0] as Turn
+  }
   try {
-    return step()
+    return turn(answer)
   } catch (error) {
-    if (error instanceof BadRow) throw templateError(name, `an example fails: ${error.message}`, error)
-    throw error
+    if (!(error instanceof BadRow)) throw error
+    try {
+      return turn(`<think>\nWhat is thought\n</think>\n\n${answer}`)
+    } catch {
+      throw templateError(template.name, `an example fails: ${error.message}`, error)
+    }
   }
 }
 
@@ -145,4 +134,4 @@ function compareWithServed({ template, tokenizer, encoding }: Encoder, prompt: s
 
 const differentPrompt = (subject: string, asked: string, prompt: string): string =>
   `Whoever asks the model with ${subject} gives it ${JSON.stringify(asked)}, but it is trained with ` +
-  `${JSON.stringify(prompt)}. Serve the expert with the prompt that it was trained with.`
+  `${JSON.stringify(prompt)}. Ask the expert with the template that sft writes beside it.`
