@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Random } from '../../support/random.js'
@@ -144,12 +144,11 @@ describe('a checkpoint', () => {
     for (const processes of [1, 4]) {
       run.output = join(directory, `on-${processes}`)
       // As if it had been cut off behind step 10.
-      const first = await train(run, { processes: 2 })
-      expect(first.code, first.stderr).toBe(0)
+      cpSync(expected.output, run.output, { recursive: true })
+      rmSync(join(run.output, 'model.safetensors'))
       for (const name of checkpointsOf(run.output)) {
         if (name !== 'step-00000010') rmSync(join(run.output, 'training/checkpoints', name), { recursive: true })
       }
-      rmSync(join(run.output, 'model.safetensors'))
       const resumed = await train({ ...run, gradientAccumulation: 4 / processes }, { processes })
       expect(resumed.code, resumed.stderr).toBe(0)
       expect(startOf(resumed.events)).toMatchObject({ step: 10, changed: ['gradientAccumulation', 'processes'] })
