@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "checkpoint/hash.h"
 #include "checkpoint/output_writer.h"
@@ -442,7 +443,7 @@ class MergePass {
   std::vector<std::unique_ptr<DeviceLane>> start_devices() {
     std::vector<std::unique_ptr<DeviceLane>> lanes;
     for (const size_t device : plan_.devices) {
-      tolerating_device_failure([&] {
+      tolerating_failure_of({device}, [&] {
         for (std::unique_ptr<DeviceLane>& lane : make_device_lanes(plan_, device, cancelled_))
           lanes.push_back(std::move(lane));
         devices_.push_back({device, 0});
@@ -451,15 +452,20 @@ class MergePass {
     return lanes;
   }
 
-  /// Where devices are a matter of speed, one that fails costs a warning.
+  /// Where devices are a matter of speed, one that fails costs a warning: its lanes fail together. Returns
+  /// whether all went well.
   template <class Body>
-  void tolerating_device_failure(const Body& body) {
+  bool tolerating_failure_of(const std::vector<size_t>& devices, const Body& body) {
     try {
       body();
+      return true;
     } catch (const Error& error) {
       if (!plan_.continue_on_cpu || !cuda::is_device_failure(error.code)) throw;
       std::lock_guard lock(devices_mutex_);
-      warnings_.emplace_back(error.what());
+      size_t lost = 0;
+      for (const size_t device : devices) lost += lost_.insert(device).second;
+      if (lost > 0) warnings_.emplace_back(error.what());
+      return false;
     }
   }
 
@@ -473,12 +479,11 @@ class MergePass {
 
   void pin_memory() {
     if (lanes_.empty()) return;
-    const size_t warnings = warnings_.size();
-    tolerating_device_failure([&] {
+    const bool pinned = tolerating_failure_of(plan_.devices, [&] {
       pinned_.push_back(cuda::pin(writer_.memory()));
       pinned_.push_back(cuda::pin(reader_.memory()));
     });
-    if (warnings_.size() == warnings) return;
+    if (pinned) return;
     lanes_.clear();
     devices_.clear();
   }
@@ -505,10 +510,23 @@ class MergePass {
     std::vector<MergedTensor> merged;
     for (const size_t index : read->read.tensors) {
       TensorSink sink = sink_of(index);
-      merged.push_back(
-          finished(*read, index, sink, merge_on_cpu(*read, index, sink, pool_, scratch_, results_)));
+      blaming(index, [&] {
+        merged.push_back(
+            finished(*read, index, sink, merge_on_cpu(*read, index, sink, pool_, scratch_, results_)));
+      });
     }
     close(*read, std::move(merged));
+  }
+
+  /// Tells whose tensor it was that failed.
+  template <class Body>
+  void blaming(size_t index, const Body& body) {
+    try {
+      body();
+    } catch (...) {
+      if (callbacks_.on_failure) callbacks_.on_failure(plan_.tensors[index].output);
+      throw;
+    }
   }
 
   /// The tensors of a read as they begin to arrive.
@@ -549,17 +567,17 @@ class MergePass {
     for (const size_t index : read.read.tensors) {
       TensorSink sink = sink_of(index);
       std::vector<StepStats> stats;
-      if (!lost) {
-        lost = true;
-        tolerating_device_failure([&] {
-          stats = lane.merge(plan_.tensors[index], models_of(read, index), sink);
-          lost = false;
-        });
-        if (lost) queue_->give_up(lane.device());
-      }
-      // The CPU goes on from the last tensor that was finished.
-      if (lost) stats = merge_on_cpu(read, index, sink, lane.pool(), scratch, no_results);
-      merged.push_back(finished(read, index, sink, std::move(stats)));
+      blaming(index, [&] {
+        if (!lost) {
+          lost = !tolerating_failure_of({lane.device()}, [&] {
+            stats = lane.merge(plan_.tensors[index], models_of(read, index), sink);
+          });
+          if (lost) queue_->give_up(lane.device());
+        }
+        // The CPU goes on from the last tensor that was finished.
+        if (lost) stats = merge_on_cpu(read, index, sink, lane.pool(), scratch, no_results);
+        merged.push_back(finished(read, index, sink, std::move(stats)));
+      });
     }
     lane.forget_leaves();
     if (!lost) count_share(lane.device(), bytes_of(read));
@@ -630,6 +648,7 @@ class MergePass {
   Progress progress_;
   std::mutex devices_mutex_;
   std::vector<DeviceShare> devices_;
+  std::set<size_t> lost_;
   std::vector<std::string> warnings_;
   std::vector<std::unique_ptr<DeviceLane>> lanes_;  // until the queue has them
   OutputWriter writer_;

@@ -92,6 +92,9 @@ struct MergeCallbacks {
   /// The first `bytes` of an output are on the disk; from the writer's thread, after on_tensor of the tensors
   /// in them.
   std::function<void(size_t output, uint64_t bytes)> on_written;
+  /// A tensor of this output could not be merged, and the pass ends with an Error; from any thread, and again
+  /// for what ends with it.
+  std::function<void(size_t output)> on_failure;
 };
 
 /// Merges tensor by tensor, all steps of the program in one pass over the files: reading ahead, computing and
