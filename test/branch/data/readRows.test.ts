@@ -115,20 +115,29 @@ describe('JSON', () => {
   })
 })
 
-/** A row group every 10 rows, with columns as data sets have them. */
+/** A row group every 10 rows, with columns as data sets have them: messages are a list of structures. */
 function parquet(count: number, codec: 'SNAPPY' | 'UNCOMPRESSED' = 'SNAPPY'): Uint8Array {
   const rows = Array.from({ length: count }, (_, i) => i)
+  const optional = { repetition_type: 'OPTIONAL' } as const
+  const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8', ...optional } as const
   return new Uint8Array(
     parquetWriteBuffer({
+      schema: [
+        { name: 'root', num_children: 4 },
+        { name: 'problem', ...text },
+        { name: 'number', type: 'INT64', ...optional },
+        { name: 'note', ...text },
+        { name: 'messages', ...optional, converted_type: 'LIST', num_children: 1 },
+        { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+        { name: 'element', ...optional, num_children: 2 },
+        { name: 'role', ...text },
+        { name: 'content', ...text },
+      ],
       columnData: [
-        { name: 'problem', data: rows.map((i) => `What is ${i}?`), type: 'STRING' },
-        { name: 'number', data: rows.map((i) => BigInt(i)), type: 'INT64' },
-        { name: 'note', data: rows.map((i) => (i % 3 === 0 ? null : `note ${i}`)), type: 'STRING', nullable: true },
-        {
-          name: 'messages',
-          data: rows.map((i) => [{ role: 'user', content: String(i) }]),
-          type: 'JSON',
-        },
+        { name: 'problem', data: rows.map((i) => `What is ${i}?`) },
+        { name: 'number', data: rows.map((i) => BigInt(i)) },
+        { name: 'note', data: rows.map((i) => (i % 3 === 0 ? null : `note ${i}`)) },
+        { name: 'messages', data: rows.map((i) => (i === 14 ? null : [{ role: 'user', content: String(i) }])) },
       ],
       rowGroupSize: 10,
       codec,
@@ -146,7 +155,8 @@ describe('Parquet', () => {
       note: 'note 13',
       messages: [{ role: 'user', content: '13' }],
     })
-    expect(rows[12]?.value).toMatchObject({ number: 12n, note: null })
+    expect(rows[14]?.value).toEqual({ problem: 'What is 14?', number: 14n, note: 'note 14' })
+    expect((rows[12]?.value as Record<string, unknown> | undefined)?.['note']).toBeUndefined()
     expect(rows[24]?.bytesRead).toBeGreaterThan(rows[0]?.bytesRead as number)
   })
 
