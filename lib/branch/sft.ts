@@ -1,72 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
-import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
-import { readConfig } from '../checkpoint/readConfig.js'
-import { BranchMergeError } from '../errors.js'
-import { refuseInputs } from '../merge/outputDirectory.js'
 import { type RecipeDocument, readRecipe, recipeObject } from '../recipe/recipe.js'
 import { isMapping } from '../recipe/schemaProblems.js'
-import { formatBytes } from '../report/format.js'
-import { lossCurveSvg } from '../report/lossCurve.js'
-import { writeWhole } from '../report/writeWhole.js'
 import { checkBoolean, checkFunction, checkOptionNames, checkSignal } from '../validate.js'
-import type { DataProgress } from './data/options.js'
-import { findTrainer } from './findTrainer.js'
-import { clearHeartbeats, refuseRunning } from './heartbeats.js'
-import { type Launch, launchCommand } from './launchCommand.js'
-import { planTraining } from './planTraining.js'
-import { type ResolvedRun, resolveRun } from './resolveRun.js'
-import { prepareRunData, type RunData } from './runData.js'
+import { resolveRun } from './resolveRun.js'
 import type { RunOptions } from './runOptions.js'
-import { SupervisedTrainer } from './superviseTrainer.js'
-import type { PlanEvent, TrainingEvent } from './trainerEvents.js'
-import { type HostResources, hostResources, type TrainerRun, trainerRun } from './trainerRun.js'
-import { readMetrics } from './trainingMetrics.js'
-import {
-  examineTraining,
-  hasCheckpoint,
-  makeTrainingDirectory,
-  type OutputState,
-  trainingDirectoryName,
-  writeExpertFiles,
-} from './trainingOutput.js'
-import { type SftSummary, summariseTraining } from './trainingSummary.js'
-
-/** How far a run is: data is prepared, then the trainer tells of its steps. */
-export type SftProgress =
-  | { phase: 'data'; data: DataProgress }
-  | { phase: 'training'; event: TrainingEvent }
-  /** A line that the trainer, mpirun or srun wrote. */
-  | { phase: 'log'; line: string }
+import { executeSft, planSft, type SftProgress } from './runTraining.js'
+import { followJob, planJob, submitTraining } from './slurmTraining.js'
+import type { SftSummary } from './trainingSummary.js'
 
 export interface SftOptions {
   /** Go on with a run that was cut off; where there is none, begin. Default: false. */
   resume?: boolean | undefined
+  /** Submit a job to Slurm, as `launcher.slurm` says, and follow it to its end. Default: false. */
+  slurm?: boolean | undefined
   /** After an abort the trainer saves, and the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined
   onProgress?: ((progress: SftProgress) => void) | undefined
-}
-
-/** What running needs beside the run. */
-export interface SftRunning {
-  resume: boolean
-  /** Here; with srun, inside an allocation of Slurm; or in a job that is still to be submitted. */
-  place: 'here' | 'allocation' | 'job'
-  signal: AbortSignal | undefined
-  onProgress: (progress: SftProgress) => void
-}
-
-/** A run of which everything is known before its first step. */
-export interface SftPlan {
-  run: ResolvedRun
-  state: OutputState
-  data: RunData
-  trainerRun: TrainerRun
-  /** As the trainer says it. */
-  plan: PlanEvent
-  launch: Launch
-  running: SftRunning
 }
 
 /**
@@ -77,182 +25,23 @@ export interface SftPlan {
  *   from the working directory
  * @throws BranchMergeError: ERR_RECIPE with everything that is wrong with the run; ERR_DATA and others of its data;
  *   ERR_TRAINER_MISSING, ERR_MPI_MISSING, ERR_OUT_OF_MEMORY, ERR_OUTPUT_EXISTS before anything is written;
- *   ERR_TRAINING_FAILED naming the process that failed first. After an abort, the signal's reason.
+ *   ERR_TRAINING_FAILED naming the process that failed first; ERR_SLURM. After an abort, the signal's reason.
  */
 export async function sft(run: string | RecipeDocument | RunOptions, options: SftOptions = {}): Promise<SftSummary> {
-  const { onProgress = () => {} } = options
-  checkOptionNames(options, ['resume', 'signal', 'onProgress'] satisfies (keyof SftOptions)[])
+  const { onProgress = () => {}, ...rest } = options
+  checkOptionNames(rest, ['resume', 'slurm', 'signal'] satisfies (keyof SftOptions)[])
   checkFunction(onProgress, 'onProgress')
-  const running: SftRunning = {
-    resume: options.resume === undefined ? false : checkBoolean(options.resume, 'resume'),
-    place: 'here',
-    signal: checkSignal(options.signal),
-    onProgress,
-  }
-  return await executeSft(await planSft(resolveRun(await runDocument(run)), running))
+  const flag = (name: 'resume' | 'slurm') => (rest[name] === undefined ? false : checkBoolean(rest[name], name))
+  const [resume, slurm, signal] = [flag('resume'), flag('slurm'), checkSignal(rest.signal)]
+  const resolved = resolveRun(await runDocument(run))
+  const running = { resume, signal, onProgress }
+  if (!slurm) return await executeSft(await planSft(resolved, { ...running, place: 'here' }))
+  const planned = await planJob(resolved, running)
+  return await followJob(planned, await submitTraining(planned))
 }
 
 /** A run from a file, or as it is. */
 export async function runDocument(run: unknown): Promise<RecipeDocument> {
   if (typeof run === 'string') return await readRecipe(run)
   return isMapping(run) && 'locate' in run ? (run as unknown as RecipeDocument) : recipeObject(run)
-}
-
-/**
- * Prepares the data of a run in the cache and asks the trainer for its plan. Writes nothing else.
- *
- * @param host - of where it will run
- */
-export async function planSft(
-  run: ResolvedRun,
-  running: SftRunning,
-  host: HostResources = hostResources(run, running.place === 'allocation'),
-): Promise<SftPlan> {
-  const { resume, signal, onProgress, place } = running
-  signal?.throwIfAborted()
-  const state = await examineTraining(run.output, resume)
-  await refuseInputs(run.output, [await openCheckpoint(run.model, { signal })])
-  const trainer = await findTrainer()
-  const launch = await launchCommand(trainer, runFileOf(run), run.launcher, place !== 'here')
-  const data = await prepareRunData(run, {
-    signal,
-    onProgress: (progress) => onProgress({ phase: 'data', data: progress }),
-  })
-  const goesOn = state !== 'new' && (await hasCheckpoint(join(run.output, trainingDirectoryName)))
-  const file = trainerRun(run, data, host, { exportDtype: await exportDtype(run), resume: goesOn })
-  const plan = await planFrom(trainer, file, run.launcher.processes, signal)
-  return { run, state, data, trainerRun: file, plan, launch, running }
-}
-
-const runFileOf = ({ output }: ResolvedRun): string => join(output, trainingDirectoryName, 'run.json')
-
-/** The dtype of the run, or the model's own. */
-async function exportDtype({ exportDtype: asked, model }: ResolvedRun): Promise<'BF16' | 'F16' | 'F32'> {
-  if (asked) return asked
-  const [, name] = /"(?:torch_)?dtype"\s*:\s*"(\w+)"/.exec((await readConfig(model))?.text ?? '') ?? []
-  return name === 'float16' ? 'F16' : name === 'float32' ? 'F32' : 'BF16'
-}
-
-/** The plan of a run file that is only there for it: nothing is written into the output before the plan is known. */
-async function planFrom(
-  trainer: string,
-  file: TrainerRun,
-  processes: number,
-  signal: AbortSignal | undefined,
-): Promise<PlanEvent> {
-  const directory = await mkdtemp(join(tmpdir(), 'branchmerge-plan-'))
-  try {
-    const path = join(directory, 'run.json')
-    await writeWhole(path, `${JSON.stringify(file)}\n`)
-    return await planTraining(trainer, path, processes, signal)
-  } finally {
-    await rm(directory, { recursive: true, force: true })
-  }
-}
-
-/** Signals beside the one that interrupts. */
-export interface SftSignals {
-  /** Save, end, and be started again. */
-  requeue?: AbortSignal
-  /** End at once. */
-  kill?: AbortSignal
-}
-
-/** Trains as planned. Resolves when the expert is complete, or when the trainer has saved and asks to be started again. */
-export async function executeSft(plan: SftPlan, signals: SftSignals = {}): Promise<SftSummary> {
-  const { run, state, running } = plan
-  const directory = join(run.output, trainingDirectoryName)
-  if (state === 'finished') return await summarise(plan, 'done')
-  if (!fits(plan.plan)) {
-    const error = doesNotFit(plan.plan)
-    await recordFailure(run.output, error)
-    throw error
-  }
-  await begin(plan)
-  try {
-    const outcome = await train(plan, directory, signals)
-    if (outcome === 'interrupted') {
-      running.signal?.throwIfAborted()
-      throw new BranchMergeError('ERR_CANCELLED', 'The trainer was interrupted; it has saved. Go on with --resume.')
-    }
-    if (outcome === 'done') await openCheckpoint(run.output)
-    return await summarise(plan, outcome)
-  } catch (error) {
-    await recordFailure(run.output, error)
-    throw error
-  }
-}
-
-/** Whether a process has room for what the trainer plans. */
-export const fits = ({ memory, memoryBytes }: PlanEvent): boolean =>
-  memory === undefined || memoryBytes === undefined || memory.total <= memoryBytes
-
-function doesNotFit({ memory, memoryBytes }: PlanEvent): BranchMergeError {
-  const parts = Object.entries(memory ?? {}).filter(([name, bytes]) => name !== 'total' && bytes > 0)
-  return new BranchMergeError(
-    'ERR_OUT_OF_MEMORY',
-    `Expected a run that fits the ${formatBytes(memoryBytes ?? 0)} of a process (launcher.memory) but it needs ${formatBytes(memory?.total ?? 0)}: ` +
-      `${parts.map(([name, bytes]) => `${name} ${formatBytes(bytes)}`).join(', ')}. Use more processes with a higher ` +
-      'training.zeroStage, training.recompute full, a smaller training.perDeviceTrainBatchSize or data.cutoffLength, or allow more.',
-  )
-}
-
-/** What an error said, for those who follow from another machine. */
-export const failureFileName = 'failure.json'
-
-/** Writes down why a run failed, where it has begun. */
-export async function recordFailure(output: string, error: unknown): Promise<void> {
-  if (!(error instanceof BranchMergeError)) return
-  const { code, message } = error
-  const path = join(output, trainingDirectoryName, failureFileName)
-  await writeWhole(path, `${JSON.stringify({ code, message })}\n`).catch(() => {}) // the error at hand says more
-}
-
-/** Writes what must be there before the first process starts. */
-async function begin({ run, data, trainerRun: file }: SftPlan): Promise<void> {
-  const directory = await makeTrainingDirectory(run.output)
-  await refuseRunning(directory)
-  await clearHeartbeats(directory)
-  await rm(join(directory, failureFileName), { force: true })
-  const { model, data: asked } = run
-  const { chatTemplate } = data
-  await writeExpertFiles(run.output, { model, tokenizer: asked.tokenizer, chatTemplate, dtype: file.export.dtype })
-  await writeWhole(runFileOf(run), `${JSON.stringify(file, null, 2)}\n`)
-}
-
-async function train({ run, launch, running }: SftPlan, directory: string, { requeue, kill }: SftSignals) {
-  const { signal, onProgress } = running
-  signal?.throwIfAborted()
-  if (requeue?.aborted) return 'requeue'
-  const trainer = new SupervisedTrainer({
-    launch,
-    directory,
-    heartbeatTimeout: run.launcher.heartbeatTimeout,
-    onEvent: (event) => onProgress({ phase: 'training', event }),
-    onLog: (line) => onProgress({ phase: 'log', line }),
-  })
-  const actions: [AbortSignal | undefined, () => void][] = [
-    [signal, () => trainer.stop('interrupt')],
-    [requeue, () => trainer.stop('requeue')],
-    [kill, () => trainer.kill()],
-  ]
-  for (const [on, action] of actions) on?.addEventListener('abort', action, { once: true })
-  try {
-    return await trainer.outcome
-  } finally {
-    for (const [on, action] of actions) on?.removeEventListener('abort', action)
-  }
-}
-
-async function summarise({ run }: SftPlan, reason: 'done' | 'requeue'): Promise<SftSummary> {
-  return await finishTraining(run.output, reason)
-}
-
-/** Draws the loss curve and adds up what was done. */
-export async function finishTraining(output: string, reason: 'done' | 'requeue'): Promise<SftSummary> {
-  const directory = join(output, trainingDirectoryName)
-  const metrics = await readMetrics(directory)
-  const lossCurve = join(directory, 'loss.svg')
-  await writeWhole(lossCurve, lossCurveSvg(metrics, `Loss of ${basename(output)}`))
-  return summariseTraining(metrics, { output, reason, lossCurve })
 }

@@ -13,6 +13,9 @@ import { writeWhole } from '../report/writeWhole.js'
 /** Everything of a run but the expert itself, in the output directory. */
 export const trainingDirectoryName = 'training'
 
+/** What an error said, for those who follow from another machine. */
+export const failureFileName = 'failure.json'
+
 /** new: nothing is there. begun: a run that was cut off. finished: the expert is complete. */
 export type OutputState = 'new' | 'begun' | 'finished'
 

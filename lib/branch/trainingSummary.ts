@@ -26,6 +26,8 @@ export interface SftSummary {
   skippedSteps: number
   /** The picture. */
   lossCurve: string
+  /** Number of the job of Slurm that trained. */
+  job?: string
 }
 
 export function summariseTraining(

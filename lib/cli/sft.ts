@@ -3,11 +3,11 @@ import {
   executeSft,
   planSft,
   recordFailure,
-  runDocument,
   type SftPlan,
   type SftProgress,
   type SftRunning,
-} from '../branch/sft.js'
+} from '../branch/runTraining.js'
+import { runDocument } from '../branch/sft.js'
 import { requeueExitCode } from '../branch/superviseTrainer.js'
 import type { PlanEvent } from '../branch/trainerEvents.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
@@ -34,33 +34,49 @@ export async function runSft(args: Record<string, unknown>): Promise<number> {
     const running: SftRunning = {
       resume: args.resume === true,
       place: args.srun === true ? 'allocation' : 'here',
-      signal: signals.interrupt,
+      // Before it trains there is nothing to save.
+      signal: AbortSignal.any([signals.interrupt, signals.requeue]),
       onProgress: progress.update,
     }
     if (running.place === 'allocation') noteRestarts(progress.print)
-    const plan = await planned(document, overridesOf(args), running).finally(progress.end)
+    const plan = await planned(document, overridesOf(args), running, signals.requeue).finally(progress.end)
+    if (plan === undefined) return requeueExitCode
     if (args.dryRun) {
       printPlan(plan, args.json === true)
       return 0
     }
-    for (const note of [...plan.run.notes, ...plan.data.prepared.notices]) progress.print(`Note: ${printable(note)}`)
+    printNotes(plan, progress.print)
     progress.setTotal(plan.plan.totalSteps)
-    const summary = await executeSft(plan, signals).finally(progress.end)
+    const training = { ...plan, running: { ...running, signal: signals.interrupt } }
+    const summary = await executeSft(training, signals).finally(progress.end)
     if (args.json) printJson(summary)
     else printText(trainingText(summary, plan.run.output))
     return summary.reason === 'requeue' ? requeueExitCode : 0
   })
 }
 
-/** A job says in its output what kept it from training: who follows it reads that there. */
-async function planned(document: RecipeDocument, overrides: Override[], running: SftRunning): Promise<SftPlan> {
+/**
+ * The plan, or nothing when the run is to be started again. A job says in its output what kept it from training: who follows it
+ * reads that there.
+ */
+async function planned(
+  document: RecipeDocument,
+  overrides: Override[],
+  running: SftRunning,
+  requeue: AbortSignal,
+): Promise<SftPlan | undefined> {
   const run = resolveRun(document, overrides)
   try {
     return await planSft(run, running)
   } catch (error) {
+    if (requeue.aborted) return undefined
     if (running.place === 'allocation') await recordFailure(run.output, error)
     throw error
   }
+}
+
+export function printNotes({ run, data }: SftPlan, print: (line: string) => void): void {
+  for (const note of [...run.notes, ...data.prepared.notices]) print(`Note: ${printable(note)}`)
 }
 
 function noteRestarts(print: (line: string) => void): void {
@@ -104,6 +120,7 @@ export function sftReporter() {
     update(progress: SftProgress) {
       if (progress.phase === 'data') data.update(progress.data)
       else if (progress.phase === 'log') training.print(printable(progress.line))
+      else if (progress.phase === 'job') training.print(`Job ${progress.job}: ${progress.state.toLowerCase()}`)
       else {
         if (progress.event.event === 'plan') total = (progress.event as PlanEvent).totalSteps ?? total
         training.update(progress.event)
@@ -136,7 +153,7 @@ export async function withTrainingSignals(work: (signals: TrainingSignals) => Pr
       interrupt.abort(new Interrupted('SIGINT', 'kept'))
     }
   }
-  const onRequeue = () => requeue.abort()
+  const onRequeue = () => requeue.abort(new Interrupted('SIGTERM', 'kept'))
   process.on('SIGINT', onInterrupt)
   process.on('SIGTERM', onRequeue)
   process.on('SIGUSR1', onRequeue)

@@ -3,10 +3,10 @@ import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { failureFileName } from '../branch/sft.js'
 import { logFileName } from '../branch/superviseTrainer.js'
 import { LineReader, parseEvent, type TrainingEvent } from '../branch/trainerEvents.js'
 import { metricsFileName } from '../branch/trainingMetrics.js'
+import { failureFileName } from '../branch/trainingOutput.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
 import { trainingLogName } from './trainingScript.js'
 
@@ -24,9 +24,11 @@ export interface Following {
   /** `training/` of the output. */
   directory: string
   /** After an abort the job is told to save and end, and the promise rejects with the signal's reason. */
-  signal: AbortSignal
+  signal: AbortSignal | undefined
   /** Cancels the job at once. */
-  kill: AbortSignal
+  kill?: AbortSignal | undefined
+  /** Ends the following with its reason; the job goes on. */
+  leave?: AbortSignal | undefined
   onEvent: (event: TrainingEvent) => void
   onLog: (line: string) => void
   /** PENDING, RUNNING, ...; called when it changes. */
@@ -39,27 +41,28 @@ export interface Following {
  * @throws what the trainer said when it failed; ERR_SLURM when Slurm ended the job otherwise
  */
 export async function followTraining(following: Following): Promise<void> {
-  const { job, directory, signal, kill, onState } = following
+  const { job, directory, signal, kill, leave, onState } = following
   const tails = [
     new Tail(join(directory, metricsFileName), eventsTo(following)),
     new Tail(join(directory, logFileName), following.onLog),
   ]
   const ask = () => void askToEnd(job)
   const cancel = () => void scancel([job])
-  signal.addEventListener('abort', ask, { once: true })
-  if (signal.aborted) ask()
-  kill.addEventListener('abort', cancel, { once: true })
+  signal?.addEventListener('abort', ask, { once: true })
+  if (signal?.aborted) ask()
+  kill?.addEventListener('abort', cancel, { once: true })
   try {
     for (const tail of tails) await tail.skip()
     const state = await endOf(job, onState, async () => {
+      leave?.throwIfAborted()
       for (const tail of tails) await tail.look()
     })
     for (const tail of tails) await tail.look()
-    signal.throwIfAborted()
+    signal?.throwIfAborted()
     if (state !== 'COMPLETED') throw await failureOf(job, state, directory)
   } finally {
-    signal.removeEventListener('abort', ask)
-    kill.removeEventListener('abort', cancel)
+    signal?.removeEventListener('abort', ask)
+    kill?.removeEventListener('abort', cancel)
   }
 }
 

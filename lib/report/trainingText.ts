@@ -1,4 +1,4 @@
-import { fits, type SftPlan } from '../branch/sft.js'
+import { fits, type SftPlan } from '../branch/runTraining.js'
 import type { PlanEvent } from '../branch/trainerEvents.js'
 import type { SftSummary } from '../branch/trainingSummary.js'
 import { formatBytes, formatCount, formatDuration, formatPercent, formatTable, printable } from './format.js'

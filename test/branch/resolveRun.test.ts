@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
 import { parseOverride, resolveRun } from '../../lib/branch/resolveRun.js'
 import { parseRecipe, recipeObject } from '../../lib/recipe/recipe.js'
@@ -101,6 +102,19 @@ describe('a run that is right', () => {
     expect([training.learningRate, training.maxGradNorm, data.validation]).toEqual([2e-5, null, { count: 5 }])
     expect(() => parseOverride('training.seed')).toThrow('Expected KEY=VALUE')
   })
+})
+
+test('the example of docs/sft.md is a run, for the schema that editors see, too', () => {
+  const [, example] = /```yaml\n(# yaml-language-server.*?)```/s.exec(
+    readFileSync('docs/sft.md', 'utf8'),
+  ) as unknown as [string, string]
+  const { value } = parseRecipe(example, 'run.yaml')
+  expect(resolveRun(recipeObject(value)).launcher.slurm).toMatchObject({ nodes: 16, mpi: 'pmix' })
+  const schema = (name: string) => JSON.parse(readFileSync(`recipes/${name}.schema.json`, 'utf8'))
+  const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, strictRequired: false })
+  const validate = ajv.addSchema(schema('data'), 'data.schema.json').compile(schema('run'))
+  expect([validate(value), validate.errors]).toEqual([true, null])
+  expect(validate({ ...(value as object), data: { sources: [] } })).toBe(false)
 })
 
 test('docs/sft.md has every key of a run', () => {

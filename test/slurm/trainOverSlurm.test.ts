@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type SftProgress, sft } from '../../lib/index.js'
 import { looksComplete } from '../support/directoryContents.js'
 import { runCommand } from '../support/runCommand.js'
 import { type DoubleScript, doubleEnv, newRun } from '../support/sftRun.js'
@@ -109,6 +110,35 @@ describe('sft --slurm', { timeout: 180_000 }, () => {
       )
     })
     expect([code, await cluster.run('squeue', ['--noheader'])]).toEqual([130, ''])
+  })
+
+  test('SIGTERM ends the following, and the job goes on', async () => {
+    const { file, output } = await newRun(slurm())
+    const { code } = await submit(file, { steps: 1000, milliseconds: 200 }, [], (pid) => {
+      began(output, 0).then(
+        () => process.kill(pid, 'SIGTERM'),
+        () => process.kill(pid, 'SIGKILL'),
+      )
+    })
+    const [job] = (await cluster.run('squeue', ['--noheader', '--format=%i'])).split('\n') as [string]
+    expect([code, await cluster.stateOf(job)]).toEqual([143, 'RUNNING'])
+    await cluster.run('scancel', [job])
+    await cluster.endOf(job)
+  })
+
+  test('from a script', async () => {
+    const { file, output } = await newRun(slurm())
+    const before = { ...process.env }
+    Object.assign(process.env, doubleEnv({ milliseconds: 100 }), cluster.env)
+    const states: string[] = []
+    const onProgress = (progress: SftProgress) => {
+      if (progress.phase === 'job') states.push(progress.state)
+    }
+    const summary = await sft(file, { slurm: true, onProgress }).finally(() => {
+      process.env = before
+    })
+    expect(summary).toMatchObject({ reason: 'done', steps: 6, output, job: expect.stringMatching(/^\d+$/) })
+    expect(states.at(-1)).toBe('COMPLETED')
   })
 
   test('a job that is cancelled is not requeued', async () => {
