@@ -126,7 +126,7 @@ class DeviceFusion::Implementation {
   const FusionOptions options_;
   const uint64_t slice_;
   DeviceFusionScratch::Contents& scratch_;
-  const cudaStream_t stream_;
+  cudaStream_t stream_;
   TensorStats stats_;
   std::unique_ptr<Fusion<float>> single_;
   std::unique_ptr<Fusion<double>> double_;
@@ -614,7 +614,7 @@ class DeviceFusion::Implementation::Fusion {
   const RowShape shape_;
   const uint64_t slice_;
   const size_t size_;
-  const cudaStream_t stream_;
+  cudaStream_t stream_;
   const DeviceKernels<Real> kernels_;
   const bool uses_brackets_;
   const Layout layout_;

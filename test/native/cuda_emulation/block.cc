@@ -26,15 +26,15 @@ std::map<std::pair<const char*, unsigned>, Site> sites;  // those reached so far
 std::string dropped_site;
 const Site kExchange{"an exchange", false};
 
-const Site& site_of(const std::source_location& where) {
+const Site& site_of(const char* file, unsigned line) {
   static const Site* last = nullptr;
   static std::pair<const char*, unsigned> last_key;
-  const std::pair<const char*, unsigned> key{where.file_name(), where.line()};
+  const std::pair<const char*, unsigned> key{file, line};
   if (last != nullptr && key == last_key) return *last;
   auto found = sites.find(key);
   if (found == sites.end()) {
-    const std::string path = where.file_name();
-    const std::string name = path.substr(path.rfind('/') + 1) + ":" + std::to_string(where.line());
+    const std::string path = file;
+    const std::string name = path.substr(path.rfind('/') + 1) + ":" + std::to_string(line);
     found = sites.emplace(key, Site{name, name == dropped_site}).first;
   }
   last_key = key;
@@ -308,13 +308,13 @@ void* static_shared(const void* site, size_t size, size_t alignment) {
   return running->static_variable(site, size, alignment);
 }
 
-void synchronize_block(const std::source_location& where) {
-  const Site& site = site_of(where);
+void synchronize_block(const char* file, unsigned line) {
+  const Site& site = site_of(file, line);
   if (!site.dropped) running->wait_at_block_barrier(site);
 }
 
-void synchronize_warp(unsigned mask, const std::source_location& where) {
-  const Site& site = site_of(where);
+void synchronize_warp(unsigned mask, const char* file, unsigned line) {
+  const Site& site = site_of(file, line);
   if (!site.dropped) running->wait_for_warp(State::kAtWarpBarrier, mask, 0, site);
 }
 

@@ -7,14 +7,13 @@
 #include <cstring>
 #include <functional>
 #include <set>
-#include <source_location>
 #include <stdexcept>
 #include <string>
 
-struct uint3 {
+struct uint3 {  // NOLINT: CUDA's name
   unsigned x, y, z;
 };
-struct dim3 {
+struct dim3 {  // NOLINT: CUDA's name
   unsigned x, y, z;
   constexpr dim3(unsigned x_size = 1, unsigned y_size = 1, unsigned z_size = 1)  // NOLINT: CUDA's conversion
       : x(x_size), y(y_size), z(z_size) {}
@@ -56,8 +55,9 @@ void* dynamic_shared();
 /// The block's variable that a declaration, identified by `site`, stands for.
 void* static_shared(const void* site, size_t size, size_t alignment);
 
-void synchronize_block(const std::source_location& where);
-void synchronize_warp(unsigned mask, const std::source_location& where);
+/// `file` and `line` are where the barrier is in the source.
+void synchronize_block(const char* file, unsigned line);
+void synchronize_warp(unsigned mask, const char* file, unsigned line);
 
 void copy_later(void* shared, const void* global, size_t bytes);
 void commit_copies();

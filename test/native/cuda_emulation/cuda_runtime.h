@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -70,11 +69,12 @@ struct alignas(16) uint4 {
 #define BRANCHMERGE_DYNAMIC_SHARED(name) \
   unsigned char* const name = static_cast<unsigned char*>(::cuda_emulation::dynamic_shared())
 
-inline void __syncthreads(std::source_location where = std::source_location::current()) {
-  ::cuda_emulation::synchronize_block(where);
+inline void __syncthreads(const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
+  ::cuda_emulation::synchronize_block(file, line);
 }
-inline void __syncwarp(unsigned mask = ~0u, std::source_location where = std::source_location::current()) {
-  ::cuda_emulation::synchronize_warp(mask, where);
+inline void __syncwarp(unsigned mask = ~0u, const char* file = __builtin_FILE(),
+                       unsigned line = __builtin_LINE()) {
+  ::cuda_emulation::synchronize_warp(mask, file, line);
 }
 template <class T>
 T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
