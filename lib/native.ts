@@ -250,6 +250,8 @@ export interface Native {
     onProgress: ((progress: NativeProgress) => void) | undefined,
     onTensor: ((merged: NativeMergedTensor) => void) | undefined,
     onWritten: ((written: NativeWritten) => void) | undefined,
+    /** Before the promise rejects: position of the output whose tensor could not be merged; the first call counts. */
+    onFailure: ((output: number) => void) | undefined,
   ): NativeJob<NativeMergeTotals>
 }
 

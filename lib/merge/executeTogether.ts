@@ -62,7 +62,7 @@ async function passOver(runs: readonly MergeRun[], instructionSet: string | unde
     else await fail(run, ready, settle)
   }
   // The run at whose tensor the pass ended is either the one to blame, and fails, or done.
-  const suspect = runs[pass.current] as MergeRun
+  const suspect = runs[pass.suspect] as MergeRun
   if (left.includes(suspect)) await passOver([suspect], instructionSet, settle)
 }
 

@@ -51,6 +51,7 @@ export class MergePass {
   private readonly shares: PassShare[]
   /** Position of the member to which each output belongs. */
   private readonly owners: number[]
+  private failed: number | undefined
 
   /** The members' layouts must have an order in common ({@link commonOrder}). */
   constructor(private readonly members: readonly PassMember[]) {
@@ -75,7 +76,10 @@ export class MergePass {
         const [share, output] = this.ownerOf(position)
         share.addWritten({ output, bytes })
       })
-      return native.mergeCheckpoints(plan, guard(run.onProgress), onTensor, onWritten)
+      const onFailure = guard((output: number) => {
+        this.failed ??= this.owners[output]
+      })
+      return native.mergeCheckpoints(plan, guard(run.onProgress), onTensor, onWritten, onFailure)
     }, run.signal).finally(() => {
       for (const share of this.shares) share.close()
     })
@@ -84,15 +88,9 @@ export class MergePass {
     )
   }
 
-  /** Position of the member whose tensor comes next: after a failure, most likely the one that failed. */
-  get current(): number {
-    const next = this.nextTensor
-    return next === undefined ? 0 : (this.owners[next.output] as number)
-  }
-
-  private next: NativeMergePlan['tensors'] = []
-  private get nextTensor() {
-    return this.next[this.shares.reduce((count, share) => count + share.mergedNow, 0)]
+  /** After a failure, the position of the member whose tensor it was; 0 where it was none's. */
+  get suspect(): number {
+    return this.failed ?? 0
   }
 
   private plan(instructionSet: string | undefined): NativeMergePlan {
@@ -102,7 +100,6 @@ export class MergePass {
       this.shares.map((share) => share.plan(instructionSet)),
       order,
     )
-    this.next = plan.tensors.filter(({ done }) => !done)
     const blocks = Math.max(0, mostFilesAtOnce(layouts, order) - 1) * outputBlockBytes
     return this.members.length === 1 ? plan : { ...plan, memory: Math.max(0, plan.memory - blocks) }
   }
@@ -116,8 +113,6 @@ export class MergePass {
 
 /** What one member has of a pass. */
 class PassShare {
-  /** Tensors that were merged in this pass. */
-  mergedNow = 0
   private readonly planned: Map<string, PlannedTensor>
   private readonly merged = new Map<string, MergedTensor>()
   private readonly resumed: JournalRecord | undefined
@@ -158,7 +153,6 @@ class PassShare {
 
   addTensor(tensor: NativeMergedTensor): void {
     const merged = this.described(tensor)
-    this.mergedNow++
     this.merged.set(tensor.name, merged)
     this.journal?.addTensor(tensor)
     this.member.plan.run.onTensor?.(statsOf(merged))

@@ -282,12 +282,12 @@ Napi::Value write_merged(Napi::Env env, const MergePlan::Tensor& tensor, const M
   return o;
 }
 
-// mergeCheckpoints(plan, onProgress, onTensor, onWritten)
+// mergeCheckpoints(plan, onProgress, onTensor, onWritten, onFailure)
 Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
   return with_js_errors(info.Env(), [&] {
     auto plan = std::make_shared<MergePlan>(read_plan(info[0]));
     const DeviceRequest request = read_device_request(info[0].As<Napi::Object>().Get("device"));
-    const Callback on_progress(info[1]), on_tensor(info[2]), on_written(info[3]);
+    const Callback on_progress(info[1]), on_tensor(info[2]), on_written(info[3]), on_failure(info[4]);
     return Job::start(info.Env(), {}, [=](Job& job) -> Job::Result {
       MergeCallbacks callbacks;
       if (on_written)
@@ -298,6 +298,10 @@ Napi::Value merge_checkpoint_files(const Napi::CallbackInfo& info) {
             o.Set("bytes", double(bytes));
             return o;
           });
+        };
+      if (on_failure)
+        callbacks.on_failure = [&](size_t output) {
+          on_failure(job, [output](Napi::Env env) { return Napi::Number::New(env, double(output)); });
         };
       if (on_progress)
         callbacks.on_progress = [&](const MergeProgress& progress) {

@@ -142,6 +142,10 @@ describe('a recipe that fails', () => {
         ['done', undefined],
       ])
       for (const name of good.names) expect(hashFiles(join(setting.out, name))).toEqual(expected.get(name)?.files)
+      // The rest is read once for both.
+      const read = results.map(({ summary }) => summary?.bytesRead)
+      expect(read.slice(1)).toEqual([undefined, 0])
+      expect(read[0]).toBeLessThanOrEqual(expected.get('left')?.bytesRead as number)
       const left = existsSync(join(setting.out, 'wrong')) ? fileNames(join(setting.out, 'wrong')) : []
       expect(left.length > 0).toBe(resume)
     },
