@@ -107,10 +107,11 @@ class SlowDecoder {
                     size_t position, const Vector& frequencies, const std::vector<Vector>& blocks,
                     Vector& qkv) const {
     const size_t width = config_.head_dim, half = width / 2;
-    const Vector all = linear(x, layer + "self_attn." + kind + "_proj", heads * width, blocks);
+    const std::string name = layer + "self_attn." + kind;
+    const Vector all = linear(x, name + "_proj", heads * width, blocks);
     for (size_t head = 0; head < heads; head++) {
       Vector y(all.begin() + ptrdiff_t(head * width), all.begin() + ptrdiff_t((head + 1) * width));
-      if (config_.qk_norm && kind != "v") y = norm(y, layer + "self_attn." + kind + "_norm.weight", blocks);
+      if (config_.qk_norm && kind != "v") y = norm(y, name + "_norm.weight", blocks);
       if (kind != "v") {
         const Vector before = y;
         for (size_t i = 0; i < half; i++) {

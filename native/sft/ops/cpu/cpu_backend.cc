@@ -35,8 +35,8 @@ class CpuBackend final : public Backend {
     return memory;
   }
   void deallocate(void* memory) noexcept override { ::operator delete(memory, kAlignment); }
-  void upload(void* to, const void* host, size_t bytes) override { std::memcpy(to, host, bytes); }
-  void download(void* host, const void* from, size_t bytes) override { std::memcpy(host, from, bytes); }
+  void upload(void* to, const void* host, size_t bytes) override { copy_bytes(to, host, bytes); }
+  void download(void* host, const void* from, size_t bytes) override { copy_bytes(host, from, bytes); }
 
   void fill_zero(float* x, size_t n) override {
     for_each_run(n, 1, [&](size_t begin, size_t end) { std::fill(x + begin, x + end, 0.0F); });
@@ -185,6 +185,11 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  /// Nothing may have no address, which memcpy does not allow.
+  static void copy_bytes(void* to, const void* from, size_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+
   /// Calls body(begin, end) for runs of rows of about kFloatsPerTask floats.
   template <class Body>
   void for_each_run(size_t rows, size_t width, const Body& body) {
