@@ -22,26 +22,26 @@ struct RunFile {
   uint64_t epochs;
   std::optional<uint64_t> max_steps;  // wins over epochs
   uint64_t seed;
-  uint32_t micro_batch_packs;
-  uint32_t gradient_accumulation;
-  LossNormalization loss_normalization;
   double learning_rate;
-  ScheduleKind schedule;
   double warmup_ratio;
   std::optional<uint64_t> warmup_steps;  // wins over the ratio
   AdamWOptions adam;
   std::optional<double> max_gradient_norm;
-  Recompute recompute;
   uint64_t loss_chunk_tokens;
-  int zero_stage;
   std::optional<uint64_t> checkpoint_every_steps;
   uint64_t checkpoint_keep;
   std::optional<uint64_t> validation_every_steps;
-  DType export_dtype;
   uint64_t export_max_shard_bytes;
   uint64_t max_skipped_steps;
-  uint32_t threads;
   uint64_t memory_bytes;
+  uint32_t micro_batch_packs;
+  uint32_t gradient_accumulation;
+  uint32_t threads;
+  int zero_stage;
+  LossNormalization loss_normalization;
+  ScheduleKind schedule;
+  Recompute recompute;
+  DType export_dtype;
   bool resume;
 };
 

@@ -96,12 +96,17 @@ describe('a run that was stopped goes on as if it had not been', () => {
 
   test('with two processes, all of which hear a signal to any of them', async () => {
     Object.assign(run, { gradientAccumulation: 1, zeroStage: 2, epochs: 2 })
+    run.checkpoint = { everySteps: 4, keep: 2 }
     const expected = await straight(2)
-    const stopped = await until(5, () => process.kill(pidOf(1), 'SIGUSR1'), 2)
+    const stopped = await until(4, () => process.kill(pidOf(1), 'SIGUSR1'), 2)
     expect(stopped.code, stopped.stderr).toBe(85)
     expect(stopped.events.at(-1)).toMatchObject({ event: 'end', reason: 'requeue' })
-    const again = await until(15, (child) => child.kill('SIGUSR1'), 2)
+    // mpirun hands it on.
+    const again = await until(12, (child) => child.kill('SIGUSR1'), 2)
     expect(again.code, again.stderr).toBe(85)
+    const killed = await until(20, () => process.kill(pidOf(1), 'SIGKILL'), 2)
+    expect(killed.code).not.toBe(0)
+    expect(killed.events.at(-1)?.event).not.toBe('end')
     await expectSame(2, expected)
   })
 
