@@ -27,9 +27,11 @@ function describe(progress: DataProgress, seconds: number): { fraction: number; 
   const { phase, bytesDone, bytesTotal, rowsDone, tokensDone } = progress
   const fraction = bytesTotal > 0 ? bytesDone / bytesTotal : 1
   const left = bytesDone > 0 ? formatDuration((seconds * (bytesTotal - bytesDone)) / bytesDone) : '?'
-  const rate =
-    phase === 'encode' ? `${formatCount(Math.round(tokensDone / seconds))} tokens/s` : formatRate(bytesDone, seconds)
+  const rate = phase === 'encode' ? tokenRate(tokensDone, seconds) : formatRate(bytesDone, seconds)
   const rows = rowsDone > 0 ? `${formatCount(rowsDone)} rows  ` : ''
   const text = `${verbs[phase]}  ${formatPercent(fraction)} of ${formatBytes(bytesTotal)}  ${rows}${rate}  ${left} left`
   return { fraction, text }
 }
+
+const tokenRate = (tokens: number, seconds: number): string =>
+  seconds > 0 ? `${formatCount(Math.round(tokens / seconds))} tokens/s` : '-'
