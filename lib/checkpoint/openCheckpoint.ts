@@ -5,9 +5,7 @@ import { type NativeFileInfo, type NativeIndex, native } from '../native.js'
 import { runJob } from '../runJob.js'
 import { checkOptionNames, checkPath, checkSignal } from '../validate.js'
 import { readFailure, readSmallFile } from './readSmallFile.js'
-
-export const singleFileName = 'model.safetensors'
-export const indexFileName = 'model.safetensors.index.json'
+import { indexFileName, singleFileName } from './weightFiles.js'
 
 /** 262,144 tensors, the most that one header may name, at 200 bytes an entry, rounded up. */
 const maxIndexBytes = 64 * 2 ** 20

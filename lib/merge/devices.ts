@@ -1,13 +1,6 @@
 import { BranchMergeError } from '../errors.js'
 import { type NativeDeviceRequest, type NativeDeviceUse, native } from '../native.js'
 import { runJob } from '../runJob.js'
-import { invalidArgument } from '../validate.js'
-
-/**
- * Where fusions of checkpoints are computed: on CUDA devices where that is faster ('auto'), on the CPU, on all CUDA devices,
- * or on some of them by their numbers ('cuda:0,2'). The bytes are the same.
- */
-export type DeviceOption = 'auto' | 'cpu' | 'cuda' | `cuda:${string}`
 
 /** A CUDA device. */
 export interface CudaDevice {
@@ -48,18 +41,6 @@ export interface DeviceUse {
 /** The CUDA devices of this machine, and why none is used where that is so. Never rejects for what is missing. */
 export async function devices(): Promise<DeviceReport> {
   return await runJob(() => native.devices(true), undefined)
-}
-
-/** @throws ERR_INVALID_ARGUMENT */
-export function resolveDevice(value: unknown): NativeDeviceRequest {
-  if (value === undefined || value === 'auto') return { kind: 'auto', indices: [] }
-  if (value === 'cpu' || value === 'cuda') return { kind: value, indices: [] }
-  const [, list] = (typeof value === 'string' ? /^cuda:(\d{1,4}(?:,\d{1,4})*)$/.exec(value) : undefined) ?? []
-  const indices = list?.split(',').map(Number) ?? []
-  if (indices.length === 0 || new Set(indices).size < indices.length) {
-    throw invalidArgument("'auto', 'cpu', 'cuda' or numbers of devices as 'cuda:0,2'", 'device', value)
-  }
-  return { kind: 'cuda', indices }
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   checkSignal,
   invalidArgument,
 } from '../validate.js'
-import { type DeviceOption, resolveDevice } from './devices.js'
+import { type DeviceOption, resolveDevice } from './deviceOption.js'
 import { type FusionChoices, type PresetName, presets } from './presets.js'
 import type { TensorStats } from './tensorStats.js'
 

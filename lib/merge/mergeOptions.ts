@@ -4,7 +4,7 @@ import { type EmbeddingRows, type Recipe, RecipeDocument, type RecipeOptions, re
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument } from '../validate.js'
-import { resolveDevice } from './devices.js'
+import { resolveDevice } from './deviceOption.js'
 import {
   checkpointOptionNames,
   type FuseCheckpointsOptions,

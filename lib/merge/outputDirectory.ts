@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
-import { type Checkpoint, indexFileName, singleFileName } from '../checkpoint/openCheckpoint.js'
+import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
+import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 
 /** Ends the name of every file that is not finished: <name>.<process>-<random>.branchmerge-partial */

@@ -1,5 +1,6 @@
 import { alignmentRank, type Dtype, dtypeBytes, type FloatDtype, isFloat } from '../checkpoint/dtypes.js'
-import { type Checkpoint, singleFileName } from '../checkpoint/openCheckpoint.js'
+import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
+import { singleFileName } from '../checkpoint/weightFiles.js'
 import type { MatchedTensor } from './matchTensors.js'
 
 export interface PlannedTensor extends MatchedTensor {
