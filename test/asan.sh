@@ -13,10 +13,11 @@ cmake -S . -B build/asan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBRANCHMERGE_TESTS=O
   -DBRANCHMERGE_SANITIZE=address,undefined > build/asan.log || { cat build/asan.log >&2; exit 1; }
 cmake --build build/asan --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" \
   --target branchmerge_native_test branchmerge_cuda_test branchmerge_sft_test branchmerge_sft_parallel_test \
-  branchmerge_check_files
+  branchmerge_sft_train_test branchmerge_check_files
 build/asan/branchmerge_native_test
 build/asan/branchmerge_cuda_test
 build/asan/branchmerge_sft_test
+build/asan/branchmerge_sft_train_test
 test/parallel.sh build/asan
 
 corpus=$(mktemp -d)
