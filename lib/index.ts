@@ -30,6 +30,8 @@ export {
   openCheckpoint,
 } from './checkpoint/openCheckpoint.js'
 export { BranchMergeError, type ErrorCode } from './errors.js'
+export { type ExportGgufOptions, type ExportGgufSummary, exportGguf } from './export/gguf/exportGguf.js'
+export type { GgufDtype } from './export/gguf/ggufFile.js'
 export { type BatchOptions, type BatchResult, batch } from './merge/batch.js'
 export type { DeviceOption } from './merge/deviceOption.js'
 export { type CudaDevice, type DeviceReport, type DeviceUse, devices } from './merge/devices.js'

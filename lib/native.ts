@@ -194,6 +194,26 @@ export interface NativeMergeTotals extends NativeDeviceUse {
   outputAccess: string
 }
 
+/** A file made of given bytes and of tensors of other files; zeros elsewhere. */
+export interface NativeCopyPlan {
+  /** Must not exist. */
+  output: string
+  outputBytes: number
+  inputs: { path: string; bytes: number }[]
+  tensors: {
+    input: number
+    begin: number
+    end: number
+    dtype: string
+    outputDtype: string
+    /** Position in the output. */
+    outputBegin: number
+    /** 0, or rows of a head whose two halves are interleaved: row j of the second half becomes row 2j + 1. */
+    headRows: number
+    rowElements: number
+  }[]
+}
+
 export interface NativeProgress {
   bytesDone: number
   bytesTotal: number
@@ -229,6 +249,12 @@ export interface Native {
     left: { path: string; begin: number; end: number },
     right: { path: string; begin: number; end: number },
   ): NativeJob<boolean>
+  /** Writes and syncs one file; publishing it is the caller's. Progress: bytes of tensors that are written. */
+  copyTensors(
+    plan: NativeCopyPlan,
+    header: Uint8Array,
+    onProgress: ((bytes: number) => void) | undefined,
+  ): NativeJob<undefined>
   /** Merges tensors in memory into `out`. The name is that of messages and of random numbers (docs/methods). */
   mergeTensor(
     input: {

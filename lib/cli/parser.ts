@@ -152,6 +152,12 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
       handler: handler(async () => (await import('./init.js')).runInit),
     })
     .command({
+      command: 'export <format> <directory>',
+      describe: 'Write a checkpoint as a GGUF file for llama.cpp',
+      builder: exportArguments,
+      handler: handler(async () => (await import('./exportGguf.js')).runExportGguf),
+    })
+    .command({
       command: 'inspect <path>',
       describe: 'Validate a checkpoint and list its tensors',
       builder: inspectArguments,
@@ -171,7 +177,8 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
     })
     .demandCommand(
       1,
-      'Name a command: sft, fuse, merge, batch, finish, verify, reproduce, convert, data, init, inspect, report or doctor',
+      'Name a command: sft, fuse, merge, batch, finish, verify, reproduce, convert, data, init, export, inspect, ' +
+        'report or doctor',
     )
     .strict()
     .recommendCommands()
@@ -375,6 +382,21 @@ function initArguments(command: Argv): Argv {
     })
     .example('$0 init --size 5m --train-tokenizer a.txt b.txt --vocab-size 4096 --out base/', 'From text alone')
     .example('$0 init --config config.json --tokenizer qwen/ --out base/ --seed 7', '')
+}
+
+function exportArguments(command: Argv): Argv {
+  return command
+    .positional('format', { choices: ['gguf'], demandOption: true, describe: 'Kind of file' })
+    .positional('directory', { type: 'string', describe: 'Checkpoint of a Qwen2, Llama or Qwen3 model' })
+    .options({
+      out: { type: 'string', describe: 'File to write', demandOption: true, group: output },
+      dtype: { type: 'string', describe: 'Of the matrices: BF16 (default), F16 or F32', group: output },
+      tokenizer: { type: 'string', describe: "Directory of the tokenizer. Default: the checkpoint's", group: output },
+      overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
+      json,
+    })
+    .example('$0 export gguf expert/ --out expert.gguf', 'For llama.cpp and what is built on it')
+    .example('$0 export gguf merged/ --out merged-f16.gguf --dtype F16', '')
 }
 
 function inspectArguments(command: Argv): Argv {

@@ -4,6 +4,7 @@
 #include <deque>
 #include <mutex>
 
+#include "addon/copy_job.h"
 #include "addon/job.h"
 #include "addon/values.h"
 #include "checkpoint/hash.h"
@@ -329,6 +330,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
   exports.Set("hashFile", Napi::Function::New<hash_file>(env, "hashFile"));
   exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
+  exports.Set("copyTensors", Napi::Function::New<start_copy>(env, "copyTensors"));
   exports.Set("mergeTensor", Napi::Function::New<merge_in_memory>(env, "mergeTensor"));
   exports.Set("mergeCheckpoints", Napi::Function::New<merge_checkpoint_files>(env, "mergeCheckpoints"));
   return exports;

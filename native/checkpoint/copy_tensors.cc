@@ -1,0 +1,126 @@
+#include "checkpoint/copy_tensors.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "checkpoint/file.h"
+#include "error.h"
+#include "tensor/convert.h"
+
+namespace branchmerge {
+namespace {
+
+constexpr uint64_t kPieceElements = 1 << 20;
+
+uint64_t element_bytes(DType dtype) { return dtype_bits(dtype) / 8; }
+
+uint64_t elements_of(const TensorCopy& tensor) {
+  return (tensor.end - tensor.begin) / element_bytes(tensor.dtype);
+}
+
+/// Elements that are moved at a time: whole heads where rows change places.
+uint64_t piece_elements(const TensorCopy& tensor) {
+  if (tensor.head_rows == 0) return kPieceElements;
+  const uint64_t head = tensor.head_rows * tensor.row_elements;
+  return std::max<uint64_t>(1, kPieceElements / head) * head;
+}
+
+[[noreturn]] void refuse(const std::string& what) { throw Error("ERR_INVALID_ARGUMENT", what); }
+
+void check(const CopyPlan& plan, uint64_t header_bytes) {
+  if (header_bytes > plan.output_bytes) refuse("The header is larger than its file");
+  for (const TensorCopy& tensor : plan.tensors) {
+    if (tensor.input >= plan.inputs.size() || tensor.begin > tensor.end ||
+        tensor.end > plan.inputs[tensor.input].bytes)
+      refuse("A tensor's range does not fit its input");
+    if (!dtype_is_float(tensor.dtype) || !dtype_is_float(tensor.output_dtype))
+      refuse("Only floats can be converted");
+    if ((tensor.end - tensor.begin) % element_bytes(tensor.dtype) != 0)
+      refuse("A tensor's range holds no whole number of elements");
+    const uint64_t head = tensor.head_rows * tensor.row_elements;
+    if (tensor.head_rows % 2 != 0 || (tensor.head_rows > 0 && (head == 0 || elements_of(tensor) % head != 0)))
+      refuse("A tensor's heads do not fit its size");
+    const uint64_t bytes = elements_of(tensor) * element_bytes(tensor.output_dtype);
+    if (tensor.output_begin < header_bytes || bytes > plan.output_bytes - tensor.output_begin)
+      refuse("A tensor does not fit the output");
+  }
+}
+
+void interleave_halves(const TensorCopy& tensor, std::span<const std::byte> in, std::vector<std::byte>& out) {
+  const uint64_t row = tensor.row_elements * element_bytes(tensor.dtype), half = tensor.head_rows / 2;
+  out.resize(in.size());
+  for (uint64_t head = 0; head < in.size(); head += tensor.head_rows * row)
+    for (uint64_t j = 0; j < tensor.head_rows; j++)
+      std::memcpy(out.data() + head + (j % half * 2 + j / half) * row, in.data() + head + j * row, row);
+}
+
+/// Buffers that last from one tensor to the next.
+class Copier {
+ public:
+  Copier(const File& output, const std::function<void(uint64_t)>& on_progress,
+         const std::atomic<bool>& cancelled)
+      : output_(output), on_progress_(on_progress), cancelled_(cancelled) {}
+
+  void copy(const TensorCopy& tensor, const File& input) {
+    const uint64_t elements = elements_of(tensor), piece = piece_elements(tensor);
+    for (uint64_t first = 0; first < elements; first += piece) {
+      if (cancelled_) throw Error("ERR_CANCELLED", "The operation was cancelled");
+      move(tensor, input, first, std::min(piece, elements - first));
+    }
+  }
+
+ private:
+  void move(const TensorCopy& tensor, const File& input, uint64_t first, uint64_t count) {
+    const uint64_t in_size = element_bytes(tensor.dtype), out_size = element_bytes(tensor.output_dtype);
+    read_.resize(count * in_size);
+    input.read_exactly(read_, tensor.begin + first * in_size);
+    if (tensor.head_rows > 0) {
+      interleave_halves(tensor, read_, ordered_);
+      std::swap(read_, ordered_);
+    }
+    converted_.resize(count * out_size);
+    convert_elements(tensor.dtype, read_.data(), tensor.output_dtype, converted_.data(), count);
+    output_.write_all(converted_, tensor.output_begin + first * out_size);
+    written_ += converted_.size();
+    on_progress_(written_);
+  }
+
+  const File& output_;
+  const std::function<void(uint64_t)>& on_progress_;
+  const std::atomic<bool>& cancelled_;
+  std::vector<std::byte> read_, ordered_, converted_;
+  uint64_t written_ = 0;
+};
+
+std::vector<File> open_inputs(const CopyPlan& plan) {
+  std::vector<File> files;
+  for (const CopyPlan::Input& input : plan.inputs) {
+    files.push_back(File::open_for_reading(input.path));
+    if (files.back().size() != input.bytes)
+      throw Error("ERR_FILE_CHANGED", input.path + ": was changed since its header was read. Run again.");
+  }
+  return files;
+}
+
+}  // namespace
+
+void copy_tensors(const CopyPlan& plan, std::span<const std::byte> header,
+                  const std::function<void(uint64_t)>& on_progress, const std::atomic<bool>& cancelled) {
+  check(plan, header.size());
+  const std::vector<File> inputs = open_inputs(plan);
+  const File output = File::create(plan.output);
+  // The file has its size, and zeros between the tensors, before any of them is there.
+  if (ftruncate(output.descriptor(), off_t(plan.output_bytes)) != 0)
+    throw Error(errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? "ERR_DISK_FULL" : "ERR_OUTPUT_WRITE",
+                plan.output + ": cannot write: " + std::generic_category().message(errno) + ".");
+  output.write_all(header, 0);
+  Copier copier(output, on_progress, cancelled);
+  for (const TensorCopy& tensor : plan.tensors) copier.copy(tensor, inputs[tensor.input]);
+  output.sync();
+}
+
+}  // namespace branchmerge
