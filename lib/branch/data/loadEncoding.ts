@@ -5,7 +5,7 @@ import { BadRow } from './badRow.js'
 import { ChatTemplate, type Turn, templateError } from './chatTemplate.js'
 import type { Message } from './conversation.js'
 import { Encoder, type Encoding } from './encode.js'
-import type { ResolvedData } from './options.js'
+import { type ResolvedData, shippedTemplates } from './options.js'
 import { readTemplate } from './readTemplate.js'
 import { placeReasoning } from './reasoning.js'
 import { readTokenizerFiles, type TextTokenizer } from './tokenizer.js'
@@ -41,7 +41,7 @@ export async function loadEncoding(model: string, data: ResolvedData): Promise<L
   const encoder = new Encoder(encoding)
   if (typeof rows === 'number') checkEmbedding(encoder.tokenizer, rows, model)
   else encoding.vocabularySize = encoder.tokenizer.size
-  const { prompt, endToken } = examine(encoder)
+  const { prompt, endToken } = await examineOrAdvise(encoder)
   const notices = compareWithServed(encoder, prompt)
   return { encoder, generationPrompt: prompt.slice(prompt.indexOf(question) + question.length), endToken, notices }
 }
@@ -81,6 +81,28 @@ function examine({ template, tokenizer, encoding }: Encoder): {
     encoding,
   )
   return { prompt: encoding.think === 'prompt' ? example.turn.source : source, endToken: { text, id } }
+}
+
+/** Names the templates of this package that would do, where the chosen one does not. */
+async function examineOrAdvise(encoder: Encoder): Promise<ReturnType<typeof examine>> {
+  try {
+    return examine(encoder)
+  } catch (error) {
+    const fitting = await fittingTemplates(encoder)
+    if (!(error instanceof BranchMergeError) || fitting.length === 0) throw error
+    const advice = `Of those that come along, the vocabulary has the tokens of ${fitting.join(', ')}.`
+    throw new BranchMergeError(error.code, `${error.message} ${advice}`, { cause: error })
+  }
+}
+
+async function fittingTemplates({ tokenizer, encoding }: Encoder): Promise<string[]> {
+  const fitting: string[] = []
+  for (const name of shippedTemplates) {
+    const { text } = await readTemplate(name, encoding.tokenizer)
+    const tokens = text.match(controlToken) ?? []
+    if (tokens.every((token) => tokenizer.encode(token).length === 1)) fitting.push(name)
+  }
+  return fitting
 }
 
 /** With reasoning where the template cannot do without: its prompt may open it. */

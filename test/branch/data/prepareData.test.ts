@@ -367,6 +367,19 @@ describe('refuses', () => {
       /the vocabulary of 4106 tokens lacks <\|my_start\|> \(would be spelt with the ids [\d ]+\), <\|my_end\|>/,
     ],
     [
+      'a template that opens a reasoning which it leaves out, as the one of R1-Distill, and says which would do',
+      () => ({
+        model: writeModel({
+          template:
+            "{{ '<｜begin▁of▁sentence｜>' }}{% for m in messages %}{% if m.role == 'user' %}{{ '<｜User｜>' + m.content }}" +
+            "{% else %}{{ '<｜Assistant｜>' + m.content.split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}{% endif %}" +
+            "{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}{% endif %}",
+        }),
+      }),
+      'ERR_CHAT_TEMPLATE',
+      /does not write the prompt of an answer and the answer one after the other.* has the tokens of chatml, qwen, deepseekr1, llama3\.$/,
+    ],
+    [
       'a template without a token at the end of answers',
       () => ({ model: writeModel({ template: '{% for m in messages %}{{ m.content }}{% endfor %}' }) }),
       'ERR_CHAT_TEMPLATE',
