@@ -132,9 +132,9 @@ async function locateFiles(plan: MergePlan, records: PartRecord[], directory: Pa
 async function publishParts(plan: MergePlan, outcome: MergeOutcome, paths: Map<string, string>): Promise<void> {
   const { run, files, sideFiles } = plan
   const moved = [...paths].filter(([name, path]) => path === join(run.out, name)).map(([name]) => name)
-  // What an earlier call that was killed had given its name does not stand in the way.
-  const own = moved.length > 0 ? [partDirectoryName, ...moved, ...sideFiles, manifestFileName] : [partDirectoryName]
-  await examineOutput(run.out, run.overwrite, own)
+  // What an earlier call that was killed had given its name does not stand in the way: no part began beside it.
+  const named = (await isComplete(run.out)) ? [] : [...moved, ...sideFiles, manifestFileName]
+  await examineOutput(run.out, run.overwrite, [partDirectoryName, ...named])
   const output = await OutputTransaction.open(run.out, {
     overwrite: true,
     bytes: outputBytes(plan) - plan.bytesToWrite,

@@ -303,6 +303,23 @@ describe('finish', () => {
     await expect(finishMerge(split.out)).rejects.toMatchObject({ code: 'ERR_PART_MISSING' })
   })
 
+  test('of one file, killed while it renames, goes on', async () => {
+    const split = newSplit({ maxShardSize: '1GB' })
+    await runAll(split, 2)
+    const prepared = join(split.directory, 'prepared')
+    cpSync(split.out, prepared, { recursive: true })
+    await finishMerge(split.out)
+    const hashes = hashFiles(split.out)
+    // Side files come first, then the manifest, and the weights last.
+    for (const names of [['config.json'], ['config.json', 'vocab.json', 'branchmerge.json']]) {
+      const out = join(split.directory, names.join())
+      cpSync(prepared, out, { recursive: true })
+      for (const name of names) cpSync(join(split.out, name), join(out, name))
+      await finishMerge(out)
+      expect(hashFiles(out)).toEqual(hashes)
+    }
+  })
+
   test('that fails while it renames puts the parts back', async () => {
     const split = newSplit({ maxShardSize: '4KB', overwrite: true })
     const whole = await mergeWhole(split)
