@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <vector>
 
 #include "fiber.h"
@@ -133,8 +132,9 @@ class Grid {
   }
   void run_body() { body_(); }
 
-  [[noreturn]] void fail(const std::string& what) {
-    failure_ = what + place();
+  /// The thread never goes on, and nothing that it holds is destroyed: the scheduler makes up the message.
+  [[noreturn]] void fail(const char* what) {
+    failure_ = what;
     for (;;) fibers().yield(current_, true);
   }
 
@@ -164,7 +164,7 @@ class Grid {
       any = true;
       current_ = order_[i];
       fibers().resume(current_);
-      if (failure_) throw KernelError(*failure_);
+      if (failure_ != nullptr) throw KernelError(failure_ + place());
     }
     return any;
   }
@@ -201,7 +201,7 @@ class Grid {
 
   void release_block() {
     for (const ThreadRecord& record : records_)
-      if (record.site != current().site) fail("threads wait at two barriers, also at " + record.site->name);
+      if (record.site != current().site) fail("threads wait at two barriers");
     at_block_barrier_ = 0;
     for (ThreadRecord& record : records_) record.state = State::kReady;
   }
@@ -243,7 +243,7 @@ class Grid {
   std::map<const void*, StaticVariable> statics_;
   uint64_t random_;
   size_t current_ = 0, at_block_barrier_ = 0, unfinished_ = 0;
-  std::optional<std::string> failure_;
+  const char* failure_ = nullptr;
 };
 
 Grid* running = nullptr;
