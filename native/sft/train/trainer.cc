@@ -281,10 +281,11 @@ bool Trainer::checkpoint_is_due() const {
   return position_.step % *run_.checkpoint_every_steps == 0 || position_.step == total_steps_;
 }
 
+/// Before the first step, too: what the training is to improve on.
 bool Trainer::validation_is_due() const {
-  if (!setup_.validation_data || position_.step == 0) return false;
+  if (!setup_.validation_data) return false;
   const auto every = run_.validation_every_steps;
-  return position_.step == total_steps_ || (every && position_.step % *every == 0);
+  return position_.step == 0 || position_.step == total_steps_ || (every && position_.step % *every == 0);
 }
 
 CheckpointHead Trainer::checkpoint_head() const {

@@ -68,8 +68,9 @@ TEST_CASE("a run that goes on with other numbers goes on at the same pack") {
   DataPosition position;
   for (int step = 0; step < 3; step++) position = before.after_step(position);
   CHECK(position.taken == 18);
-  for (const auto& [processes, accumulation] :
-       {std::pair<uint64_t, uint32_t>{1, 6}, {3, 2}, {5, 1}, {4, 7}, {1, 1}}) {
+  for (const auto& numbers : {std::pair<uint64_t, uint32_t>{1, 6}, {3, 2}, {5, 1}, {4, 7}, {1, 1}}) {
+    const uint64_t processes = numbers.first;
+    const uint32_t accumulation = numbers.second;
     CAPTURE(processes);
     const DataCourse after(run_of(1, accumulation, 2), kPacks, processes);
     DataPosition resumed = after.settle(position);

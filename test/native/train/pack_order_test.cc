@@ -50,8 +50,10 @@ TEST_CASE("every order is as likely as any other") {
 }
 
 /// An order that is part of the format of a run: a resumed one must find the same.
-TEST_CASE("the order of a seed never changes") { CHECK(order(8, 42, 0) == std::vector<uint32_t>{3, 6, 0, 7, 1, 2, 5, 4});
-  CHECK(order(5, 0, 7) == std::vector<uint32_t>{0, 2, 1, 3, 4}); }
+TEST_CASE("the order of a seed never changes") {
+  CHECK(order(8, 42, 0) == std::vector<uint32_t>{3, 6, 0, 7, 1, 2, 5, 4});
+  CHECK(order(5, 0, 7) == std::vector<uint32_t>{0, 2, 1, 3, 4});
+}
 
 }  // namespace
 }  // namespace branchmerge::sft

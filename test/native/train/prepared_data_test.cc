@@ -125,9 +125,7 @@ TEST_CASE("counts of meta.json that the shards do not have are refused") {
 }
 
 TEST_CASE("each process checks its part of the token ids") {
-  TestPack long_pack;
-  std::vector<TestPack> packs;
-  for (int i = 0; i < (3 << 18) / 16; i++) packs.push_back({{std::vector<uint32_t>(16, 7), {{1, 16}}, 0, 0}});
+  std::vector<TestPack> packs((3 << 18) / 16, {{std::vector<uint32_t>(16, 7), {{1, 16}}, 0, 0}});
   packs[(2 << 18) / 16][0].tokens[3] = 100;  // in the third chunk of 2^18
   const PreparedDirectory directory(packs);
   CHECK(error_code([&] { PreparedData(directory.path(), 0, 3); }).empty());

@@ -104,7 +104,8 @@ TEST_CASE("every field is read") {
 }
 
 TEST_CASE("no field may be missing, and each is named") {
-  for (const auto& [name, value] : good_fields()) {
+  for (const auto& field : good_fields()) {
+    const std::string& name = field.first;
     Fields fields = good_fields();
     fields.erase(name);
     const auto call = [&] { read(text_of(fields)); };
@@ -139,7 +140,8 @@ TEST_CASE("what is out of range or of another type is refused by name") {
       {"resume", R"("true")"},
       {"adam", "null"},
   };
-  for (const auto& [name, value] : cases) {
+  for (const auto& item : cases) {
+    const std::string &name = item.first, &value = item.second;
     CAPTURE(name);
     CAPTURE(value);
     const auto call = [&] { read_with(name, value); };
