@@ -185,7 +185,7 @@ __device__ __forceinline__ void add_block_count(unsigned count, unsigned long lo
   __syncthreads();
   if (threadIdx.x != 0) return;
   unsigned long long sum = 0;
-  for (unsigned w = 0; w < kElementThreads / kWarp; w++) sum += of_warps[w];
+  for (const unsigned part : of_warps) sum += part;
   if (sum > 0) atomicAdd(total, sum);
 }
 

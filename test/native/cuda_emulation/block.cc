@@ -25,11 +25,12 @@ std::map<std::pair<const char*, unsigned>, Site> sites;  // those reached so far
 std::string dropped_site;
 const Site kExchange{"an exchange", false};
 
+const Site* last_site = nullptr;  // the one that the next thread is most likely to reach, too
+std::pair<const char*, unsigned> last_key;
+
 const Site& site_of(const char* file, unsigned line) {
-  static const Site* last = nullptr;
-  static std::pair<const char*, unsigned> last_key;
   const std::pair<const char*, unsigned> key{file, line};
-  if (last != nullptr && key == last_key) return *last;
+  if (last_site != nullptr && key == last_key) return *last_site;
   auto found = sites.find(key);
   if (found == sites.end()) {
     const std::string path = file;
@@ -37,8 +38,8 @@ const Site& site_of(const char* file, unsigned line) {
     found = sites.emplace(key, Site{name, name == dropped_site}).first;
   }
   last_key = key;
-  last = &found->second;
-  return *last;
+  last_site = &found->second;
+  return *last_site;
 }
 
 enum class State : uint8_t { kReady, kAtBlockBarrier, kAtWarpBarrier, kAtExchange, kFinished };
@@ -286,6 +287,11 @@ std::set<std::string> reached_barriers() {
   std::set<std::string> names;
   for (const auto& [key, site] : sites) names.insert(site.name);
   return names;
+}
+
+void forget_barriers() {
+  sites.clear();
+  last_site = nullptr;
 }
 
 void drop_barrier(const std::string& name) {

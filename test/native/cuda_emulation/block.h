@@ -31,8 +31,10 @@ struct KernelError : std::logic_error {
 /// done at once, under even ones when they are waited for.
 void set_thread_order(uint64_t seed);
 
-/// "file:line" of every barrier that has been reached. A dropped one does nothing; "" drops none.
+/// "file:line" of every barrier that has been reached since they were forgotten. A dropped one does nothing;
+/// "" drops none.
 std::set<std::string> reached_barriers();
+void forget_barriers();
 void drop_barrier(const std::string& name);
 
 /// Runs all blocks of a grid, one after the other.
