@@ -214,7 +214,7 @@ class Bench {
   std::vector<Measured> kernels() {
     const DeviceKernels<float> table = bf16_kernels_in_float32();
     const DeviceMemory kl(shape_.rows * sizeof(float)), summary(sizeof(Summary)),
-        counts(kMaxPrefixes * kMaxDigitBins * sizeof(unsigned long long)),
+        counts(size_t(kMaxPrefixes) * kMaxDigitBins * sizeof(unsigned long long)),
         sample(size_t(kSampleGroups) * kSampleBins * sizeof(unsigned)),
         below(kMaxBrackets * sizeof(unsigned long long));
     for (const DeviceMemory* memory : {&kl, &summary, &counts, &sample, &below})

@@ -24,9 +24,7 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  operator cudaStream_t() const {
-    return stream_;
-  }  // NOLINT(google-explicit-constructor): as CUDA takes it  // NOLINT: to be passed as one
+  operator cudaStream_t() const { return stream_; }  // NOLINT: to be passed as one
   /// Waits until all of it is done, and throws what went wrong in it.
   void synchronize() const;
 

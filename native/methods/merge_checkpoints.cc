@@ -532,7 +532,7 @@ class MergePass {
   /// The tensors of a read as they begin to arrive.
   std::shared_ptr<OpenRead> open(size_t number) {
     ArrivingGroup& group = reader_.next();
-    const auto open = std::make_shared<OpenRead>(OpenRead{reads_[number], number, {}});
+    auto open = std::make_shared<OpenRead>(OpenRead{reads_[number], number, {}});
     size_t arriving = 0;
     for (const ByteRange& range : open->read.ranges) {
       open->leaves.emplace_back(inputs_, range, [this](uint64_t bytes) { progress_.add(bytes); });

@@ -127,6 +127,7 @@ class IdleLane final : public DeviceLane {
 
 std::vector<std::unique_ptr<DeviceLane>> idle_lanes(const std::vector<size_t>& devices) {
   std::vector<std::unique_ptr<DeviceLane>> lanes;
+  lanes.reserve(devices.size());
   for (const size_t device : devices) lanes.push_back(std::make_unique<IdleLane>(device));
   return lanes;
 }
