@@ -47,8 +47,9 @@ describe('a run from start to end', () => {
     expect(events[0]).toMatchObject({ event: 'plan', processes: 1, totalSteps: 30, stepsPerEpoch: 6, packsPerStep: 4 })
     expect(events[1]).toMatchObject({ event: 'start', step: 0, resumedFrom: null })
     const validations = events.filter(({ event }) => event === 'validation')
-    expect(validations.map(({ step }) => step)).toEqual([10, 20, 30])
-    expect(validations[2]?.loss).toBeLessThan(validations[0]?.loss as number)
+    expect(validations.map(({ step }) => step)).toEqual([0, 10, 20, 30])
+    expect(validations[3]?.loss).toBeLessThan(validations[1]?.loss as number)
+    expect(validations[1]?.loss).toBeLessThan(validations[0]?.loss as number)
     expect(events.at(-1)).toMatchObject({ event: 'end', step: 30, reason: 'done' })
     expect(metricsOf(run.output)).toEqual(events)
 
@@ -140,7 +141,7 @@ describe('a run from start to end', () => {
     const neat = await loss('neat', writeData(join(directory, 'a'), packs, { packing: 'neat' }), 1)
     const none = await loss('none', writeData(join(directory, 'b'), alone, { packing: 'none' }), 2)
     const plain = await loss('pack', writeData(join(directory, 'c'), packs, { packing: 'pack' }), 1)
-    // The first update is made with a rate of 0: these are losses of the same weights.
+    // Taken before the first step: these are losses of the same weights.
     expect(neat).toBeCloseTo(none, 6)
     expect(Math.abs(plain - neat)).toBeGreaterThan(1e-3)
   })
