@@ -9,14 +9,15 @@ namespace branchmerge {
 namespace {
 
 std::vector<uint64_t> select(const std::vector<uint64_t>& keys, const std::vector<uint64_t>& ranks,
-                             int key_bits) {
-  OrderStatistics statistics(ranks, key_bits);
+                             int key_bits, int digit_bits) {
+  OrderStatistics statistics(ranks, key_bits, digit_bits);
   while (!statistics.finished()) {
-    std::vector<std::vector<uint64_t>> counts(statistics.prefixes().size(), std::vector<uint64_t>(65536));
+    const size_t bins = size_t(1) << statistics.digit_bits();
+    std::vector<std::vector<uint64_t>> counts(statistics.prefixes().size(), std::vector<uint64_t>(bins));
     for (const uint64_t key : keys)
       for (size_t i = 0; i < counts.size(); i++)
-        if (((key >> statistics.shift()) >> 16) == statistics.prefixes()[i])
-          counts[i][key >> statistics.shift() & 0xffff]++;
+        if (((key >> statistics.shift()) >> statistics.digit_bits()) == statistics.prefixes()[i])
+          counts[i][key >> statistics.shift() & (bins - 1)]++;
     statistics.narrow(counts);
   }
   return statistics.keys();
@@ -34,8 +35,10 @@ TEST_CASE("the order statistics are those of the sorted keys") {
       std::sort(ranks.begin(), ranks.end());
       std::vector<uint64_t> sorted = keys;
       std::sort(sorted.begin(), sorted.end());
-      const std::vector<uint64_t> found = select(keys, ranks, key_bits);
-      for (size_t i = 0; i < ranks.size(); i++) CHECK(found[i] == sorted[ranks[i]]);
+      for (const int digit_bits : {11, 16}) {
+        const std::vector<uint64_t> found = select(keys, ranks, key_bits, digit_bits);
+        for (size_t i = 0; i < ranks.size(); i++) CHECK(found[i] == sorted[ranks[i]]);
+      }
     }
   }
 }
