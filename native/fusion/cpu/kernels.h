@@ -9,9 +9,6 @@
 
 namespace branchmerge::cpu {
 
-using branchmerge::kLanes;
-using branchmerge::kSegment;
-
 /// How an element's score comes from the pair, and where the gate stands.
 template <class Real>
 struct ScoreOptions {

@@ -70,7 +70,7 @@ DeviceProgram lay_out(const MergePlan& plan, const MergePlan::Tensor& tensor, ui
   if (fits(program.elements)) return program;
 
   // A slice of the result must hold a piece of its hash, wherever that begins.
-  constexpr uint64_t kStep = cpu::kSegment;
+  constexpr uint64_t kStep = kSegment;
   const uint64_t piece = kHashPieceBytes / (dtype_bits(tensor.output_dtype) / 8);
   uint64_t least = (piece + kStep - 1) / kStep, beyond = (program.elements + kStep - 1) / kStep;
   if (least >= beyond || !fits(least * kStep))
