@@ -12,7 +12,9 @@ export interface SftSummary {
   /** At the end, smoothed as in the picture; null when no step had a finite one. */
   loss: number | null
   firstLoss: number | null
+  /** At the end, and of the weights that the training began with; null without validation rows. */
   validationLoss: number | null
+  firstValidationLoss: number | null
   /** Of all steps and processes. */
   tokens: number
   trainedTokens: number
@@ -47,6 +49,7 @@ export function summariseTraining(
     loss: curve.at(-1)?.y ?? null,
     firstLoss: curve[0]?.y ?? null,
     validationLoss: validations.at(-1)?.loss ?? null,
+    firstValidationLoss: validations.find(({ step }) => step === 0)?.loss ?? null,
     tokens,
     trainedTokens: sum((step) => step.trainedTokens),
     seconds,

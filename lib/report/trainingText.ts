@@ -50,14 +50,15 @@ export function commandText(command: readonly string[], env: Readonly<Record<str
 
 /** What a training did, for people. `output` is as the user wrote it. */
 export function trainingText(summary: SftSummary, output: string): string {
-  const { loss, firstLoss, validationLoss, tokensPerSecond, skippedSteps } = summary
+  const { loss, firstLoss, validationLoss, firstValidationLoss, tokensPerSecond, skippedSteps } = summary
+  const before = firstValidationLoss === null ? '' : `${figures(firstValidationLoss)} → `
   const rows = [
     [
       'steps',
       `${summary.steps}${summary.totalSteps === undefined ? '' : ` of ${summary.totalSteps}`}, ${round(summary.epochs)} epochs`,
     ],
     ['loss', `${figures(firstLoss)} → ${figures(loss)}`],
-    ...(validationLoss === null ? [] : [['validation loss', figures(validationLoss)]]),
+    ...(validationLoss === null ? [] : [['validation loss', before + figures(validationLoss)]]),
     ['tokens', `${formatCount(summary.tokens)}, ${formatCount(summary.trainedTokens)} of them trained`],
     ['time', `${formatDuration(summary.seconds)}, ${formatCount(Math.round(tokensPerSecond))} tokens/s`],
     ['arithmetic', `${formatFlops(summary.flops)} a process`],
