@@ -3,9 +3,9 @@ import { placeText } from '../branch/data/sourceSummary.js'
 import { printable } from './format.js'
 
 const thinkPlaces = {
-  target: 'in the target: the model learns to write it',
-  prompt: 'in the prompt: whoever asks must write it',
-  nowhere: 'there is none',
+  target: '<think> is in the target: the model learns to write it.',
+  prompt: '<think> is in the prompt: whoever asks must write it.',
+  nowhere: 'There is no <think>.',
 } as const
 
 /** Samples with what is trained in colour, or in ⟦ ⟧ where there is none. */
@@ -35,7 +35,7 @@ function sampleText(sample: PreviewSample, colour: boolean): string {
   const truncated = fullLength > tokens ? `, truncated from ${fullLength}` : ''
   return [
     `${printable(source)}, row ${row} (${printable(file)})`,
-    `${tokens} tokens${truncated}, ${trainedTokens} trained. <think> is ${thinkPlaces[thinkIn]}.`,
+    `${tokens} tokens${truncated}, ${trainedTokens} trained. ${thinkPlaces[thinkIn]}`,
     '',
     sample.stretches.map((stretch) => stretchText(stretch, colour)).join(''),
   ].join('\n')
