@@ -51,7 +51,8 @@ ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t mem
     largest = std::max(largest, room(group));
     all += room(group);
   }
-  arena_ = std::make_unique<PageBuffer>(std::max(largest, std::min({all, in_use * largest + kReadAhead, memory})));
+  arena_ =
+      std::make_unique<PageBuffer>(std::max(largest, std::min({all, in_use * largest + kReadAhead, memory})));
   thread_ = std::thread([this] { serve(); });
   for (size_t i = 0; i < kPopulators; i++) populating_[i] = std::thread([this, i] { populate(i); });
 }
