@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+/**
+ * Writes the data of four small tasks, each a JSON Lines file of conversations: DIR/base.jsonl, DIR/math.jsonl,
+ * DIR/science.jsonl, DIR/coding.jsonl; and DIR/text.txt, all of their words, to train a tokenizer on. The same bytes
+ * everywhere.
+ *
+ *   node examples/three-experts/makeData.js DIR
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const rows = 3000
+
+/** Numbers from 0 to below `bound`, by a linear congruential generator (Knuth's MMIX). */
+function randomNumbers(seed) {
+  let state = BigInt(seed)
+  return (bound) => {
+    state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n)
+    return Number(((state >> 32n) * BigInt(bound)) >> 32n)
+  }
+}
+
+/** @typedef {(below: (bound: number) => number) => [question: string, answer: string]} Task */
+
+/** @type {(below: (bound: number) => number) => number[]} */
+const digits = (below) => Array.from({ length: 3 + below(4) }, () => below(10))
+
+/** @type {Record<string, Task>} */
+const tasks = {
+  base: (below) => {
+    const list = `[${digits(below).join(', ')}]`
+    const n = below(99)
+    return below(2) === 0 ? [`Repeat the list ${list}.`, list] : [`What comes after ${n}?`, `${n + 1}`]
+  },
+  math: (below) => {
+    const [a, b] = [below(100), below(100)]
+    return [`What is ${a} + ${b}?`, `${a + b}`]
+  },
+  science: (below) => {
+    const celsius = below(1000)
+    return [`Give ${celsius} °C in kelvin.`, `${celsius + 273} K`]
+  },
+  coding: (below) => {
+    const list = digits(below)
+    return [`Reverse the list [${list.join(', ')}].`, `[${list.toReversed().join(', ')}]`]
+  },
+}
+
+const [directory] = process.argv.slice(2)
+if (directory === undefined) {
+  console.error('Usage: node examples/three-experts/makeData.js DIR')
+  process.exit(2)
+}
+mkdirSync(directory, { recursive: true })
+const words = []
+for (const [seed, [name, task]] of Object.entries(tasks).entries()) {
+  const below = randomNumbers(seed + 1)
+  const pairs = Array.from({ length: rows }, () => task(below))
+  const lines = pairs.map(([question, answer]) =>
+    JSON.stringify({
+      messages: [
+        { role: 'user', content: question },
+        { role: 'assistant', content: answer },
+      ],
+    }),
+  )
+  writeFileSync(join(directory, `${name}.jsonl`), `${lines.join('\n')}\n`)
+  words.push(...pairs.flat())
+}
+writeFileSync(join(directory, 'text.txt'), `${words.join('\n')}\n`)
