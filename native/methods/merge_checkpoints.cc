@@ -408,7 +408,7 @@ class MergePass {
         progress_(callbacks, work_.bytes_read + work_.bytes_merged, work_.tensors),
         lanes_(start_devices()),
         writer_(output_files(plan, layout_), blocks_held(), callbacks.on_written),
-        reader_(inputs_, std::move(work_.groups), plan.memory, lanes_.size() + 1),
+        reader_(inputs_, std::move(work_.groups), plan.memory, devices_.size() + 1),
         pool_(plan.threads),
         scratch_(work_.most_steps),
         results_(plan.memory - std::min<uint64_t>(plan.memory, reader_.memory().size())) {
