@@ -90,7 +90,7 @@ export function commandLine(args: string[], finish: (exitCode: number) => void):
   return parser
     .scriptName('branchmerge')
     .locale('en')
-    .usage('$0 <command>\n\nMerges fine-tuned checkpoints of one model into one.')
+    .usage('$0 <command>\n\nFine-tunes experts from one language model and merges them into one.')
     .command({
       command: 'fuse <left> <right>',
       describe: 'Fuse two checkpoints into a new one',
