@@ -54,7 +54,7 @@ Napi::Value start_copy(const Napi::CallbackInfo& info) {
     const auto header = info[1].As<Napi::Uint8Array>();
     const std::span bytes = std::as_bytes(std::span(header.Data(), header.ElementLength()));
     const Callback on_progress(info[2]);
-    return Job::start(info.Env(), {header}, [plan, bytes, on_progress](Job& job) -> Job::Result {
+    return Job::start(info.Env(), {info[1]}, [plan, bytes, on_progress](Job& job) -> Job::Result {
       const auto report = [&](uint64_t written) {
         if (on_progress)
           on_progress(job, [written](Napi::Env env) { return Napi::Number::New(env, double(written)); });

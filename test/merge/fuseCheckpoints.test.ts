@@ -69,6 +69,7 @@ describe('a fused checkpoint', () => {
       bytesRead: parameters * 4,
       bytesWritten: expect.any(Number),
       seconds: expect.any(Number),
+      alreadyDone: false,
       preset: 'arcee',
       device: 'cpu',
       deviceReason: expect.any(String),

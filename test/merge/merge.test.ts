@@ -221,6 +221,7 @@ describe('a merge', () => {
       bytesRead: 3 * 2 * parameters,
       bytesWritten: expect.any(Number),
       seconds: expect.any(Number),
+      alreadyDone: false,
       device: 'cpu',
       deviceReason: expect.any(String),
       warnings: [],
