@@ -92,11 +92,13 @@ describe('preflight', () => {
     expect(message).toContain('vocabulary')
   })
 
-  test('rows of one model alone cannot be kept', async () => {
+  test('rows of a model that has no such name', async () => {
     const { out, paths } = setting()
-    const { code, message } = await refusal(merge({ expression, embeddings: 'left' }, { models: paths, out }))
-    expect(code).toBe('ERR_INVALID_ARGUMENT')
-    expect(message).toContain("Expected 'refuse' or 'common'")
+    const embeddings = 'middle' as 'left'
+    const { code, message } = await refusal(merge({ expression, embeddings }, { models: paths, out }))
+    expect(code).toMatch(/^ERR_(RECIPE|INVALID_ARGUMENT)$/)
+    expect(message).toMatch(/'?left'?.*'?right'?/s)
+    expect(message).toContain('middle')
   })
 
   test('stored heads that are not what the configuration ties, of several models', async () => {
