@@ -72,7 +72,7 @@ export async function prepare(inputs, models) {
     inputs === 'warm' ? '--load' : '--evict',
     ...models.flatMap(shardsOf),
   ])
-  if (inputs === 'cold, memory touched') await runProcess(join(PROGRAMS, 'memory_bandwidth'), ['--touch', '2'])
+  if (inputs === 'cold, memory touched') await runProcess(join(PROGRAMS, 'memory_bandwidth'), ['--touch', '4'])
 }
 
 /**

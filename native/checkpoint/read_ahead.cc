@@ -21,8 +21,8 @@ constexpr uint64_t kDirectAlignment = 4096;
 constexpr uint64_t kReadBytes = 1 << 20;
 constexpr size_t kReadsInFlight = 16;
 
-/// Beyond one pair of the largest tensor, the ring holds this much read ahead: what a disk delivers while the
-/// largest tensor goes through its last passes.
+/// Beyond the largest group in use, the ring holds this much read ahead, and at least half of that group:
+/// what a disk delivers while the largest tensor goes through its last passes.
 constexpr uint64_t kReadAhead = 256 << 20;
 
 uint64_t round_down(uint64_t x) { return x / kDirectAlignment * kDirectAlignment; }
@@ -51,8 +51,8 @@ ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t mem
     largest = std::max(largest, room(group));
     all += room(group);
   }
-  arena_ =
-      std::make_unique<PageBuffer>(std::max(largest, std::min({all, in_use * largest + kReadAhead, memory})));
+  const uint64_t ahead = std::max(kReadAhead, largest / 2);
+  arena_ = std::make_unique<PageBuffer>(std::max(largest, std::min({all, in_use * largest + ahead, memory})));
   thread_ = std::thread([this] { serve(); });
   for (size_t i = 0; i < kPopulators; i++) populating_[i] = std::thread([this, i] { populate(i); });
 }
