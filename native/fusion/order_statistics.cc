@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "error.h"
+
 namespace branchmerge {
 
 OrderStatistics::OrderStatistics(const std::vector<uint64_t>& ranks, int key_bits, int digit_bits)
@@ -13,7 +15,10 @@ void OrderStatistics::narrow(const std::vector<std::vector<uint64_t>>& counts) {
   for (Target& target : targets_) {
     const size_t which = std::find(prefixes_.begin(), prefixes_.end(), target.prefix) - prefixes_.begin();
     uint64_t bin = 0;
-    while (target.remaining >= counts[which][bin]) target.remaining -= counts[which][bin++];
+    while (bin < counts[which].size() && target.remaining >= counts[which][bin])
+      target.remaining -= counts[which][bin++];
+    if (bin == counts[which].size())
+      throw Error("ERR_INTERNAL", "The scores that were counted are fewer than the tensor's elements");
     target.prefix = target.prefix << digit_bits() | bin;
   }
   remaining_bits_ = shift();
