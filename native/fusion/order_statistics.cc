@@ -18,7 +18,10 @@ void OrderStatistics::narrow(const std::vector<std::vector<uint64_t>>& counts) {
     while (bin < counts[which].size() && target.remaining >= counts[which][bin])
       target.remaining -= counts[which][bin++];
     if (bin == counts[which].size())
-      throw Error("ERR_INTERNAL", "The scores that were counted are fewer than the tensor's elements");
+      throw Error("ERR_INTERNAL",
+                  "The scores that were counted are fewer than the tensor's elements. Run again, on the CPU "
+                  "(--device cpu) if a device "
+                  "was used; if it stays so, report it as a bug.");
     target.prefix = target.prefix << digit_bits() | bin;
   }
   remaining_bits_ = shift();

@@ -23,6 +23,7 @@ class OrderStatistics {
   const std::vector<uint64_t>& prefixes() const { return prefixes_; }
 
   /// counts[i][b]: keys whose leading bits are prefixes()[i] and whose next digit is b.
+  /// Throws ERR_INTERNAL for counts that do not hold every rank: whoever counted went wrong.
   void narrow(const std::vector<std::vector<uint64_t>>& counts);
 
   /// When finished: the key at each rank, in the order given.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <random>
 
+#include "error_code.h"
+
 namespace branchmerge {
 namespace {
 
@@ -41,6 +43,13 @@ TEST_CASE("the order statistics are those of the sorted keys") {
       }
     }
   }
+}
+
+TEST_CASE("counts that do not hold a rank are refused") {
+  OrderStatistics statistics({9}, 32, 11);
+  std::vector<uint64_t> counts(2048);
+  counts[5] = 9;
+  CHECK(error_code([&] { statistics.narrow({counts}); }) == "ERR_INTERNAL");
 }
 
 }  // namespace

@@ -1,0 +1,119 @@
+#include "checkpoint/copy_tensors.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+
+#include "error_code.h"
+
+namespace branchmerge {
+namespace {
+
+/// A file of sixteen float32, 0 to 15, behind four bytes of something else.
+class Setting {
+ public:
+  Setting()
+      : directory_(std::filesystem::temp_directory_path() / ("copy-tensors-" + std::to_string(getpid()))) {
+    std::filesystem::create_directory(directory_);
+    std::vector<float> values(16);
+    std::iota(values.begin(), values.end(), 0.0F);
+    std::ofstream(input(), std::ios::binary)
+        .write("head", 4)
+        .write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * sizeof(float)));
+  }
+  ~Setting() { std::filesystem::remove_all(directory_); }
+  Setting(const Setting&) = delete;
+  Setting& operator=(const Setting&) = delete;
+
+  std::string input() const { return (directory_ / "in").string(); }
+  std::string output() const { return (directory_ / "out").string(); }
+  CopyPlan plan(TensorCopy tensor) const { return {output(), 128, {{input(), 68}}, {tensor}}; }
+  std::string read() const {
+    std::ifstream file(output(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  const std::filesystem::path directory_;
+};
+
+const TensorCopy kWhole{0, 4, 68, DType::F32, DType::F32, 64, 0, 0};
+
+void copy(const CopyPlan& plan, bool cancelled = false, std::string_view header = "HEAD") {
+  copy_tensors(
+      plan, bytes_of(header), [](uint64_t) {}, std::atomic<bool>(cancelled));
+}
+
+std::vector<float> floats(const std::string& bytes, size_t begin, size_t count) {
+  std::vector<float> values(count);
+  std::memcpy(values.data(), bytes.data() + begin, count * sizeof(float));
+  return values;
+}
+
+TEST_CASE("copies tensors to their places, with zeros between") {
+  const Setting setting;
+  copy(setting.plan(kWhole));
+  const std::string file = setting.read();
+  REQUIRE(file.size() == 128);
+  CHECK(file.substr(0, 4) == "HEAD");
+  CHECK(file.substr(4, 60) == std::string(60, '\0'));
+  std::vector<float> expected(16);
+  std::iota(expected.begin(), expected.end(), 0.0F);
+  CHECK(floats(file, 64, 16) == expected);
+}
+
+TEST_CASE("interleaves the halves of each head's rows") {
+  const Setting setting;
+  TensorCopy tensor = kWhole;
+  tensor.head_rows = 4;  // two heads of four rows of two
+  tensor.row_elements = 2;
+  copy(setting.plan(tensor));
+  CHECK(floats(setting.read(), 64, 16) ==
+        std::vector<float>{0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15});
+}
+
+TEST_CASE("converts") {
+  const Setting setting;
+  TensorCopy tensor = kWhole;
+  tensor.output_dtype = DType::BF16;
+  copy(setting.plan(tensor));
+  const std::string file = setting.read();
+  CHECK(file.substr(64 + 2 * 3, 2) == std::string("\x40\x40"));  // 3
+}
+
+TEST_CASE("refuses a plan that does not fit its files, and an input that changed") {
+  const Setting setting;
+  const auto code = [&](const TensorCopy& tensor) { return error_code([&] { copy(setting.plan(tensor)); }); };
+  const auto with = [](auto change) {
+    TensorCopy tensor = kWhole;
+    change(tensor);
+    return tensor;
+  };
+  for (const TensorCopy& tensor :
+       {with([](TensorCopy& t) { t.input = 1; }), with([](TensorCopy& t) { t.end = 72; }),
+        with([](TensorCopy& t) { t.begin = 69; }), with([](TensorCopy& t) { t.begin = 5; }),
+        with([](TensorCopy& t) { t.output_begin = 3; }), with([](TensorCopy& t) { t.output_begin = 65; }),
+        with([](TensorCopy& t) { t.output_dtype = DType::I32; }),
+        with([](TensorCopy& t) { t.head_rows = 3, t.row_elements = 1; }),
+        with([](TensorCopy& t) { t.head_rows = 4, t.row_elements = 0; }),
+        with([](TensorCopy& t) { t.head_rows = 4, t.row_elements = 3; })}) {
+    CHECK(code(tensor) == "ERR_INVALID_ARGUMENT");
+    CHECK_FALSE(std::filesystem::exists(setting.output()));
+  }
+  CHECK(error_code([&] { copy(setting.plan(kWhole), false, std::string(129, 'x')); }) ==
+        "ERR_INVALID_ARGUMENT");
+  CHECK(error_code([&] { copy(setting.plan(kWhole), true); }) == "ERR_CANCELLED");
+  std::filesystem::remove(setting.output());
+  std::filesystem::resize_file(setting.input(), 60);
+  CHECK(code(kWhole) == "ERR_FILE_CHANGED");
+  std::filesystem::remove(setting.input());
+  CHECK(code(kWhole) == "ERR_CHECKPOINT_NOT_FOUND");
+}
+
+}  // namespace
+}  // namespace branchmerge
