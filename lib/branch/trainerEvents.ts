@@ -27,6 +27,8 @@ export type TrainingEvent =
   | { event: 'validation'; step: number; loss: number }
   | { event: 'checkpoint'; step: number; path: string }
   | { event: 'skipped'; step: number; reason: string; samples: { source: number; row: number }[] }
+  /** A checkpoint that is not what its manifest says: set aside, and the one before is used. */
+  | { event: 'damaged'; path: string; reason: string }
   | { event: 'end'; step: number; reason: 'done' | 'requeue' | 'interrupted' }
 
 /** What the trainer will do and need. */
@@ -52,7 +54,7 @@ export interface ErrorEvent {
   rank: number
 }
 
-const names = ['plan', 'start', 'step', 'validation', 'checkpoint', 'skipped', 'end']
+const names = ['plan', 'start', 'step', 'validation', 'checkpoint', 'skipped', 'damaged', 'end']
 
 /** The event of a line; undefined for a line that is none. */
 export function parseEvent(line: string): TrainingEvent | ErrorEvent | undefined {

@@ -66,6 +66,7 @@ function stepLine(event: StepEvent, total: number | undefined, secondsPerStep: n
 function remarkOf(event: TrainingEvent): string | undefined {
   if (event.event === 'validation') return `step ${event.step}: validation loss ${figures(event.loss)}`
   if (event.event === 'checkpoint') return `step ${event.step}: saved ${event.path}`
+  if (event.event === 'damaged') return `Set aside a damaged checkpoint, ${event.path}: ${event.reason}`
   if (event.event === 'start' && event.resumedFrom)
     return `Going on behind step ${event.step}, from ${event.resumedFrom}`
   if (event.event !== 'skipped') return undefined

@@ -85,6 +85,7 @@ test('what happens between steps stands above the line', () => {
   update({ event: 'validation', step: 1, loss: 2.75 })
   update({ event: 'checkpoint', step: 1, path: 'x/step-00000001' })
   update({ event: 'skipped', step: 2, reason: 'the loss is not finite', samples: [{ source: 0, row: 7 }] })
+  update({ event: 'damaged', path: 'x/step-00000009', reason: 'weights-0.bin: expected 9 bytes' })
   update({ event: 'start', step: 5, resumedFrom: 'step-00000005' })
   print('a line of the log')
   end()
@@ -93,6 +94,7 @@ test('what happens between steps stands above the line', () => {
     'step 1: validation loss 2.750\n',
     'step 1: saved x/step-00000001\n',
     'step 2 was skipped: the loss is not finite (source 0 row 7)\n',
+    'Set aside a damaged checkpoint, x/step-00000009: weights-0.bin: expected 9 bytes\n',
     'Going on behind step 5, from step-00000005\n',
     'a line of the log\n',
   ]) {
