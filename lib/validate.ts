@@ -98,3 +98,7 @@ export function checkSignal(value: unknown): AbortSignal | undefined {
   if (value === undefined || value instanceof AbortSignal) return value
   throw invalidArgument('an AbortSignal', 'signal', value)
 }
+
+/** An object of JSON or YAML, no array. */
+export const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,6 +1,5 @@
 import { type RecipeDocument, readRecipe, recipeObject } from '../recipe/recipe.js'
-import { isMapping } from '../recipe/schemaProblems.js'
-import { checkBoolean, checkFunction, checkOptionNames, checkSignal } from '../validate.js'
+import { checkBoolean, checkFunction, checkOptionNames, checkSignal, isMapping } from '../validate.js'
 import { resolveRun } from './resolveRun.js'
 import type { RunOptions } from './runOptions.js'
 import { executeSft, planSft, type SftProgress } from './runTraining.js'

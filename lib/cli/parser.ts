@@ -1,5 +1,6 @@
 import yargs, { type Argv, type Options } from 'yargs'
-import { families, sizeNames } from '../branch/init/modelConfig.js'
+import { sizeNames } from '../branch/init/modelSizes.js'
+import { families } from '../checkpoint/decoderShape.js'
 import { floatDtypes } from '../checkpoint/dtypes.js'
 import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
 import { nearestName } from '../validate.js'

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
+import { isMapping } from '../validate.js'
 import type { Path, Problems } from './problems.js'
 import type { Recipe, RecipeRule, RecipeStep } from './recipe.js'
-import { compileSchema, isMapping, schemaProblems } from './schemaProblems.js'
+import { compileSchema, schemaProblems } from './schemaProblems.js'
 
 let compiled: ValidateFunction | undefined
 

@@ -1,5 +1,5 @@
 import { Ajv2020, type DefinedError, type ValidateFunction } from 'ajv/dist/2020.js'
-import { invalidArgument, nearestName } from '../validate.js'
+import { invalidArgument, isMapping, nearestName } from '../validate.js'
 import { type Path, type Problems, pathText } from './problems.js'
 
 /** A JSON Schema as a function. Every part that can be wrong says in `$comment` what is expected there. */
@@ -47,9 +47,6 @@ function report(error: DefinedError, path: Path, place: Required<SchemaPlace>, p
     problems.add(whole, invalidArgument(expected, pathText(path) || place.subject, error.data).message)
   } else if (isMapping(error.data)) problems.add(whole, `Expected ${expected}`)
 }
-
-export const isMapping = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function unknownKey(
   error: Extract<DefinedError, { keyword: 'additionalProperties' }>,

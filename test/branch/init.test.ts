@@ -138,8 +138,8 @@ describe('init', () => {
       596_049_920,
     ],
   ])('%s has the tensors of the published models', async (model_type, fields, expected) => {
-    const { decoderShape } = await import('../../lib/branch/init/modelConfig.js')
-    const { decoderTensors } = await import('../../lib/branch/init/decoderTensors.js')
+    const { decoderShape } = await import('../../lib/checkpoint/decoderShape.js')
+    const { decoderTensors } = await import('../../lib/checkpoint/decoderTensors.js')
     const { elements } = await import('../../lib/branch/init/writeNewWeights.js')
     const tensors = decoderTensors(decoderShape(config({ model_type, ...fields }), 'config.json'))
     expect(tensors.reduce((sum, tensor) => sum + elements(tensor), 0)).toBe(expected)

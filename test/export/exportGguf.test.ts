@@ -180,6 +180,27 @@ describe('refuses, and leaves nothing', () => {
     })
   })
 
+  test.for([
+    ['no JSON', '{'],
+    ['another kind of model', '{"model":{"type":"Unigram","vocab":[]}}'],
+    ['no merges', '{"model":{"type":"BPE","vocab":{"a":0}}}'],
+    ['more tokens than rows', '{"model":{"type":"BPE","vocab":{"a":400},"merges":[]}}'],
+  ] as const)('a tokenizer.json with %s', async ([, content]) => {
+    const directory = await makeModel(temporaryDirectory(), qwen2)
+    writeFileSync(join(directory, 'tokenizer.json'), content)
+    const failure = exportGguf(directory, { out: join(directory, 'x.gguf') })
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_TOKENIZER', message: expect.stringContaining(directory) })
+  })
+
+  test('a file of weights, which has neither configuration nor tokenizer', async () => {
+    const directory = await makeModel(temporaryDirectory(), qwen2)
+    const failure = exportGguf(join(directory, 'model.safetensors'), { out: join(directory, 'x.gguf') })
+    await expect(failure).rejects.toMatchObject({
+      code: 'ERR_CONFIG_JSON',
+      message: expect.stringContaining('directory'),
+    })
+  })
+
   test('a file that is there, unless it may be replaced', async () => {
     const directory = await makeModel(temporaryDirectory(), qwen2)
     const out = join(directory, 'x.gguf')

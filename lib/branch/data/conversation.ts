@@ -1,4 +1,4 @@
-import { isMapping } from '../../recipe/schemaProblems.js'
+import { isMapping } from '../../validate.js'
 import { BadRow } from './badRow.js'
 import type { CellValue, MessageTags, ResolvedSource, SourceFormat } from './options.js'
 

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
+import type { TokenizerFiles } from '../../checkpoint/tokenizerFiles.js'
 import { BadRow } from './badRow.js'
 import { ChatTemplate, type Turn } from './chatTemplate.js'
 import type { Conversation } from './conversation.js'
 import type { ResolvedData } from './options.js'
 import { placeReasoning, type Thinking, withoutEarlierReasoning } from './reasoning.js'
-import { TextTokenizer, type TokenizerFiles } from './tokenizer.js'
+import { TextTokenizer } from './tokenizer.js'
 import { fitTurns } from './truncate.js'
 
 /** All that tokens depend on besides the rows; plain data, so that it can be sent to a thread. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { readJsonObject } from '../../checkpoint/readConfig.js'
+import { readTokenizerFiles } from '../../checkpoint/tokenizerFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { BadRow } from './badRow.js'
 import { ChatTemplate, type Turn, templateError } from './chatTemplate.js'
@@ -8,7 +9,7 @@ import { Encoder, type Encoding } from './encode.js'
 import { type ResolvedData, shippedTemplates } from './options.js'
 import { readTemplate } from './readTemplate.js'
 import { placeReasoning } from './reasoning.js'
-import { readTokenizerFiles, type TextTokenizer } from './tokenizer.js'
+import type { TextTokenizer } from './tokenizer.js'
 
 export interface LoadedEncoding {
   encoder: Encoder

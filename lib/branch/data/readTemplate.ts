@@ -1,8 +1,8 @@
 import { basename, join } from 'node:path'
 import { readSmallFile } from '../../checkpoint/readSmallFile.js'
+import type { TokenizerFiles } from '../../checkpoint/tokenizerFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { packageRoot } from './packageRoot.js'
-import type { TokenizerFiles } from './tokenizer.js'
 
 const maxTemplateBytes = 2 ** 20
 

@@ -1,6 +1,6 @@
+import { readTokenizerFiles } from '../../checkpoint/tokenizerFiles.js'
 import type { ResolvedData } from './options.js'
 import { readTemplate } from './readTemplate.js'
-import { readTokenizerFiles } from './tokenizer.js'
 
 /**
  * The chat template that makes whoever asks the expert give it what it was trained with; undefined where that is the one

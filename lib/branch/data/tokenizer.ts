@@ -1,65 +1,8 @@
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
-import { readSmallFile } from '../../checkpoint/readSmallFile.js'
+import { parseTokenizerJson, type TokenizerFiles } from '../../checkpoint/tokenizerFiles.js'
 import { BranchMergeError } from '../../errors.js'
-import { isMapping } from '../../recipe/schemaProblems.js'
-
-/** Vocabularies of 256k tokens have 33 MB. */
-const maxBytes = 256 * 2 ** 20
-
-/** The texts that a tokenizer is made of. */
-export interface TokenizerFiles {
-  /** As messages name it. */
-  directory: string
-  tokenizer: string
-  config: string
-  /** chat_template.jinja, or chat_template of tokenizer_config.json. */
-  chatTemplate: string | undefined
-}
-
-/** @throws ERR_FILE_READ, ERR_TOKENIZER */
-export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
-  const tokenizer = await readText(join(directory, 'tokenizer.json'))
-  if (tokenizer === undefined) {
-    throw new BranchMergeError(
-      'ERR_TOKENIZER',
-      `Expected tokenizer.json in ${directory} but there is none. Pass a directory that has one as tokenizer.`,
-    )
-  }
-  const config = (await readText(join(directory, 'tokenizer_config.json'))) ?? '{}'
-  const template = await readText(join(directory, 'chat_template.jinja'))
-  const own = templateOf(parseObject(config, join(directory, 'tokenizer_config.json')).chat_template)
-  return { directory, tokenizer, config, chatTemplate: template ?? own }
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  const bytes = await readSmallFile(path, maxBytes, 'ERR_TOKENIZER')
-  if (!bytes) return undefined
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (cause) {
-    throw new BranchMergeError('ERR_TOKENIZER', `Expected UTF-8 text in ${path}`, { cause })
-  }
-}
-
-function parseObject(text: string, path: string): Record<string, unknown> {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new BranchMergeError('ERR_TOKENIZER', `Expected JSON in ${path}: ${(cause as Error).message}`, { cause })
-  }
-  if (isMapping(value)) return value
-  throw new BranchMergeError('ERR_TOKENIZER', `Expected a JSON object in ${path}`)
-}
-
-/** A text, or a list of named ones of which `default` counts. */
-function templateOf(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  const named: unknown[] = Array.isArray(value) ? value : []
-  const entry = named.find((candidate) => isMapping(candidate) && candidate.name === 'default')
-  return isMapping(entry) && typeof entry.template === 'string' ? entry.template : undefined
-}
+import { isMapping } from '../../validate.js'
 
 /** Texts that are one token wherever they stand. */
 export interface AddedToken {
@@ -79,8 +22,8 @@ export class TextTokenizer {
 
   /** @throws ERR_TOKENIZER */
   constructor(private readonly files: TokenizerFiles) {
-    const json = parseObject(files.tokenizer, join(files.directory, 'tokenizer.json'))
-    const config = parseObject(files.config, join(files.directory, 'tokenizer_config.json'))
+    const json = parseTokenizerJson(files.tokenizer, join(files.directory, 'tokenizer.json'))
+    const config = parseTokenizerJson(files.config, join(files.directory, 'tokenizer_config.json'))
     checkKind(json.model, files.directory)
     const added = Array.isArray(json.added_tokens) ? json.added_tokens : []
     this.tokenizer = this.guard(() => new Tokenizer({ ...json, added_tokens: added }, config))

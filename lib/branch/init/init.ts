@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { constants, copyFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { type ConfigJson, decoderShape, type Family, families, readConfigJson } from '../../checkpoint/decoderShape.js'
+import { type DecoderTensor, decoderTensors } from '../../checkpoint/decoderTensors.js'
 import { torchName } from '../../checkpoint/dtypes.js'
 import { readJsonObject } from '../../checkpoint/readConfig.js'
 import { listSideFiles } from '../../checkpoint/sideFiles.js'
@@ -10,17 +12,7 @@ import { makeDirectory, sync, write, writeNew } from '../../merge/durableFiles.j
 import { examineOutput, partialSuffix } from '../../merge/outputDirectory.js'
 import { checkFreeSpace } from '../../merge/publishOutput.js'
 import { checkChoice, checkInteger, checkOptionNames, checkPath, checkSignal, invalidArgument } from '../../validate.js'
-import { decoderTensors, type NewTensor } from './decoderTensors.js'
-import {
-  type ConfigJson,
-  configOfSize,
-  decoderShape,
-  type Family,
-  families,
-  readConfigJson,
-  type SizeName,
-  sizeNames,
-} from './modelConfig.js'
+import { configOfSize, type SizeName, sizeNames } from './modelSizes.js'
 import { leastVocabulary, mostVocabulary, trainTokenizer } from './trainTokenizer.js'
 import { elements, type NewDtype, newDtypes, writeNewWeights } from './writeNewWeights.js'
 
@@ -233,7 +225,7 @@ async function writeNewCheckpoint(
   {
     tensors,
     ...weights
-  }: { tensors: NewTensor[]; seed: number; deviation: number; dtype: NewDtype; signal: AbortSignal | undefined },
+  }: { tensors: DecoderTensor[]; seed: number; deviation: number; dtype: NewDtype; signal: AbortSignal | undefined },
 ): Promise<void> {
   const directory = resolve(out)
   const { exists, leftovers } = await examineOutput(directory, false)

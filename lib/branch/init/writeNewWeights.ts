@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
+import type { DecoderTensor } from '../../checkpoint/decoderTensors.js'
 import { dtypeBytes } from '../../checkpoint/dtypes.js'
 import { write } from '../../merge/durableFiles.js'
-import type { NewTensor } from './decoderTensors.js'
 import { NormalNumbers } from './normalNumbers.js'
 
 /** What new weights can be stored as. */
@@ -19,7 +19,7 @@ const chunk = 2 ** 18
  */
 export async function writeNewWeights(
   path: string,
-  tensors: readonly NewTensor[],
+  tensors: readonly DecoderTensor[],
   options: { seed: number; deviation: number; dtype: NewDtype; signal: AbortSignal | undefined },
 ): Promise<void> {
   const { dtype, signal } = options
@@ -41,9 +41,9 @@ export async function writeNewWeights(
   })
 }
 
-export const elements = ({ shape }: NewTensor): number => shape.reduce((product, size) => product * size, 1)
+export const elements = ({ shape }: DecoderTensor): number => shape.reduce((product, size) => product * size, 1)
 
-function header(tensors: readonly NewTensor[], dtype: NewDtype): Buffer {
+function header(tensors: readonly DecoderTensor[], dtype: NewDtype): Buffer {
   const entries: Record<string, unknown> = { __metadata__: { format: 'pt' } }
   let end = 0
   for (const tensor of tensors) {
@@ -58,7 +58,7 @@ function header(tensors: readonly NewTensor[], dtype: NewDtype): Buffer {
   return Buffer.concat([length, padded])
 }
 
-function source(tensor: NewTensor, { seed, deviation }: { seed: number; deviation: number }): () => number {
+function source(tensor: DecoderTensor, { seed, deviation }: { seed: number; deviation: number }): () => number {
   if (tensor.start !== 'normal') return () => (tensor.start === 'ones' ? 1 : 0)
   const numbers = new NormalNumbers(seed, tensor.name)
   return () => deviation * numbers.next()

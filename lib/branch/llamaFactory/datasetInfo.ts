@@ -1,8 +1,7 @@
 import { basename, join, resolve } from 'node:path'
 import { readSmallFile } from '../../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../../errors.js'
-import { isMapping } from '../../recipe/schemaProblems.js'
-import { nearestName } from '../../validate.js'
+import { isMapping, nearestName } from '../../validate.js'
 import type { DataSource, MessageTags, SourceColumns } from '../data/options.js'
 
 /** LLaMA-Factory's own has a few hundred kilobytes. */

@@ -1,4 +1,4 @@
-import { isMapping } from '../../recipe/schemaProblems.js'
+import { isMapping } from '../../validate.js'
 import type { TrainingOptions } from '../runOptions.js'
 
 /** Whether a document is a training configuration of LLaMA-Factory, by the keys that all of them have. */

@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { decoderShape, type Family, readConfigJson } from '../../branch/init/modelConfig.js'
+import { decoderShape, type Family, readConfigJson } from '../../checkpoint/decoderShape.js'
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../../errors.js'
 import { sync, write } from '../../merge/durableFiles.js'

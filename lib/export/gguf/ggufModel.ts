@@ -1,4 +1,4 @@
-import type { ConfigJson, DecoderShape, Family } from '../../branch/init/modelConfig.js'
+import type { ConfigJson, DecoderShape, Family } from '../../checkpoint/decoderShape.js'
 import { BranchMergeError } from '../../errors.js'
 import type { GgufMetadata } from './ggufFile.js'
 

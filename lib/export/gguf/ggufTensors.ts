@@ -1,5 +1,5 @@
-import { decoderTensors } from '../../branch/init/decoderTensors.js'
-import type { DecoderShape } from '../../branch/init/modelConfig.js'
+import type { DecoderShape } from '../../checkpoint/decoderShape.js'
+import { decoderTensors } from '../../checkpoint/decoderTensors.js'
 import type { Checkpoint, CheckpointTensor } from '../../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../../errors.js'
 import type { GgufDtype, GgufTensor } from './ggufFile.js'

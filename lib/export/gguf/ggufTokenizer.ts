@@ -1,7 +1,8 @@
-import { readTokenizerFiles } from '../../branch/data/tokenizer.js'
-import type { ConfigJson } from '../../branch/init/modelConfig.js'
+import { join } from 'node:path'
+import type { ConfigJson } from '../../checkpoint/decoderShape.js'
+import { parseTokenizerJson, readTokenizerFiles } from '../../checkpoint/tokenizerFiles.js'
 import { BranchMergeError } from '../../errors.js'
-import { isMapping } from '../../recipe/schemaProblems.js'
+import { isMapping } from '../../validate.js'
 import type { GgufMetadata } from './ggufFile.js'
 
 /** llama.cpp's kinds of tokens. */
@@ -30,8 +31,8 @@ export async function tokenizerMetadata(
   vocabularySize: number,
 ): Promise<GgufMetadata> {
   const files = await readTokenizerFiles(directory)
-  const tokenizer = JSON.parse(files.tokenizer) as Record<string, unknown>
-  const settings = JSON.parse(files.config) as Record<string, unknown>
+  const tokenizer = parseTokenizerJson(files.tokenizer, join(directory, 'tokenizer.json'))
+  const settings = parseTokenizerJson(files.config, join(directory, 'tokenizer_config.json'))
   const { tokens, types } = vocabulary(tokenizer, vocabularySize, directory)
   const metadata: GgufMetadata = new Map([
     ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { readTokenizerFiles, TextTokenizer } from '../../../lib/branch/data/tokenizer.js'
+import { TextTokenizer } from '../../../lib/branch/data/tokenizer.js'
+import { readTokenizerFiles } from '../../../lib/checkpoint/tokenizerFiles.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import { fixtureTokenizer, referenceIds, texts, tokenizerText, vocabularySize, writeModel } from './support.js'
 

@@ -1,14 +1,14 @@
-import type { DecoderShape } from './modelConfig.js'
+import type { DecoderShape } from './decoderShape.js'
 
-/** A tensor of a new model, and what it starts as: normal numbers, ones (norms) or zeros (biases). */
-export interface NewTensor {
+/** A tensor of a decoder, and what it starts as in a new model: normal numbers, ones (norms) or zeros (biases). */
+export interface DecoderTensor {
   name: string
   shape: number[]
   start: 'normal' | 'ones' | 'zeros'
 }
 
 /** Every tensor of a decoder by the names that Transformers gives it, in the order of the computation. */
-export function decoderTensors(model: DecoderShape): NewTensor[] {
+export function decoderTensors(model: DecoderShape): DecoderTensor[] {
   const { hiddenSize, vocabularySize, tied } = model
   return [
     matrix('model.embed_tokens', vocabularySize, hiddenSize),
@@ -18,7 +18,7 @@ export function decoderTensors(model: DecoderShape): NewTensor[] {
   ]
 }
 
-function layerTensors(model: DecoderShape, prefix: string): NewTensor[] {
+function layerTensors(model: DecoderShape, prefix: string): DecoderTensor[] {
   const { hiddenSize, intermediateSize, inputBias, outputBias, mlpBias } = model
   const [query, keyValue] = [model.heads * model.headDim, model.keyValueHeads * model.headDim]
   const headNorms = model.family === 'qwen3' ? ['q_norm', 'k_norm'] : []
@@ -37,15 +37,15 @@ function layerTensors(model: DecoderShape, prefix: string): NewTensor[] {
   ]
 }
 
-function linear(name: string, rows: number, columns: number, bias: boolean): NewTensor[] {
+function linear(name: string, rows: number, columns: number, bias: boolean): DecoderTensor[] {
   const weight = matrix(name, rows, columns)
   return bias ? [weight, { name: `${name}.bias`, shape: [rows], start: 'zeros' }] : [weight]
 }
 
-const matrix = (name: string, rows: number, columns: number): NewTensor => ({
+const matrix = (name: string, rows: number, columns: number): DecoderTensor => ({
   name: `${name}.weight`,
   shape: [rows, columns],
   start: 'normal',
 })
 
-const norm = (name: string, size: number): NewTensor => ({ name: `${name}.weight`, shape: [size], start: 'ones' })
+const norm = (name: string, size: number): DecoderTensor => ({ name: `${name}.weight`, shape: [size], start: 'ones' })

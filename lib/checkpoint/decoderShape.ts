@@ -1,16 +1,10 @@
-import { readJsonObject } from '../../checkpoint/readConfig.js'
-import { BranchMergeError } from '../../errors.js'
-import { nearestName } from '../../validate.js'
+import { BranchMergeError } from '../errors.js'
+import { nearestName } from '../validate.js'
+import { readJsonObject } from './readConfig.js'
 
-/** Decoders that can be initialised, by their `model_type`. */
+/** Decoders whose tensors are known here, by their `model_type`. */
 export const families = ['qwen2', 'llama', 'qwen3'] as const
 export type Family = (typeof families)[number]
-
-const architectures: Record<Family, string> = {
-  qwen2: 'Qwen2ForCausalLM',
-  llama: 'LlamaForCausalLM',
-  qwen3: 'Qwen3ForCausalLM',
-}
 
 /** What the shapes and first values of a decoder's tensors depend on. */
 export interface DecoderShape {
@@ -106,40 +100,4 @@ function initializerRange(config: ConfigJson, file: string): number {
 function configError(file: string, expected: string, value: unknown): BranchMergeError {
   const received = value === undefined ? 'nothing' : JSON.stringify(value)
   return new BranchMergeError('ERR_CONFIG_JSON', `Expected ${expected} in ${file} but received ${received}`)
-}
-
-/** hidden, intermediate, layers, heads and key-value heads of the sizes that --size names; heads are 32 or 64 wide. */
-const sizes = {
-  '1m': [128, 384, 4, 4, 2],
-  '5m': [256, 768, 6, 4, 2],
-  '25m': [512, 1536, 8, 8, 2],
-  '100m': [768, 3072, 12, 12, 4],
-} as const satisfies Record<string, readonly [number, number, number, number, number]>
-
-export type SizeName = keyof typeof sizes
-export const sizeNames = Object.keys(sizes) as SizeName[]
-
-/** A configuration of one of the sizes, without those fields that the tokenizer decides. */
-export function configOfSize(size: SizeName, family: Family): ConfigJson {
-  const [hidden, intermediate, layers, heads, keyValueHeads] = sizes[size]
-  return {
-    architectures: [architectures[family]],
-    attention_dropout: 0,
-    ...(family === 'qwen2' ? {} : { attention_bias: false, head_dim: hidden / heads }),
-    ...(family === 'llama' ? { mlp_bias: false } : {}),
-    hidden_act: 'silu',
-    hidden_size: hidden,
-    initializer_range: 0.02,
-    intermediate_size: intermediate,
-    max_position_embeddings: 4096,
-    model_type: family,
-    num_attention_heads: heads,
-    num_hidden_layers: layers,
-    num_key_value_heads: keyValueHeads,
-    rms_norm_eps: 1e-6,
-    rope_scaling: null,
-    rope_theta: 10000,
-    tie_word_embeddings: true,
-    use_cache: true,
-  }
 }
