@@ -1,7 +1,6 @@
 #include "checkpoint/copy_tensors.h"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -10,6 +9,7 @@
 #include <numeric>
 
 #include "error_code.h"
+#include "temporary_directory.h"
 
 namespace branchmerge {
 namespace {
@@ -17,21 +17,15 @@ namespace {
 /// A file of sixteen float32, 0 to 15, behind four bytes of something else.
 class Setting {
  public:
-  Setting()
-      : directory_(std::filesystem::temp_directory_path() / ("copy-tensors-" + std::to_string(getpid()))) {
-    std::filesystem::create_directory(directory_);
+  Setting() {
     std::vector<float> values(16);
     std::iota(values.begin(), values.end(), 0.0F);
-    std::ofstream(input(), std::ios::binary)
-        .write("head", 4)
-        .write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * sizeof(float)));
+    const std::string_view bytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+    directory_.write("in", "head" + std::string(bytes));
   }
-  ~Setting() { std::filesystem::remove_all(directory_); }
-  Setting(const Setting&) = delete;
-  Setting& operator=(const Setting&) = delete;
 
-  std::string input() const { return (directory_ / "in").string(); }
-  std::string output() const { return (directory_ / "out").string(); }
+  std::string input() const { return directory_.file("in"); }
+  std::string output() const { return directory_.file("out"); }
   CopyPlan plan(TensorCopy tensor) const { return {output(), 128, {{input(), 68}}, {tensor}}; }
   std::string read() const {
     std::ifstream file(output(), std::ios::binary);
@@ -39,7 +33,7 @@ class Setting {
   }
 
  private:
-  const std::filesystem::path directory_;
+  const TemporaryDirectory directory_;
 };
 
 const TensorCopy kWhole{0, 4, 68, DType::F32, DType::F32, 64, 0, 0};
