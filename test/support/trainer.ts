@@ -213,6 +213,16 @@ export const runFields = {
 }
 export type RunFields = typeof runFields
 
+/** A run of the tiny model on these packs; its fields are the test's own to change. */
+export function tinyRun(directory: string, packs: TestDocument[][]): RunFields {
+  return {
+    ...structuredClone(runFields),
+    model: writeModel(join(directory, 'model')),
+    data: writeData(join(directory, 'data'), packs),
+    output: join(directory, 'expert'),
+  }
+}
+
 export interface TrainerEvent {
   event: string
   step: number

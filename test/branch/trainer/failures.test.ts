@@ -9,8 +9,8 @@ import {
   drawDocuments,
   packEvery,
   type RunFields,
-  runFields,
   type TrainerEvent,
+  tinyRun,
   tinySize,
   train,
   trainerPath,
@@ -24,12 +24,7 @@ let run: RunFields
 
 beforeEach(() => {
   directory = temporaryDirectory()
-  run = {
-    ...runFields,
-    model: writeModel(join(directory, 'model')),
-    data: writeData(join(directory, 'data'), packEvery(drawDocuments(32), 2)),
-    output: join(directory, 'expert'),
-  }
+  run = tinyRun(directory, packEvery(drawDocuments(32), 2))
 })
 
 const eventsOf = (events: TrainerEvent[], name: string) => events.filter(({ event }) => event === name)

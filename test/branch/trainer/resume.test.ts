@@ -12,9 +12,9 @@ import {
   metricsOf,
   packEvery,
   type RunFields,
-  runFields,
   type TrainerEvent,
   type TrainerResult,
+  tinyRun,
   tinySize,
   train,
   writeData,
@@ -28,12 +28,9 @@ let run: RunFields
 beforeEach(() => {
   directory = temporaryDirectory()
   run = {
-    ...runFields,
-    model: writeModel(join(directory, 'model')),
-    data: writeData(join(directory, 'data'), packEvery(drawDocuments(60, { length: 120 }), 2)),
+    ...tinyRun(directory, packEvery(drawDocuments(60, { length: 120 }), 2)),
     validationData: writeData(join(directory, 'validation'), packEvery(drawDocuments(6, { seed: 5 }), 2)),
     validation: { everySteps: 15 },
-    output: join(directory, 'expert'),
     epochs: 16,
     gradientAccumulation: 2,
   }

@@ -11,11 +11,10 @@ import {
   metricsOf,
   packEvery,
   type RunFields,
-  runFields,
   type TrainerEvent,
+  tinyRun,
   train,
   writeData,
-  writeModel,
 } from '../../support/trainer.js'
 
 let directory: string
@@ -23,13 +22,7 @@ let run: RunFields
 
 beforeEach(() => {
   directory = temporaryDirectory()
-  run = {
-    ...runFields,
-    model: writeModel(join(directory, 'model')),
-    data: writeData(join(directory, 'data'), packEvery(drawDocuments(48), 2)),
-    output: join(directory, 'expert'),
-    epochs: 5,
-  }
+  run = { ...tinyRun(directory, packEvery(drawDocuments(48), 2)), epochs: 5 }
 })
 
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
