@@ -8,12 +8,15 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <thread>
 #include <vector>
 
 namespace cuda_emulation {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kRuntimeVersion = 13000;
 
 struct Device {
   size_t in_use = 0;
@@ -68,6 +71,7 @@ struct Library {
 };
 
 std::recursive_mutex mutex;
+void (*before_search)() = [] {};
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -220,11 +224,15 @@ void reset(const Machine& machine) {
   all = Library();
   all.shared_limits = limits;
   all.machine = machine;
+  if (machine.unavailable == cudaErrorInsufficientDriver) all.machine.driver = 0;
+  if (machine.driver < kRuntimeVersion) all.machine.unavailable = cudaErrorInsufficientDriver;
   all.devices.resize(size_t(machine.devices));
   current_device = 0;
   last_error = cudaSuccess;
   set_thread_order(0);
 }
+
+void when_devices_are_sought(void (*call)()) { before_search = call; }
 
 void fail_device_allocation(uint64_t n) {
   const std::lock_guard lock(mutex);
@@ -299,6 +307,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
       return enqueue(config.stream, [error] { return error; });
     }
     return enqueue(config.stream, [grid, block, bytes = config.dynamicSmemBytes, body = std::move(body)] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(library().machine.kernel_milliseconds));
       run_grid(grid, block, bytes, body);
       return cudaSuccess;
     });
@@ -343,7 +352,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->maxThreadsPerBlock = 1024;
     properties->maxThreadsPerMultiProcessor = 2048;
     properties->multiProcessorCount = machine.multiprocessors;
-    properties->major = 9;
+    properties->major = device == machine.old_device ? 7 : 9;
+    properties->minor = device == machine.old_device ? 5 : 0;
     properties->l2CacheSize = 50 << 20;
     properties->asyncEngineCount = 3;
     properties->pciBusID = device + 1;
@@ -378,11 +388,12 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
 }
 cudaError_t cudaDriverGetVersion(int* version) {
   return call([&] {
-    *version = library().machine.unavailable == cudaErrorInsufficientDriver ? 0 : 13000;
+    before_search();
+    *version = library().machine.driver;
     return cudaSuccess;
   });
 }
-cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaRuntimeGetVersion(int* version) { return *version = kRuntimeVersion, cudaSuccess; }
 cudaError_t cudaDeviceSynchronize() {
   return device_call([] { return drain_device(current_device); });
 }

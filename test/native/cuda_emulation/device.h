@@ -15,11 +15,16 @@ struct Machine {
   int multiprocessors = 4;
   size_t shared_bytes_per_block = 227 << 10;
   cudaError_t unavailable = cudaSuccess;  // what cudaGetDeviceCount answers instead
+  int driver = 13000;           // as cudaDriverGetVersion says it: 0 is none, older ones show no device
+  int old_device = -1;          // number of one of compute capability 7.5; the others have 9.0
+  int kernel_milliseconds = 0;  // that each takes at least
   bool lazy = true;
 };
 
 /// Takes all devices away and gives new ones, without memory in use, failures or a seed for the thread order.
 void reset(const Machine& machine = {});
+/// Called whenever the driver's version is asked for, as it is before devices are counted: may reset().
+void when_devices_are_sought(void (*call)());
 
 /// The n-th device (1) or pinned (2) allocation from now on fails with cudaErrorMemoryAllocation; 0 for none.
 void fail_device_allocation(uint64_t n);
