@@ -59,6 +59,7 @@ struct Constants<float> {
   static constexpr float kLn2High = 0.693145752f, kLn2Low = 1.42860677e-6f;
   static constexpr float kRoundToInteger = 12582912.0f;  // 1.5·2^23
   static constexpr float kExpUnderflow = -87.0f;
+  static constexpr float kExpUnreduced = 0.34375f;  // x·log2(e) then rounds to 0
   static constexpr float kLn2 = 0.693147181f;
   static constexpr uint32_t kSqrtHalf = 0x3f3504f3;  // bits of √½
   // (e^r − 1 − r)/r² on |r| <= ln2/2: 1.0e-8 of e^r
@@ -101,6 +102,7 @@ struct Constants<double> {
   static constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;
   static constexpr double kRoundToInteger = 6755399441055744.0;  // 1.5·2^52
   static constexpr double kExpUnderflow = -700.0;
+  static constexpr double kExpUnreduced = 0.34375;
   static constexpr double kLn2 = 0.693147180559945309417;
   static constexpr uint64_t kSqrtHalf = 0x3fe6a09e667f3bcd;
   // Taylor: 1/2!, 1/3! … 1/14!: 2e-18 on |r| <= ln2/2
@@ -160,6 +162,13 @@ BRANCHMERGE_INLINE Real exp_normal(Real x) {
   const Real r = fma(n, -C::kLn2Low, fma(n, -C::kLn2High, x));
   const Real p = fma(fma(polynomial<C::kExp>(r), r, Real(1)), r, Real(1));
   return bit_cast<Real>(Bits(bit_cast<Bits>(p) + (bit_cast<Bits>(shifted) << C::kMantissaBits)));
+}
+
+/// e^x where |x| <= kExpUnreduced, to the bit what exp_normal gives: there its reduction takes n = 0, and r =
+/// x.
+template <class Real>
+BRANCHMERGE_INLINE Real exp_unreduced(Real x) {
+  return fma(fma(polynomial<Constants<Real>::kExp>(x), x, Real(1)), x, Real(1));
 }
 
 /// e^x for x <= 0; exactly 0 below kExpUnderflow.

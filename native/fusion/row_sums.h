@@ -69,9 +69,10 @@ template <class Real>
 struct SlightTerms {
   Real e, d, even, odd;
 };
-template <class Real>
+/// `kUnreduced`: |x| is known to be at most kExpUnreduced. The terms are the same.
+template <bool kUnreduced = false, class Real>
 BRANCHMERGE_INLINE SlightTerms<Real> slight_terms(Real x, Real y) {
-  const Real d = x - y, square = d * d, e = exp_normal(x);
+  const Real d = x - y, square = d * d, e = kUnreduced ? exp_unreduced(x) : exp_normal(x);
   // The even and the odd part of e^d − 1 − d: 4.2e-8 and 1.8e-8 on |d| <= 1/16.
   const Real even = square * fma(square, Real(1) / 24, Real(0.5));
   const Real odd = square * d * fma(square, Real(1) / 120, Real(1) / 6);

@@ -47,6 +47,7 @@ struct Outcome {
   TensorStats stats;
   uint64_t kept = 0;
   std::string error;
+  uint64_t launches = 0;
 };
 
 // ---- the two sides of the comparison -------------------------------------------------------------
@@ -125,6 +126,7 @@ void apply_on_device(const Pair& pair, DType output, const Transport& transport,
 Outcome fuse_on_device(const Pair& pair, DType output, const FusionOptions& options,
                        const Transport& transport = {}) {
   Outcome outcome;
+  const uint64_t launches = cuda_emulation::launches();
   outcome.error = error_message([&] {
     const cuda::Stream stream;
     const uint64_t slice = transport.slice == 0 ? pair.info().elements : transport.slice;
@@ -141,6 +143,7 @@ Outcome fuse_on_device(const Pair& pair, DType output, const FusionOptions& opti
     apply_on_device(pair, output, transport, fuse, left, right, stream, outcome);
   });
   CHECK(cuda_emulation::device_bytes_in_use() == 0);
+  outcome.launches = cuda_emulation::launches() - launches;
   return outcome;
 }
 
@@ -342,8 +345,8 @@ TEST_CASE("slices of a tensor that does not fit, shorter than a row and longer")
 }
 
 /// Rows that all have the same pairs, in another order: their divergences, and so the brackets, are alike.
-Pair make_even_pair(DType dtype, uint64_t rows, uint64_t columns) {
-  const Pair row = make_pair(dtype, {1, columns}, 0.02, 5e-4, 1, 40);
+Pair make_even_pair(DType dtype, uint64_t rows, uint64_t columns, double difference = 5e-4) {
+  const Pair row = make_pair(dtype, {1, columns}, 0.02, difference, 1, 40);
   Pair pair{dtype, {rows, columns}, {}, {}};
   for (uint64_t r = 0; r < rows; r++)
     for (const auto& [from, to] : {std::pair{&row.left, &pair.left}, std::pair{&row.right, &pair.right}}) {
@@ -359,13 +362,55 @@ TEST_CASE("quartiles by brackets from a sample") {
   FusionOptions linear, changed;
   linear.quantile = Quantile::kLinear;
   changed.population = Population::kChanged;
-  const Pair pair = make_even_pair(DType::F32, 160, 1201);
-  for (const FusionOptions& options : {FusionOptions{}, linear, changed}) {
-    const uint64_t launches = cuda_emulation::launches();
-    check_same(pair, options);
-    // The sample, the analysis, three rounds of digits for each bracket, the gate: nothing was counted again.
-    CHECK(cuda_emulation::launches() - launches == 12);
-  }
+  for (const DType dtype : {DType::F32, DType::BF16, DType::F16})
+    for (const uint64_t columns : {1201, 1024, 1152})
+      for (const FusionOptions& options : {FusionOptions{}, linear, changed}) {
+        CAPTURE(dtype_name(dtype));
+        CAPTURE(columns);
+        // Differences that are small beside the last place of 16 bits tie, and fill the brackets.
+        const Pair pair = make_even_pair(dtype, 160, columns, dtype == DType::F32 ? 5e-4 : 8e-3);
+        const uint64_t launches = cuda_emulation::launches();
+        check_same(pair, options);
+        // The sample, the brackets, the analysis, three rounds of digits, the gate; rows of whole groups go
+        // to the quick kernel, and what that leaves over to the general one. Nothing was counted again.
+        CHECK(cuda_emulation::launches() - launches == (columns == 1201 ? 10 : 12));
+      }
+}
+
+/// Every so many rows differ by more than the quick kernel takes.
+Pair make_mixed_pair(DType dtype, uint64_t rows, uint64_t columns, uint64_t far_in) {
+  Pair pair = make_pair(dtype, {rows, columns}, 0.02, 5e-4, rows + columns);
+  for (uint64_t row = 0; row < rows; row += far_in)
+    for (uint64_t i = row * columns; i < (row + 1) * columns; i += 50) {
+      const double value = i % 100 == 0 ? 0.3 : -9.5;
+      round_to_dtype(&value, dtype, (row % 2 ? pair.left : pair.right).data() + i * pair.size(), 1);
+    }
+  return pair;
+}
+
+TEST_CASE("rows for the quick kernel, rows for the general one, and both in a tensor") {
+  cuda_emulation::reset();
+  FusionOptions left_is_p, without_epsilon;
+  left_is_p.divergence = Divergence::kLeftRight;
+  without_epsilon.epsilon = 0;
+  for (const DType dtype : {DType::BF16, DType::F16, DType::F32})
+    for (const auto& [columns, far_in] : {std::pair{512, 3}, {1024, 1}, {2048, 170}, {3584, 7}}) {
+      CAPTURE(dtype_name(dtype));
+      CAPTURE(columns);
+      const Pair pair = make_mixed_pair(dtype, 170, uint64_t(columns), uint64_t(far_in));
+      for (const FusionOptions& options : {FusionOptions{}, left_is_p, without_epsilon})
+        check_same(pair, options);
+      check_same(pair, {}, {0, 1, 1 << 20, false});  // not at multiples of 16 bytes
+    }
+  // Many segments, and scales at which exponentials need their reduction, or all scores are zero.
+  check_same(make_pair(DType::BF16, {161, 27'648}, 0.02, 5e-4, 1), {});
+  for (const double scale : {1e-3, 0.1, 0.5, 2.0})
+    check_same(make_pair(DType::BF16, {170, 1024}, scale, 5e-4, 2), {});
+  for (const uint64_t unchanged_in : {1, 2})
+    check_same(make_pair(DType::F32, {170, 1024}, 0.02, 5e-4, 3, unchanged_in), {});
+  Pair infinite = make_pair(DType::BF16, {170, 1024}, 0.02, 5e-4, 4);
+  set_element(infinite.right, 70'000, uint16_t(0x7f80));
+  check_same(infinite, {});
 }
 
 TEST_CASE("brackets that promise too little, that miss and that overflow") {
@@ -480,13 +525,16 @@ std::vector<std::pair<Pair, FusionOptions>> witnesses() {
   all.emplace_back(make_pair(DType::BF16, {40, 2500}, 0.02, 5e-4, 1), FusionOptions{});
   all.emplace_back(make_pair(DType::F32, {9, 30'000}, 0.02, 0.3, 2), signed_score);
   all.emplace_back(make_even_pair(DType::F32, 160, 1201), FusionOptions{});
+  all.emplace_back(make_pair(DType::F32, {170, 3072}, 0.02, 5e-4, 5), FusionOptions{});
   return all;
 }
 
+/// Brackets decide nothing but how much is to be done: what shows that they are wrong is more launches.
 bool is_noticed(const std::pair<Pair, FusionOptions>& witness, const Outcome& expected, uint64_t order) {
   cuda_emulation::set_thread_order(order);
   try {
-    return !same(fuse_on_device(witness.first, witness.first.dtype, witness.second), expected);
+    const Outcome outcome = fuse_on_device(witness.first, witness.first.dtype, witness.second);
+    return !same(outcome, expected) || (expected.launches > 0 && outcome.launches != expected.launches);
   } catch (const cuda_emulation::KernelError&) {
     cuda_emulation::reset();
     return true;
@@ -500,10 +548,11 @@ TEST_CASE("a missing barrier does not go unnoticed, whichever it is") {
   std::vector<Outcome> expected;
   for (const auto& [pair, options] : all) {
     expected.push_back(fuse_on_cpu(pair, pair.dtype, options));
+    expected.back().launches = fuse_on_device(pair, pair.dtype, options).launches;
     for (const uint64_t order : kOrders) CHECK_FALSE(is_noticed({pair, options}, expected.back(), order));
   }
   const std::set<std::string> barriers = cuda_emulation::reached_barriers();
-  CHECK(barriers.size() == 12);
+  CHECK(barriers.size() == 21);
   for (const std::string& barrier : barriers) {
     CAPTURE(barrier);
     cuda_emulation::drop_barrier(barrier);

@@ -1,9 +1,11 @@
 #pragma once
-// The divergence of every row, and what the scoring asks for, in one read of the pair. A block takes one row
-// at a time and a warp one segment of it at a time. The row pair is copied into shared memory, where all
-// later passes find it, while the block still computes the row before; rows that do not fit there are read
-// again from the L2 cache.
+// The divergence of every row, and what the scoring asks for, in one read of the pair. The general kernel:
+// every form, any length, any alignment. A block takes one row at a time and a warp one segment of it at a
+// time. The row pair is copied into shared memory, where all later passes find it, while the block still
+// computes the row before; rows that do not fit there are read again from the L2 cache.
 #include <cuda_pipeline.h>
+
+#include <algorithm>
 
 #include "fusion/cuda/kernels.h"
 #include "fusion/cuda/launch.h"
@@ -144,65 +146,45 @@ __device__ __attribute__((noinline)) Real general_row(const RowsTask<Real>& task
                                            shared.extent, run);
 }
 
-/// What one thread of a block notes of all the block's rows.
-struct RowNotes {
-  unsigned non_finite = 0, bits_differ = 0;
-  unsigned long long changed = 0;
-  double largest_score = 0;
-
-  template <class Real>
-  __device__ __forceinline__ void add(const Extent<Real>& extent, double score) {
-    non_finite |= extent.non_finite;
-    bits_differ |= extent.bits_differ;
-    changed += extent.changed;
-    // Not >=: what is not a number counts as infinite.
-    if (!(largest_score >= score)) largest_score = score == score ? score : HUGE_VAL;
-  }
-  __device__ __forceinline__ void finish(Summary* summary) const {
-    if (non_finite) atomicOr(&summary->non_finite, 1u);
-    if (bits_differ) atomicOr(&summary->bits_differ, 1u);
-    if (changed) atomicAdd(&summary->changed, changed);
-    atomicMax(&summary->largest_score, ordered_bits(largest_score));
-  }
-};
-
 template <class Format, class Real>
 __device__ __forceinline__ void score_row(const RowsTask<Real>& task, const typename Format::Stored* left,
                                           const typename Format::Stored* right, uint64_t row, Real kl,
-                                          DigitCounts& digits, BlockBrackets<Real>& brackets) {
+                                          DigitCounts& digits, bool collects, WarpRun<Real>& run) {
   const unsigned n = task.row_length;
   const auto score_at = [&](unsigned i) {
     return score_of(Real(Format::widen(left[i])), Real(Format::widen(right[i])), kl, task.is_signed);
   };
   if (task.scoring == Scoring::kDigits) {
     for (unsigned i = threadIdx.x; i < n; i += blockDim.x) digits.count(arithmetic::order_key(score_at(i)));
-  } else if (task.scoring == Scoring::kBrackets) {
+  } else if (collects) {
     // All lanes of a warp go round together.
     for (unsigned base = 0; base < n; base += blockDim.x) {
       const unsigned i = base + threadIdx.x;
-      brackets.look(i < n, score_at(i < n ? i : 0));
+      run.look(task.brackets, i < n, score_at(i < n ? i : 0));
     }
   } else if (task.scoring == Scoring::kSample) {
-    unsigned* counts = task.sample.counts + row % kSampleGroups * kSampleBins;
-    // Another remainder in every row, lest the same columns speak for all.
-    for (unsigned i = unsigned(row % task.sample.one_in) + threadIdx.x * task.sample.one_in; i < n;
+    unsigned* counts = group_counts(task.sample, row);
+    for (unsigned i = first_sampled(task.sample, row) + threadIdx.x * task.sample.one_in; i < n;
          i += blockDim.x * task.sample.one_in)
-      atomicAdd(&counts[arithmetic::bit_cast<uint32_t>(float(score_at(i))) >> (31 - kSampleBits)], 1u);
+      count_sampled(counts, score_at(i));
   }
 }
 
+/// `only_left_over`: the rows that the quick kernel has left.
 template <class Format, class Real>
 __global__ void __launch_bounds__(kMaxRowWarps* kWarp)
-    analyse_rows_kernel(const __grid_constant__ RowsTask<Real> task, const RowLayout layout) {
+    analyse_rows_kernel(const __grid_constant__ RowsTask<Real> task, const RowLayout layout,
+                        const bool only_left_over) {
   using Stored = typename Format::Stored;
+  const uint64_t rows = only_left_over ? *task.left_over : task.rows;
+  if (blockIdx.x >= rows) return;
   BRANCHMERGE_DYNAMIC_SHARED(memory);
   BRANCHMERGE_SHARED(SharedRow<Real>, shared);
-  BRANCHMERGE_SHARED(unsigned[kMaxBrackets], used);
   double* sums = reinterpret_cast<double*>(memory);
   DigitCounts digits(task.digits, reinterpret_cast<unsigned*>(memory + layout.counts_at));
-  BlockBrackets<Real> brackets(task.brackets, used);
   if (task.scoring == Scoring::kDigits) digits.begin();
-  if (task.scoring == Scoring::kBrackets) brackets.begin();
+  const bool collects = task.scoring == Scoring::kBrackets && task.brackets.state->placed;
+  WarpRun<Real> run(task.brackets, collects);
   RowNotes notes;
 
   const unsigned n = task.row_length;
@@ -213,10 +195,11 @@ __global__ void __launch_bounds__(kMaxRowWarps* kWarp)
   const auto side_of = [&](unsigned stage, unsigned side) {
     return memory + layout.rows_at + (2 * stage + side) * layout.side_bytes;
   };
-  const auto begin_stage = [&](unsigned stage, uint64_t row) {
-    if (row < task.rows) {
-      stage_row(side_of(stage, 0), row_of(task.left, row), n);
-      stage_row(side_of(stage, 1), row_of(task.right, row), n);
+  const auto row_at = [&](uint64_t i) { return only_left_over ? uint64_t(task.left_over[1 + i]) : i; };
+  const auto begin_stage = [&](unsigned stage, uint64_t i) {
+    if (i < rows) {
+      stage_row(side_of(stage, 0), row_of(task.left, row_at(i)), n);
+      stage_row(side_of(stage, 1), row_of(task.right, row_at(i)), n);
     }
     __pipeline_commit();
   };
@@ -224,11 +207,12 @@ __global__ void __launch_bounds__(kMaxRowWarps* kWarp)
   unsigned stage = 0;
   const bool staged = layout.stages > 0, ahead = layout.stages == 2;
   if (staged) begin_stage(0, blockIdx.x);
-  for (uint64_t row = blockIdx.x; row < task.rows; row += gridDim.x) {
-    if (ahead) begin_stage(1 - stage, row + gridDim.x);
+  for (uint64_t i = blockIdx.x; i < rows; i += gridDim.x) {
+    if (ahead) begin_stage(1 - stage, i + gridDim.x);
     if (staged) __pipeline_wait_prior(ahead ? 1 : 0);
     __syncthreads();
 
+    const uint64_t row = row_at(i);
     const Stored *left = row_of(task.left, row), *right = row_of(task.right, row);
     if (staged) {
       left = staged_at(side_of(stage, 0), left);
@@ -242,18 +226,21 @@ __global__ void __launch_bounds__(kMaxRowWarps* kWarp)
                                 : general_row<Format, Real>(task, left, right, sums, shared);
     if (threadIdx.x == 0) {
       const double difference = double(shared.extent.max_difference);
-      notes.add(shared.extent, task.largest_is_difference ? difference : double(kl) * difference);
+      notes.non_finite |= shared.extent.non_finite;
+      notes.bits_differ |= shared.extent.bits_differ;
+      notes.changed += unsigned(shared.extent.changed);
+      notes.note_score(task.largest_is_difference ? difference : double(kl) * difference);
       task.kl[row * task.every] = kl;
     }
-    score_row<Format, Real>(task, left, right, row, kl, digits, brackets);
+    score_row<Format, Real>(task, left, right, row, kl, digits, collects, run);
     __syncthreads();
 
-    if (staged && !ahead) begin_stage(0, row + gridDim.x);
+    if (staged && !ahead) begin_stage(0, i + gridDim.x);
     if (ahead) stage = 1 - stage;
   }
-  if (threadIdx.x == 0 && task.summary != nullptr) notes.finish(task.summary);
+  if (warp_index() == 0 && task.summary != nullptr) notes.finish(task.summary);
   if (task.scoring == Scoring::kDigits) digits.finish();
-  if (task.scoring == Scoring::kBrackets) brackets.finish();
+  if (collects) run.finish(task.brackets);
 }
 
 /// As many warps as share a row's segments evenly.
@@ -267,7 +254,7 @@ inline unsigned row_warps(unsigned row_length) {
 /// that a multiprocessor holds, since bytes under way are what counts; stages are left out only where they do
 /// not fit.
 template <class Format, class Real>
-RowLayout row_layout(const RowsTask<Real>& task, unsigned shared_limit) {
+RowLayout row_layout(const RowsTask<Real>& task, size_t shared_limit) {
   RowLayout layout{};
   layout.warps = row_warps(task.row_length);
   const auto padded = [](size_t bytes) { return unsigned((bytes + 15) / 16 * 16); };
@@ -281,35 +268,27 @@ RowLayout row_layout(const RowsTask<Real>& task, unsigned shared_limit) {
   return layout;
 }
 
-/// What a launch for a task needs.
+/// What a launch needs.
 template <class Format, class Real>
 RowLayout prepare_rows(const RowsTask<Real>& task) {
-  // Static shared memory counts, too.
-  const unsigned limit =
-      device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - unsigned(sizeof(SharedRow<Real>) + 256);
-  check(cudaFuncSetAttribute(analyse_rows_kernel<Format, Real>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             int(limit)),
-        "give a kernel its shared memory");
+  const size_t limit = allow_shared_memory(analyse_rows_kernel<Format, Real>, sizeof(SharedRow<Real>));
   return row_layout<Format>(task, limit);
 }
 
+/// As many blocks as the device holds, and no more than there are rows, or runs for what they collect.
 template <class Format, class Real>
-unsigned blocks_for(const RowsTask<Real>& task, const RowLayout& layout) {
-  const uint64_t resident =
-      resident_blocks(analyse_rows_kernel<Format, Real>, layout.warps * kWarp, layout.bytes);
-  return unsigned(task.rows < resident ? task.rows : resident);
+unsigned row_blocks(const RowsTask<Real>& task, const RowLayout& layout) {
+  uint64_t blocks = resident_blocks(analyse_rows_kernel<Format, Real>, layout.warps * kWarp, layout.bytes);
+  if (task.brackets.runs > 0)
+    blocks = std::min<uint64_t>(blocks, task.brackets.runs / task.brackets.runs_per_block);
+  return unsigned(std::min(blocks, task.rows));
 }
 
 template <class Format, class Real>
-unsigned row_blocks(const RowsTask<Real>& task) {
-  return blocks_for<Format>(task, prepare_rows<Format>(task));
-}
-
-template <class Format, class Real>
-void analyse_rows(const RowsTask<Real>& task, cudaStream_t stream) {
+void analyse_any_rows(const RowsTask<Real>& task, bool only_left_over, cudaStream_t stream) {
   const RowLayout layout = prepare_rows<Format>(task);
-  launch("analyse rows", analyse_rows_kernel<Format, Real>, blocks_for<Format>(task, layout),
-         layout.warps * kWarp, layout.bytes, stream, task, layout);
+  launch("analyse rows", analyse_rows_kernel<Format, Real>, row_blocks<Format>(task, layout),
+         layout.warps * kWarp, layout.bytes, stream, task, layout, only_left_over);
 }
 
 }  // namespace

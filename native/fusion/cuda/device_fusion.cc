@@ -10,7 +10,7 @@
 #include "error.h"
 #include "fusion/arithmetic.h"
 #include "fusion/cuda/kernels.h"
-#include "fusion/cuda/sampled_brackets.h"
+#include "fusion/cuda/sampled_rows.h"
 #include "fusion/order_statistics.h"
 #include "fusion/quartiles.h"
 #include "fusion/row_divergence.h"
@@ -20,42 +20,47 @@ namespace branchmerge::cuda {
 namespace {
 
 /// Fixed parts of the scratch.
+template <class Real>
 struct Counters {
   Summary summary;
   RowExtent row;
-  unsigned long long at_most_low[kMaxBrackets];
+  BracketState<Real> brackets;
+  Selection<Real> selection;
   unsigned long long first_non_finite;
-  double
-      factors[2];  // one divergence for all scores: in the working precision, for counting and for the gate
+  Real factors[2];  // one divergence for all scores: for counting and for the gate
 };
 constexpr size_t kDigitCounts = size_t(kMaxPrefixes) * kMaxDigitBins;
 constexpr size_t kSampleCounts = size_t(kSampleGroups) * kSampleBins;
 
-/// Blocks of a launch that have brackets of their own.
-constexpr unsigned kMaxBracketBlocks = 1 << 14;
+/// Warps that a device has at a time, and then some.
+constexpr unsigned kMaxRuns = 1 << 14;
 
 constexpr size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 /// Where the parts lie in the scratch, in bytes from its start.
+template <class Real>
 struct Layout {
-  size_t counters, kl, digits, sample, sums, sizes, inside, end;
+  size_t counters, digits, sample, sizes, cleared;  // those before `cleared` are zero to begin with
+  size_t kl, sums, left_over, scores, end;
 
-  Layout(const RowShape& shape, uint64_t slice, size_t real_bytes, bool brackets) {
+  Layout(const RowShape& shape, uint64_t slice, bool brackets) {
     size_t at = 0;
     const auto take = [&](size_t bytes) {
       const size_t here = at;
       at += aligned(bytes);
       return here;
     };
-    counters = take(sizeof(Counters));
-    kl = take(real_bytes * (shape.row_length == 1 ? 1 : shape.rows()));
+    counters = take(sizeof(Counters<Real>));
     digits = take(sizeof(unsigned long long) * kDigitCounts);
     sample = take(brackets ? sizeof(unsigned) * kSampleCounts : 0);
+    sizes = take(brackets ? sizeof(unsigned) * kMaxRuns : 0);
+    cleared = at;
+    kl = take(sizeof(Real) * (shape.row_length == 1 ? 1 : shape.rows()));
     sums = take(rows_are_whole(shape, slice)
                     ? 0
                     : sizeof(double) * kSlightSums * segments_of(std::min(shape.row_length, slice)));
-    sizes = take(brackets ? sizeof(unsigned) * kMaxBrackets * kMaxBracketBlocks : 0);
-    inside = take(brackets ? bracket_bytes(shape) : 0);
+    left_over = take(brackets ? sizeof(unsigned) * (shape.rows() + 1) : 0);
+    scores = take(brackets ? collected_bytes(shape) : 0);
     end = at;
   }
 
@@ -92,10 +97,19 @@ DeviceKernels<double> kernels_for<double>(DType dtype) {
 
 struct DeviceFusionScratch::Contents {
   DeviceMemory memory;
-  void reserve(size_t bytes) {
+  PinnedMemory results;  // that the host waits for
+
+  void reserve(size_t device_bytes, size_t result_bytes) {
+    grow(memory, device_bytes);
+    grow(results, result_bytes);
+  }
+
+ private:
+  template <class Memory>
+  static void grow(Memory& memory, size_t bytes) {
     if (memory.size() >= bytes) return;
-    memory = DeviceMemory();  // before the larger one is asked for
-    memory = DeviceMemory(bytes);
+    memory = Memory();  // before the larger one is asked for
+    memory = Memory(bytes);
   }
 };
 DeviceFusionScratch::DeviceFusionScratch() : contents_(std::make_unique<Contents>()) {}
@@ -146,16 +160,18 @@ class DeviceFusion::Implementation::Fusion {
         stream_(fuse.stream_),
         kernels_(kernels_for<Real>(info_.dtype)),
         uses_brackets_(may_use_brackets(shape_, options_, slice_)),
-        layout_(shape_, slice_, sizeof(Real), uses_brackets_) {
-    fuse.scratch_.reserve(layout_.end);
+        layout_(shape_, slice_, uses_brackets_) {
+    kl_.assign(shape_.row_length == 1 ? 1 : shape_.rows(), Real(0));
+    fuse.scratch_.reserve(layout_.end, aligned(sizeof(Counters<Real>)) + kl_.size() * sizeof(Real));
     memory_ = fuse.scratch_.memory.data();
+    results_ = fuse.scratch_.results.data();
   }
 
   /// False when the scores do not fit float32's range: float64 must do it.
   bool prepare(DeviceReader& left, DeviceReader& right, TensorStats& stats) {
     left_ = &left;
     right_ = &right;
-    clear(counters(), sizeof(Counters));
+    clear(memory_, layout_.cleared);
     analyse();
     if (summary_.non_finite) return keep_finite_side(stats), true;
     stats.identical = !summary_.bits_differ;
@@ -203,10 +219,10 @@ class DeviceFusion::Implementation::Fusion {
   T* part(size_t at) const {
     return reinterpret_cast<T*>(memory_ + at);
   }
-  Counters* counters() const { return part<Counters>(layout_.counters); }
+  Counters<Real>* counters() const { return part<Counters<Real>>(layout_.counters); }
   Real* kl() const { return part<Real>(layout_.kl); }
-  const Real* count_factor() const { return reinterpret_cast<const Real*>(&counters()->factors[0]); }
-  const Real* gate_factor() const { return reinterpret_cast<const Real*>(&counters()->factors[1]); }
+  const Real* count_factor() const { return &counters()->factors[0]; }
+  const Real* gate_factor() const { return &counters()->factors[1]; }
 
   void clear(void* memory, size_t bytes) const {
     check(cudaMemsetAsync(memory, 0, bytes, stream_), "clear memory");
@@ -254,21 +270,15 @@ class DeviceFusion::Implementation::Fusion {
   // ---- divergences, and the first look at the scores ---------------------------------------------
 
   void analyse() {
-    kl_.assign(shape_.row_length == 1 ? 1 : shape_.rows(), Real(0));
     if (shape_.row_length == 1)
       look_at_all();
-    else if (Layout::rows_are_whole(shape_, slice_))
+    else if (Layout<Real>::rows_are_whole(shape_, slice_))
       analyse_whole_rows();
     else
       analyse_long_rows();
-    const double factors[2] = {pack(shape_.tensor_scope ? Real(1) : kl_[0]), 0};
-    write(counters()->factors, factors, 2);
-  }
-
-  static double pack(Real value) {
-    double packed = 0;
-    std::memcpy(&packed, &value, sizeof value);
-    return packed;
+    if (!shape_.one_factor()) return;
+    const Real factor = shape_.tensor_scope ? Real(1) : kl_[0];
+    write(&counters()->factors[0], &factor, 1);
   }
 
   // Rows of one element have no divergence.
@@ -287,60 +297,80 @@ class DeviceFusion::Implementation::Fusion {
     task.right_is_p = right_is_p();
     task.is_signed = options_.score == Score::kSigned;
     task.largest_is_difference = shape_.tensor_scope;
-    if (uses_brackets_) place_brackets(task);
     task.summary = &counters()->summary;
-    // Tensor scope counts differences, which need no divergence, when it has the others' maximum.
-    if (task.scoring != Scoring::kBrackets && !shape_.tensor_scope) {
-      task.scoring = Scoring::kDigits;
-      task.digits = begin_digits({0}, kKeyBits - kMaxDigitBits, kMaxDigitBits);
-      first_digits_counted_ = true;
+    task.kl = kl();
+    if (uses_brackets_) {
+      analyse_with_brackets(task);
+    } else {
+      // Tensor scope counts differences, which need no divergence, when it has the others' maximum.
+      if (!shape_.tensor_scope) {
+        task.scoring = Scoring::kDigits;
+        task.digits = begin_digits({0}, kKeyBits - kMaxDigitBits, kMaxDigitBits);
+        first_digits_counted_ = true;
+      }
+      for_slices(0, shape_.elements, shape_.row_length, [&](uint64_t begin, uint64_t end, const Stretch& s) {
+        task.left = s.left;
+        task.right = s.right;
+        task.rows = (end - begin) / shape_.row_length;
+        task.kl = kl() + begin / shape_.row_length;
+        kernels_.analyse_rows(task, stream_);
+      });
     }
-    for_slices(0, shape_.elements, shape_.row_length, [&](uint64_t begin, uint64_t end, const Stretch& s) {
-      task.left = s.left;
-      task.right = s.right;
-      task.rows = (end - begin) / shape_.row_length;
-      task.kl = kl() + begin / shape_.row_length;
-      kernels_.analyse_rows(task, stream_);
-    });
-    read(kl_.data(), kl(), kl_.size());
-    read(&summary_, &counters()->summary, 1);
+    read_results();
   }
 
-  /// Looks at some rows, and sets the task up for brackets where they promise to be narrow enough.
-  void place_brackets(RowsTask<Real>& task) {
-    const SampledRows rows(shape_);
-    const Stretch stretch = fetch(0, shape_.elements);
-    RowsTask<Real> look = task;
-    const uint64_t offset = rows.first * shape_.row_length * size_;
-    look.left = stretch.left + offset;
-    look.right = stretch.right + offset;
-    look.rows = rows.count;
-    look.every = rows.every;
-    look.kl = kl() + rows.first;
-    look.scoring = Scoring::kSample;
-    look.sample = {part<unsigned>(layout_.sample), rows.one_in};
-    clear(look.sample.counts, sizeof(unsigned) * kSampleCounts);
-    kernels_.analyse_rows(look, stream_);
-    std::vector<unsigned> counts(kSampleCounts);
-    read(counts.data(), look.sample.counts, counts.size());
-
+  /// All of it without a word from the host, which looks at the results when they are there.
+  void analyse_with_brackets(RowsTask<Real>& task) {
+    const Stretch whole = fetch(0, shape_.elements);
+    task.left = whole.left;
+    task.right = whole.right;
     task.rows = shape_.rows();
-    const unsigned blocks = kernels_.row_blocks(task);
-    if (blocks > kMaxBracketBlocks) return;
-    const std::optional<SampledBrackets> found = sampled_brackets(counts, options_, sizeof(Real));
-    if (!found) return;
-    brackets_.count = kMaxBrackets;
-    for (int j = 0; j < kMaxBrackets; j++) {
-      brackets_.low[j] = Real(found->low[j]);
-      brackets_.high[j] = Real(found->high[j]);
-    }
-    brackets_.at_most_low = counters()->at_most_low;
-    brackets_.inside = part<Real>(layout_.inside);
-    brackets_.sizes = part<unsigned>(layout_.sizes);
-    brackets_.capacity = unsigned(bracket_bytes(shape_) / sizeof(Real) / kMaxBrackets / blocks);
-    bracket_blocks_ = blocks;
+    task.left_over = part<unsigned>(layout_.left_over);
+    sample_rows(task);
+    const Placing placing{options_.population == Population::kChanged,
+                          kWidestBracket * sizeof(float) / sizeof(Real)};
+    place_brackets(part<unsigned>(layout_.sample), placing, &counters()->brackets, stream_);
+
     task.scoring = Scoring::kBrackets;
-    task.brackets = brackets_;
+    const BracketRuns runs = kernels_.bracket_runs(task);
+    const unsigned per_block = runs.per_block, blocks = std::min(runs.blocks, kMaxRuns / per_block);
+    const uint64_t room = collected_bytes(shape_) / sizeof(Real) / (uint64_t(blocks) * per_block);
+    task.brackets = {&counters()->brackets,
+                     part<Real>(layout_.scores),
+                     part<unsigned>(layout_.sizes),
+                     blocks * per_block,
+                     per_block,
+                     unsigned(room)};
+    kernels_.analyse_rows(task, stream_);
+    select_quartiles(task.brackets, quartile_population(options_, shape_.elements, 0, 0), task.summary,
+                     part<unsigned long long>(layout_.digits), &counters()->selection, stream_);
+  }
+
+  void sample_rows(const RowsTask<Real>& whole) const {
+    const SampledRows rows(shape_);
+    RowsTask<Real> task = whole;
+    const uint64_t offset = rows.first * shape_.row_length * size_;
+    task.left = static_cast<const std::byte*>(whole.left) + offset;
+    task.right = static_cast<const std::byte*>(whole.right) + offset;
+    task.rows = rows.count;
+    task.every = rows.every;
+    task.kl = kl() + rows.first;
+    task.summary = nullptr;
+    task.scoring = Scoring::kSample;
+    task.sample = {part<unsigned>(layout_.sample), rows.one_in};
+    kernels_.analyse_rows(task, stream_);
+  }
+
+  /// The counters and the divergences, in one wait.
+  void read_results() {
+    auto* const kl_there = reinterpret_cast<Real*>(results_ + aligned(sizeof(Counters<Real>)));
+    check(cudaMemcpyAsync(results_, counters(), sizeof(Counters<Real>), cudaMemcpyDeviceToHost, stream_),
+          "copy from the device");
+    read(kl_there, kl(), kl_.size());
+    std::copy_n(kl_there, kl_.size(), kl_.data());
+    const auto& there = *reinterpret_cast<const Counters<Real>*>(results_);
+    summary_ = there.summary;
+    selection_ = there.selection;
   }
 
   void analyse_long_rows() {
@@ -428,10 +458,11 @@ class DeviceFusion::Implementation::Fusion {
         options_.population == Population::kChanged ? summary_.changed : shape_.elements;
     if (population == 0 || largest_score == 0) return Quartiles{};
     const bool in_float32 = sizeof(Real) == sizeof(float) && !shape_.tensor_scope;
-    if (brackets_.count > 0) {
-      // Scores are not negative here.
+    if (uses_brackets_ && !selection_.failed) {
       QuartileRanks ranks(options_, shape_.elements, summary_.changed, 0);
-      if (select_by_brackets(ranks)) return ranks.quartiles(in_float32);
+      for (size_t t = 0; t < kQuartileElements; t++)
+        ranks.targets()[t / 2].value[t % 2] = double(selection_.targets[t].value);
+      return ranks.quartiles(in_float32);
     }
     const std::vector<uint64_t> first = first_digits();
     uint64_t below_zero = 0;
@@ -439,44 +470,6 @@ class DeviceFusion::Implementation::Fusion {
     QuartileRanks ranks(options_, shape_.elements, summary_.changed, below_zero);
     select_by_counting(ranks, first);
     return ranks.quartiles(in_float32);
-  }
-
-  bool select_by_brackets(QuartileRanks& ranks) {
-    unsigned long long at_most_low[kMaxBrackets];
-    read(at_most_low, counters()->at_most_low, kMaxBrackets);
-    std::vector<unsigned> sizes(size_t(kMaxBrackets) * bracket_blocks_);
-    read(sizes.data(), brackets_.sizes, sizes.size());
-    for (size_t j = 0; j < kMaxBrackets; j++) {
-      uint64_t inside = 0;
-      for (size_t b = 0; b < bracket_blocks_; b++) {
-        const unsigned size = sizes[j * bracket_blocks_ + b];
-        if (size > brackets_.capacity) return false;
-        inside += size;
-      }
-      if (!select_inside(ranks.targets()[j], j, at_most_low[j], inside)) return false;
-    }
-    return true;
-  }
-
-  bool select_inside(QuartileRanks::Target& target, size_t j, uint64_t below, uint64_t inside) {
-    std::vector<uint64_t> wanted;
-    for (int i = 0; i < 2; i++) {
-      if (target.is_zero[i]) continue;
-      if (target.rank[i] < below || target.rank[i] - below >= inside) return false;
-      wanted.push_back(target.rank[i] - below);
-    }
-    if (wanted.empty()) return true;
-    OrderStatistics statistics(wanted, kKeyBits, kMaxDigitBits);
-    const size_t first = j * bracket_blocks_;
-    while (!statistics.finished())
-      statistics.narrow(count(statistics, [&](const Digits& digits) {
-        count_values(brackets_.inside + first * brackets_.capacity, brackets_.sizes + first, bracket_blocks_,
-                     brackets_.capacity, digits, stream_);
-      }));
-    const std::vector<double> values = values_of(statistics);
-    for (int i = 0, next = 0; i < 2; i++)
-      if (!target.is_zero[i]) target.value[i] = values[size_t(next++)];
-    return true;
   }
 
   std::vector<uint64_t> first_digits() {
@@ -569,8 +562,9 @@ class DeviceFusion::Implementation::Fusion {
 
   /// The soft gate weighs by scores, and so by the divergence itself; under a hard one it cancels.
   void set_gate_factor() const {
+    if (!shape_.one_factor()) return;
     const bool cancels = shape_.tensor_scope && options_.gate != Gate::kSoft;
-    const double factor = pack(cancels ? Real(1) : kl_[0]);
+    const Real factor = cancels ? Real(1) : kl_[0];
     write(&counters()->factors[1], &factor, 1);
   }
 
@@ -617,14 +611,13 @@ class DeviceFusion::Implementation::Fusion {
   cudaStream_t stream_;
   const DeviceKernels<Real> kernels_;
   const bool uses_brackets_;
-  const Layout layout_;
-  std::byte* memory_ = nullptr;
+  const Layout<Real> layout_;
+  std::byte *memory_ = nullptr, *results_ = nullptr;
   DeviceReader *left_ = nullptr, *right_ = nullptr;  // while preparing
 
   Summary summary_{};
   std::vector<Real> kl_;  // one a row; one in all under tensor scope, and for rows of one element
-  Brackets<Real> brackets_{};
-  unsigned bracket_blocks_ = 0;
+  Selection<Real> selection_{};
   bool first_digits_counted_ = false;
 
   // What the gate needs.
@@ -659,7 +652,7 @@ DeviceFusion::~DeviceFusion() = default;
 
 uint64_t DeviceFusion::scratch_bytes(const OperandInfo& info, const FusionOptions& options, uint64_t slice) {
   const RowShape shape(info, options);
-  return Layout(shape, slice, sizeof(double), may_use_brackets(shape, options, slice)).end;
+  return Layout<double>(shape, slice, may_use_brackets(shape, options, slice)).end;
 }
 
 void DeviceFusion::prepare(DeviceReader& left, DeviceReader& right) { implementation_->prepare(left, right); }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "fusion/options.h"
+#include "fusion/quartiles.h"
 #include "fusion/row_sums.h"
 #include "tensor/dtype.h"
 
@@ -37,18 +38,50 @@ struct Digits {
   unsigned long long* counts = nullptr;  // kMaxDigitBins for each prefix
 };
 
-/// Intervals (low, high] that should hold one quartile each. Every block of the launch has room of its own
-/// for the scores within: block b's of interval j begin at inside[(j·blocks + b)·capacity], and
-/// sizes[j·blocks + b] of them were met, of which only the first `capacity` are there.
-inline constexpr int kMaxBrackets = 3;
+/// Intervals (low, high] that should hold one quartile each, and what was met of the scores around them. In
+/// device memory, zero to begin with: place_brackets places them, analyse_rows fills them, select_quartiles
+/// looks the quartiles up.
+///
+/// Every score is either collected, or known to lie below a bracket's `high` or above its `low`: one that
+/// counts as below interval j, and is not collected, is <= low[j]; one that neither counts nor is collected
+/// is >= high[j].
+inline constexpr int kMaxBrackets = 3, kQuartileElements = 2 * kMaxBrackets;
+template <class Real>
+struct BracketState {
+  unsigned placed;                             // whether a sample promised them to be narrow enough
+  unsigned overflowed;                         // whether a run had no room for all
+  Real low[kMaxBrackets], high[kMaxBrackets];  // ascending
+  unsigned long long below[kMaxBrackets];
+  unsigned long long collected;
+};
+
+/// Where scores are collected: in runs, one for each warp. Run r begins at scores[r·capacity]; sizes[r] of
+/// them were met, of which only the first `capacity` are there. Sizes are zero to begin with.
 template <class Real>
 struct Brackets {
-  int count = 0;
-  Real low[kMaxBrackets] = {}, high[kMaxBrackets] = {};
-  unsigned long long* at_most_low = nullptr;  // one an interval: scores <= low
-  Real* inside = nullptr;
+  BracketState<Real>* state = nullptr;
+  Real* scores = nullptr;
   unsigned* sizes = nullptr;
-  unsigned capacity = 0;
+  unsigned runs = 0, runs_per_block = 0, capacity = 0;
+};
+
+/// Runs of a launch of analyse_rows.
+struct BracketRuns {
+  unsigned blocks, per_block;
+};
+
+/// The quartiles of collected scores, as they are looked up: 11 bits of the key at a time. In device memory,
+/// zero to begin with.
+template <class Real>
+struct Selection {
+  unsigned failed;  // a quartile is not among the collected ones
+  Digits digits;    // what the next round counts
+  struct Target {
+    unsigned wanted;          // 0: an unchanged element, whose score is zero
+    unsigned slot;            // its prefix
+    unsigned long long rank;  // among the scores with that prefix
+    Real value;
+  } targets[kQuartileElements];  // 2·quartile + (1 for the element after it)
 };
 
 /// Counts of the leading kSampleBits, below the sign, of some scores that are not negative, as float32. The
@@ -77,6 +110,9 @@ struct RowsTask {
   Digits digits{};
   Brackets<Real> brackets{};
   Sample sample{};
+  /// Room for a count and `rows` numbers: rows that the quick kernel for slight differences leaves to the
+  /// general one. Without it that kernel is not used.
+  unsigned* left_over = nullptr;
 };
 
 /// Elements, in order, and the divergences of their rows.
@@ -104,8 +140,8 @@ struct GateTask {
 
 template <class Real>
 struct DeviceKernels {
-  /// Blocks that analyse_rows would start, for Brackets.
-  unsigned (*row_blocks)(const RowsTask<Real>& task);
+  /// What analyse_rows would start for a task with brackets.
+  BracketRuns (*bracket_runs)(const RowsTask<Real>& task);
   /// The divergence of every row and what the scoring asks for, in one read of the pair: rows of up to
   /// kLongRow elements.
   void (*analyse_rows)(const RowsTask<Real>& task, cudaStream_t stream);
@@ -131,10 +167,23 @@ struct DeviceKernels {
   void (*convert)(const void* in, uint64_t n, DType to, void* out, cudaStream_t stream);
 };
 
-/// Counts the keys of values that brackets kept: `blocks` runs, of sizes[b] values, at most `capacity`, each.
+/// How brackets are placed.
+struct Placing {
+  bool changed_only = false;  // FusionOptions::population
+  double widest = 0;          // share of the scores that may lie in a bracket
+};
+/// Places brackets where a sample lets the quartiles be expected, or leaves them unplaced.
 template <class Real>
-void count_values(const Real* values, const unsigned* sizes, unsigned blocks, unsigned capacity,
-                  const Digits& digits, cudaStream_t stream);
+void place_brackets(const unsigned* sample_counts, const Placing& placing, BracketState<Real>* state,
+                    cudaStream_t stream);
+
+/// Looks up the quartiles among the collected scores; the population's `changed` is taken from the summary.
+/// `counts`: kMaxDigitBins for each of kQuartileElements, zero to begin with, and in the end.
+template <class Real>
+void select_quartiles(const Brackets<Real>& brackets, const QuartilePopulation& population,
+                      const Summary* summary, unsigned long long* counts, Selection<Real>* selection,
+                      cudaStream_t stream);
+
 /// *counter += amount, in its turn.
 void add_to(unsigned long long* counter, unsigned long long amount, cudaStream_t stream);
 

@@ -28,6 +28,17 @@ inline unsigned device_attribute(cudaDeviceAttr attribute) {
   return unsigned(value);
 }
 
+/// Lets a kernel use all the dynamic shared memory that a block can have beside `static_bytes` of its own:
+/// how much.
+template <class Kernel>
+size_t allow_shared_memory(Kernel* kernel, size_t static_bytes) {
+  constexpr size_t kSlack = 256;  // for alignment
+  const size_t limit = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - static_bytes - kSlack;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(limit)),
+        "give a kernel its shared memory");
+  return limit;
+}
+
 /// Blocks that the device holds at a time: a launch of so many, each of which takes its share of the work in
 /// turn, has no last wave that leaves most of the device idle.
 template <class Kernel>

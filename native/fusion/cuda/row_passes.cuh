@@ -1,6 +1,7 @@
 #pragma once
 // A warp's part of the passes over a row: one segment, in the shape that all backends share
 // (fusion/row_sums.h). Lane l of the warp is lane l of the segment.
+#include "fusion/cuda/kernels.h"
 #include "fusion/cuda/warp.cuh"
 #include "fusion/formats.h"
 #include "fusion/row_sums.h"
@@ -37,6 +38,39 @@ struct LaneExtent {
   }
 };
 
+template <class Real>
+__device__ __forceinline__ void add_slight_terms(const arithmetic::SlightTerms<Real>& terms,
+                                                 Real (&sum)[kSlightSums]) {
+  sum[0] += terms.e;
+  sum[1] = arithmetic::fma(terms.e, terms.d, sum[1]);
+  sum[2] = arithmetic::fma(terms.e, terms.even - terms.odd, sum[2]);
+  sum[3] += terms.d;
+  sum[4] += terms.even + terms.odd;
+}
+
+/// What a thread notes of all rows that it looks at.
+struct RowNotes {
+  unsigned non_finite = 0, bits_differ = 0;
+  unsigned changed = 0;  // a thread meets far fewer than 2^32 elements
+  double largest_score = 0;
+
+  __device__ __forceinline__ void note_score(double score) {
+    // Not >=: what is not a number counts as infinite.
+    if (!(largest_score >= score)) largest_score = score == score ? score : HUGE_VAL;
+  }
+  /// By all lanes of a warp together.
+  __device__ __forceinline__ void finish(Summary* summary) const {
+    const bool any_non_finite = __any_sync(kWholeWarp, non_finite != 0) != 0;
+    const bool any_differs = __any_sync(kWholeWarp, bits_differ != 0) != 0;
+    const unsigned long long all_changed = fold_lanes(static_cast<unsigned long long>(changed));
+    if (largest_score > 0) atomicMax(&summary->largest_score, ordered_bits(largest_score));
+    if (lane_index() != 0) return;
+    if (any_non_finite) atomicOr(&summary->non_finite, 1u);
+    if (any_differs) atomicOr(&summary->bits_differ, 1u);
+    if (all_changed != 0) atomicAdd(&summary->changed, all_changed);
+  }
+};
+
 /// The five sums of a segment of n <= kSegment elements, by lane 0.
 template <class Format, class Real>
 __device__ __forceinline__ void slight_segment(const typename Format::Stored* p,
@@ -48,12 +82,7 @@ __device__ __forceinline__ void slight_segment(const typename Format::Stored* p,
     const typename Format::Bits p_bits = p[i], q_bits = q[i];
     const Real x = Format::widen(p_bits), y = Format::widen(q_bits);
     extent.look(p_bits, q_bits, x, y);
-    const arithmetic::SlightTerms<Real> t = arithmetic::slight_terms(x, y);
-    sum[0] += t.e;
-    sum[1] = arithmetic::fma(t.e, t.d, sum[1]);
-    sum[2] = arithmetic::fma(t.e, t.even - t.odd, sum[2]);
-    sum[3] += t.d;
-    sum[4] += t.even + t.odd;
+    add_slight_terms(arithmetic::slight_terms(x, y), sum);
   }
 #pragma unroll
   for (unsigned i = 0; i < kSlightSums; i++) {

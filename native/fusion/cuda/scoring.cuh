@@ -1,5 +1,5 @@
 #pragma once
-// What is done with scores: counts of their keys' digits, brackets around quartiles, a sample.
+// What is done with scores: counts of their keys' digits, and collecting those around the quartiles.
 #include "fusion/cuda/kernels.h"
 #include "fusion/cuda/warp.cuh"
 
@@ -53,61 +53,71 @@ inline size_t digit_count_bytes(const Digits& digits) {
   return sizeof(unsigned) * (size_t(digits.prefixes) << digits.bits);
 }
 
-/// A block's brackets. `used`: kMaxBrackets counters in shared memory.
+/// Collects scores into the run of a warp, which goes on from where an earlier launch left it. All lanes of
+/// the warp do everything together.
 template <class Real>
-class BlockBrackets {
+class WarpRun {
  public:
-  __device__ __forceinline__ BlockBrackets(const Brackets<Real>& brackets, unsigned* used)
-      : brackets_(brackets), used_(used) {}
+  /// Without brackets it is not used.
+  __device__ __forceinline__ WarpRun(const Brackets<Real>& brackets, bool used)
+      : run_(blockIdx.x * brackets.runs_per_block + warp_index()), used_(used ? brackets.sizes[run_] : 0) {}
 
-  /// Needs a barrier before the first score.
-  __device__ __forceinline__ void begin() {
-    if (threadIdx.x < unsigned(kMaxBrackets)) used_[threadIdx.x] = 0;
-  }
-
-  /// By all lanes of a warp together; those that are not `valid` have no score.
-  __device__ __forceinline__ void look(bool valid, Real score) {
-    bool inside[kMaxBrackets], any = false;
+  /// Lanes that are not `valid` have no score.
+  __device__ __forceinline__ void look(const Brackets<Real>& brackets, bool valid, Real score) {
+    bool low[kMaxBrackets], inside = false;
 #pragma unroll
     for (int j = 0; j < kMaxBrackets; j++) {
-      // Brackets beyond the count are empty.
-      const bool low = score <= brackets_.low[j];
-      at_most_low_[j] += valid && low;
-      inside[j] = valid && !low && score <= brackets_.high[j];
-      any |= inside[j];
+      low[j] = score <= brackets.state->low[j];
+      inside |= valid & !low[j] & (score <= brackets.state->high[j]);
     }
-    if (!__any_sync(kWholeWarp, any)) return;
 #pragma unroll
-    for (int j = 0; j < kMaxBrackets; j++) append(j, inside[j], score);
+    for (int j = 0; j < kMaxBrackets; j++) below_[j] += unsigned(valid & low[j] & !inside);
+    const unsigned lanes = __ballot_sync(kWholeWarp, inside);
+    if (inside) put(brackets, used_ + unsigned(__popc(lanes & ((1u << lane_index()) - 1))), score);
+    used_ += unsigned(__popc(lanes));
   }
 
-  /// Needs a barrier after the last score.
-  __device__ __forceinline__ void finish() {
+  /// Room for `n` scores of this lane: where its first one goes.
+  __device__ __forceinline__ unsigned reserve(unsigned n) {
+    const unsigned up_to_lane = sum_of_lanes_up_to(n), first = used_ + up_to_lane - n;
+    used_ += __shfl_sync(kWholeWarp, up_to_lane, int(kWarp) - 1);
+    return first;
+  }
+  __device__ __forceinline__ void put(const Brackets<Real>& brackets, unsigned at, Real score) const {
+    if (at < brackets.capacity) brackets.scores[uint64_t(run_) * brackets.capacity + at] = score;
+  }
+  /// Scores of this lane below bracket j.
+  __device__ __forceinline__ void add_below(int j, unsigned n) { below_[j] += n; }
+
+  __device__ __forceinline__ void finish(const Brackets<Real>& brackets) const {
 #pragma unroll
     for (int j = 0; j < kMaxBrackets; j++) {
-      const unsigned total = sum_of_warp(at_most_low_[j]);
-      if (j < brackets_.count && lane_index() == 0)
-        atomicAdd(&brackets_.at_most_low[j], static_cast<unsigned long long>(total));
+      const unsigned total = sum_of_warp(below_[j]);
+      if (lane_index() == 0) atomicAdd(&brackets.state->below[j], static_cast<unsigned long long>(total));
     }
-    if (threadIdx.x < unsigned(brackets_.count))
-      brackets_.sizes[threadIdx.x * gridDim.x + blockIdx.x] = used_[threadIdx.x];
+    if (lane_index() != 0) return;
+    atomicAdd(&brackets.state->collected, static_cast<unsigned long long>(used_ - brackets.sizes[run_]));
+    brackets.sizes[run_] = used_;
+    if (used_ > brackets.capacity) atomicOr(&brackets.state->overflowed, 1u);
   }
 
  private:
-  __device__ __forceinline__ void append(int j, bool inside, Real score) {
-    const unsigned lanes = __ballot_sync(kWholeWarp, inside);
-    if (lanes == 0) return;
-    unsigned first = 0;
-    if (lane_index() == 0) first = atomicAdd(&used_[j], unsigned(__popc(lanes)));
-    first = __shfl_sync(kWholeWarp, first, 0);
-    const unsigned at = first + unsigned(__popc(lanes & ((1u << lane_index()) - 1)));
-    if (inside && at < brackets_.capacity)
-      brackets_.inside[(uint64_t(j) * gridDim.x + blockIdx.x) * brackets_.capacity + at] = score;
-  }
-
-  const Brackets<Real>& brackets_;
-  unsigned* used_;
-  unsigned at_most_low_[kMaxBrackets] = {};
+  const unsigned run_;
+  unsigned used_;
+  unsigned below_[kMaxBrackets] = {};
 };
+
+// A sample: one score in `one_in`, beginning at another column in every row, lest the same ones speak for
+// all.
+__device__ __forceinline__ unsigned first_sampled(const Sample& sample, uint64_t row) {
+  return unsigned(row % sample.one_in);
+}
+__device__ __forceinline__ unsigned* group_counts(const Sample& sample, uint64_t row) {
+  return sample.counts + row % kSampleGroups * kSampleBins;
+}
+template <class Real>
+__device__ __forceinline__ void count_sampled(unsigned* counts, Real score) {
+  atomicAdd(&counts[arithmetic::bit_cast<uint32_t>(float(score)) >> (31 - kSampleBits)], 1u);
+}
 
 }  // namespace branchmerge::cuda

@@ -30,6 +30,16 @@ __device__ __forceinline__ Real fold_lanes(Real value) {
   return value;
 }
 
+/// The sum of this lane's value and those of the lanes before it.
+__device__ __forceinline__ unsigned sum_of_lanes_up_to(unsigned value) {
+#pragma unroll
+  for (unsigned by = 1; by < kWarp; by *= 2) {
+    const unsigned other = __shfl_up_sync(kWholeWarp, value, by);
+    if (lane_index() >= by) value += other;
+  }
+  return value;
+}
+
 // Order does not matter to these; every lane gets the result.
 template <class T>
 __device__ __forceinline__ T largest_of_warp(T value) {

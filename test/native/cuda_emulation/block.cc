@@ -58,6 +58,7 @@ struct ThreadRecord {
   const Site* site = nullptr;  // of the last barrier
   std::vector<Copy> open_copies;
   std::vector<std::vector<Copy>> committed_copies;
+  std::vector<Copy> landing_copies;  // waited for; others may see them after the next barrier
 };
 
 struct Warp {
@@ -104,6 +105,7 @@ class Grid {
   }
 
   void wait_at_block_barrier(const Site& site) {
+    land_copies();
     wait(State::kAtBlockBarrier, site);
     if (++at_block_barrier_ == records_.size())
       release_block();
@@ -114,6 +116,7 @@ class Grid {
   void wait_for_warp(State state, unsigned mask, uint64_t value, const Site& site) {
     ThreadRecord& own = current();
     if ((mask >> current_lane() & 1) == 0) fail("a thread is not in the mask it synchronises with");
+    if (state == State::kAtWarpBarrier) land_copies();
     wait(state, site);
     own.mask = mask;
     own.value = value;
@@ -194,6 +197,10 @@ class Grid {
     }
   }
 
+  void land_copies() {
+    for (const Copy& copy : current().landing_copies) std::memcpy(copy.shared, copy.global, copy.bytes);
+    current().landing_copies.clear();
+  }
   void wait(State state, const Site& site) {
     current().state = state;
     current().site = &site;
@@ -350,11 +357,12 @@ void commit_copies() {
 }
 
 void wait_for_copies(size_t batches) {
-  std::vector<std::vector<Copy>>& all = running->current().committed_copies;
+  ThreadRecord& own = running->current();
+  std::vector<std::vector<Copy>>& all = own.committed_copies;
   if (all.size() <= batches) return;
   const auto done = all.end() - std::ptrdiff_t(batches);
   for (auto batch = all.begin(); batch != done; ++batch)
-    for (const Copy& copy : *batch) std::memcpy(copy.shared, copy.global, copy.bytes);
+    own.landing_copies.insert(own.landing_copies.end(), batch->begin(), batch->end());
   all.erase(all.begin(), done);
 }
 

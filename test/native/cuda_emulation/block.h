@@ -28,7 +28,7 @@ struct KernelError : std::logic_error {
 
 /// Which order threads and blocks run in. 0: ascending, and 1: descending, each warp as far as it gets before
 /// the next one; others: all threads in step, shuffled at every turn. Under odd ones asynchronous copies are
-/// done at once, under even ones when they are waited for.
+/// done at once, under even ones at the first barrier after they were waited for.
 void set_thread_order(uint64_t seed);
 
 /// "file:line" of every barrier that has been reached since they were forgotten. A dropped one does nothing;

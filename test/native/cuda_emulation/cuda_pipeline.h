@@ -1,5 +1,6 @@
 #pragma once
-// Copies from global to shared memory that finish when they are waited for, and not before.
+// Copies from global to shared memory that are there at the barrier after they were waited for, and not
+// before.
 #include "block.h"
 
 // NOLINTBEGIN: CUDA's names and signatures

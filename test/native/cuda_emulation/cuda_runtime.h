@@ -3,6 +3,7 @@
 // <cuda_runtime.h>` means this or NVIDIA's. Kernels run with one fiber for each CUDA thread (block.h);
 // streams, memory and devices are those of device.h, where failures can be asked for. Names, values and
 // meanings are CUDA's.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -156,6 +157,15 @@ T atomicOr(T* address, T value) {
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(unsigned x) { return __builtin_ffs(int(x)); }
 inline int __clz(unsigned x) { return x == 0 ? 32 : __builtin_clz(x); }
+/// The larger of the upper halves, and of the lower.
+inline unsigned __vmaxu2(unsigned a, unsigned b) {
+  const unsigned high = std::max(a >> 16, b >> 16), low = std::max(a & 0xffff, b & 0xffff);
+  return high << 16 | low;
+}
+/// c and the halves of a, with sign, times the two lower bytes of b, with sign.
+inline int __dp2a_lo(int a, int b, int c) {
+  return c + int16_t(a & 0xffff) * int8_t(b & 0xff) + int16_t(unsigned(a) >> 16) * int8_t(b >> 8 & 0xff);
+}
 inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned(uint64_t(a) * b >> 32); }
 template <class T>
 T __ldcs(const T* address) {

@@ -118,7 +118,13 @@ cudaError_t drain_until(CUstream_st& stream, const Enough& enough) {
     const std::function<cudaError_t()> work = std::move(stream.work.front());
     stream.work.pop_front();
     cudaError_t& lost = library().devices[stream.device].lost;
-    if (lost == cudaSuccess) lost = work();
+    if (lost != cudaSuccess) continue;
+    try {
+      lost = work();
+    } catch (...) {
+      lost = cudaErrorLaunchFailure;  // what comes after a broken kernel is not done
+      throw;
+    }
   }
   return library().devices[stream.device].lost;
 }

@@ -6,4 +6,4 @@
 #include "fusion/cuda/f32_in_float32.cu"   // NOLINT
 #include "fusion/cuda/f32_in_float64.cu"   // NOLINT
 #include "fusion/cuda/f64_in_float64.cu"   // NOLINT
-#include "fusion/cuda/values.cu"           // NOLINT
+#include "fusion/cuda/selection.cu"        // NOLINT
