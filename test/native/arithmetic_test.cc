@@ -62,6 +62,23 @@ TEST_CASE("the exponential ends in an exact zero, and begins at an exact one") {
   CHECK(exp_nonpositive(-INFINITY) == 0.0f);
 }
 
+/// Bits of both exponentials at every `step`-th float up to the bound, and at their negatives.
+template <class Real>
+void check_unreduced(typename Constants<Real>::Bits step) {
+  using Bits = typename Constants<Real>::Bits;
+  const Bits bound = bit_cast<Bits>(Constants<Real>::kExpUnreduced);
+  bool same = true;
+  for (Bits bits = 0; bits <= bound; bits += step)
+    for (const Real x : {bit_cast<Real>(bits), -bit_cast<Real>(bits), bit_cast<Real>(bound - bits)})
+      same = same && bit_cast<Bits>(exp_unreduced(x)) == bit_cast<Bits>(exp_normal(x));
+  CHECK(same);
+}
+
+TEST_CASE("where reduction does nothing, leaving it out changes no bit") {
+  check_unreduced<float>(101);
+  check_unreduced<double>(Constants<double>::Bits(1) << 36 | 12'345);
+}
+
 TEST_CASE("order keys keep the order of values and lead back to them") {
   const float values[] = {-INFINITY, -3.5f, -1e-45f, 0.0f, 1e-45f, 1e-20f, 2.0f, INFINITY};
   for (size_t i = 0; i < std::size(values); i++) {
