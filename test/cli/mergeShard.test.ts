@@ -34,7 +34,7 @@ describe('merge --shard and finish', () => {
     )
     const early = await runCommand(['finish', out])
     expect([early.code, early.stdout]).toEqual([1, ''])
-    expect(early.stderr).toContain('there is none of 2. Run the missing parts (--shard). [ERR_PART_MISSING]')
+    expect(early.stderr).toContain('that of part 2 is missing. Run the missing parts (--shard). [ERR_PART_MISSING]')
     await run(...args, '--shard', '2/3')
     expect(await run('finish', out)).toContain(`The merged checkpoint is in ${out}`)
     expect(fileNames(out)).not.toContain('.branchmerge-shards')

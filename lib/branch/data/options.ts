@@ -280,7 +280,7 @@ export interface Running {
 /** @throws ERR_RECIPE listing everything that is wrong with the data options, ERR_INVALID_ARGUMENT for the others */
 export function checkPrepareOptions(options: PrepareDataOptions): { model: string; data: ResolvedData; run: Running } {
   const { model, threads, signal, onProgress, ...data } = options
-  const problems = new Problems('The data options', (path) => ({ text: pathText(path) || 'data', order: 0 }))
+  const problems = new Problems('The data', (path) => ({ text: pathText(path) || 'data', order: 0 }))
   const resolved = resolveData(data, problems)
   problems.throwIfAny()
   return {

@@ -92,7 +92,10 @@ function sourceNamed({ sources }: ResolvedData, name: string | undefined) {
   const found = name === undefined ? sources[0] : sources.find((source) => source.name === name)
   if (found) return found
   const names = sources.map((source) => source.name).join(', ')
-  throw new BranchMergeError('ERR_INVALID_ARGUMENT', `Expected one of ${names} for source but received ${name}`)
+  throw new BranchMergeError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected one of ${names} for source (--from) but received ${name}`,
+  )
 }
 
 function emptyPreview({ encoder, generationPrompt, endToken, notices }: LoadedEncoding): DataPreview {
