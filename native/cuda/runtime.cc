@@ -14,13 +14,7 @@ void check(cudaError_t status, const char* doing) {
       cudaGetDevice(&device) == cudaSuccess ? "CUDA device " + std::to_string(device) : "A CUDA device";
   const std::string what = which + " failed to " + doing + ": " + cudaGetErrorString(status) + " (" +
                            cudaGetErrorName(status) + ").";
-  if (status == cudaErrorMemoryAllocation)
-    throw Error("ERR_DEVICE_MEMORY",
-                what + " Free memory of the device, or run with device 'cpu' (--device cpu).");
-  throw Error("ERR_DEVICE_FAILED",
-              what +
-                  " Nothing that it computed was kept. Run with device 'cpu' (--device cpu), or 'auto', "
-                  "which goes on without a device that fails.");
+  throw Error(status == cudaErrorMemoryAllocation ? "ERR_DEVICE_MEMORY" : "ERR_DEVICE_FAILED", what);
 }
 
 Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "create a stream"); }
