@@ -5,7 +5,7 @@ import { UsageError } from './usageError.js'
 import { usageMessage } from './usageMessage.js'
 
 /** Does a command's work with its arguments. */
-export type Execute = (command: Command, parsed: Record<string, unknown>) => Promise<void>
+export type Execute = (command: Command, parsed: Record<string, unknown>) => void | Promise<void>
 
 /** The whole command line. Parsing it throws what is wrong with it, or executes the command that it names. */
 export function commandLine(args: readonly string[], execute: Execute): Argv {

@@ -5,7 +5,7 @@ import { helpCommand } from '../../lib/cli/usageMessage.js'
 /** What is wrong with a command line; it fails when nothing is. */
 async function complaint(args: string[]): Promise<string> {
   try {
-    await commandLine(args, async () => {}).parseAsync()
+    await commandLine(args, () => {}).parseAsync()
   } catch (error) {
     return (error as Error).message
   }
