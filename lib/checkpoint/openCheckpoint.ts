@@ -12,6 +12,7 @@ const maxIndexBytes = 64 * 2 ** 20
 /** The largest published models have a few hundred. */
 const maxShards = 10_000
 
+/** A tensor as a header describes it, and where its bytes lie. */
 export interface CheckpointTensor {
   name: string
   dtype: string
@@ -25,6 +26,7 @@ export interface CheckpointTensor {
   end: number
 }
 
+/** A weights file whose header has been validated. */
 export interface CheckpointFile {
   name: string
   path: string

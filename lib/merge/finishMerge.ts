@@ -14,6 +14,7 @@ import { PartDirectory, type PartRecord, partDirectoryName } from './partDirecto
 import { type MergePlan, outputBytes, planSplitMerge } from './planMerge.js'
 import { OutputTransaction } from './publishOutput.js'
 
+/** Options of {@link finishMerge}. */
 export interface FinishOptions {
   signal?: AbortSignal | undefined
 }

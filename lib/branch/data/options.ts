@@ -36,6 +36,7 @@ export interface MessageTags {
   function?: string
 }
 
+/** Files of rows of one form, and which of the rows are used how often: docs/data.md. */
 export interface DataSource {
   /** .jsonl, .json or .parquet files (the first two also gzipped, .gz), directories of such, or names with `*`. */
   path: string | string[]
@@ -261,6 +262,7 @@ export interface PrepareDataOptions extends DataOptions {
   onProgress?: ((progress: DataProgress) => void) | undefined
 }
 
+/** How far the preparation of data is. */
 export interface DataProgress {
   /** hash: reading for the cache's key; split: choosing validation rows; encode: rendering, tokenizing and packing. */
   phase: 'hash' | 'split' | 'encode'
