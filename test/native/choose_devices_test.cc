@@ -154,6 +154,12 @@ TEST_CASE("auto: a device that fails when it is measured is left out") {
   CHECK(one_of_two.reason.find("; left out: CUDA device ") != std::string::npos);
 }
 
+TEST_CASE("a device that cannot be started is named") {
+  reset_with(2);
+  const FusionSample sample({DType::BF16, DType::BF16}, 32);
+  CHECK(error_message([&] { measure_device(2, sample); }).find("CUDA device 2 failed to start: ") == 0);
+}
+
 TEST_CASE("a device is measured in every dtype") {
   reset_with(1);
   FusionOptions soft;

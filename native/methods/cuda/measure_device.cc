@@ -82,7 +82,7 @@ double measure_copies(const Stream& stream, size_t bytes, const Copy& copy) {
 
 DeviceRates measure_device(size_t device, const FusionSample& sample) {
   constexpr size_t kBytes = 4 << 20;  // as a merge copies (upload.h)
-  check(cudaSetDevice(int(device)), "start");
+  start_device(device);
   const Stream stream;
   DeviceRates rates{};
   {
