@@ -51,13 +51,6 @@ step_of_llvm() {
 check_types() { npx tsc -p . --noEmit && npx tsc -p tsconfig.test.json; }
 check_cpp_format() { "$clang_format" --dry-run -Werror "${sources[@]}"; }
 
-# One configuration compiles all but the fuzzers. Its own build type keeps its addon out of build/Release.
-build_with_warnings_as_errors() {
-  npx cmake-js configure --silent --config RelWithDebInfo --out build/check --CDCMAKE_EXPORT_COMPILE_COMMANDS=ON \
-    --CDBRANCHMERGE_WERROR=ON --CDBRANCHMERGE_TESTS=ON --CDBRANCHMERGE_BENCH=ON &&
-    cmake --build build/check --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
-}
-
 # For a file outside the configuration, a fuzzer, clang-tidy takes the flags of its nearest neighbour. They are GCC's.
 check_cpp_lint() {
   local chatter='^[0-9]+ warnings?( and [0-9]+ errors?)? (generated|treated)|^Suppressed|^Error while|^Use -header|^$'
@@ -70,7 +63,7 @@ check_cpp_lint() {
 step 'types' check_types
 step 'TypeScript lint and format' npx biome ci --error-on-warnings .
 step_of_llvm 'C++ format' "$clang_format" check_cpp_format
-step 'build with warnings as errors' build_with_warnings_as_errors
+step 'build with warnings as errors' test/build.sh
 step_of_llvm 'C++ lint' "$clang_tidy" check_cpp_lint
 if [ -d build/check/cuda ]; then step 'CUDA kernels' test/cudaKernels.sh build/check sm_90; fi
 

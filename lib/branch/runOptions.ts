@@ -72,6 +72,7 @@ export interface ExportOptions {
   maxShardSize?: number | string
 }
 
+/** Where a training runs, and what it may take there. */
 export interface LauncherOptions {
   /** Default: 1. */
   processes?: number

@@ -6,6 +6,7 @@ import { executeSft, planSft, type SftProgress } from './runTraining.js'
 import { followJob, planJob, submitTraining } from './slurmTraining.js'
 import type { SftSummary } from './trainingSummary.js'
 
+/** How a run is carried out; what is trained on what is the run's. */
 export interface SftOptions {
   /** Go on with a run that was cut off; where there is none, begin. Default: false. */
   resume?: boolean | undefined

@@ -5,17 +5,22 @@ export interface StepEvent {
   step: number
   /** As a number of passes over the data. */
   epoch: number
-  loss: number
-  gradientNorm: number
+  /** What the step minimises, before its update; null where it is not finite. */
+  loss: number | null
+  /** Before clipping; null where it is not finite. */
+  gradientNorm: number | null
   learningRate: number
   /** Of the step, over all processes. */
   tokens: number
+  /** Of those, the ones with a loss. */
   trainedTokens: number
   seconds: number
   tokensPerSecond: number
   /** Of the model's arithmetic, a second and process. */
   flops: number
+  /** Loss or gradient was not finite: weights stayed as they were. */
   skipped: boolean
+  /** Most memory of a process so far. */
   peakBytes: number
 }
 

@@ -7,7 +7,7 @@ import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, sync, write } from '../merge/durableFiles.js'
 import { configWithDtype } from '../merge/outputConfig.js'
-import { examineOutput, partialSuffix } from '../merge/outputDirectory.js'
+import { examineOutput, firstOf, partialSuffix } from '../merge/outputDirectory.js'
 import { writeWhole } from '../report/writeWhole.js'
 
 /** Everything of a run but the expert itself, in the output directory. */
@@ -31,7 +31,7 @@ export async function examineTraining(output: string, resume: boolean): Promise<
   if (!content.includes(trainingDirectoryName)) {
     throw new BranchMergeError(
       'ERR_OUTPUT_EXISTS',
-      `Expected a new or empty directory for output but ${output} holds ${content.length} files (${content[0]}…). Choose another.`,
+      `Expected a new or empty directory for output but ${output} holds ${firstOf(content)}. Choose another.`,
     )
   }
   const finished = content.includes(singleFileName) || content.includes(indexFileName)

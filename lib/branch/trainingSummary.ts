@@ -6,17 +6,21 @@ export interface SftSummary {
   output: string
   /** requeue: it has saved and is to be started again, with resume. */
   reason: 'done' | 'requeue'
+  /** Done, and planned. */
   steps: number
   totalSteps: number | undefined
+  /** Passes over the data, with fraction. */
   epochs: number
   /** At the end, smoothed as in the picture; null when no step had a finite one. */
   loss: number | null
+  /** At the beginning, smoothed likewise. */
   firstLoss: number | null
   /** At the end, and of the weights that the training began with; null without validation rows. */
   validationLoss: number | null
   firstValidationLoss: number | null
   /** Of all steps and processes. */
   tokens: number
+  /** Of those, the ones with a loss. */
   trainedTokens: number
   /** Inside steps. */
   seconds: number
@@ -25,6 +29,7 @@ export interface SftSummary {
   flops: number
   /** Highest of a process. */
   peakBytes: number
+  /** Steps whose loss or gradient was not finite. */
   skippedSteps: number
   /** The picture. */
   lossCurve: string

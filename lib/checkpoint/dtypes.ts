@@ -24,11 +24,13 @@ const bits = {
   U64: 64,
 } as const
 
+/** A dtype by the name that safetensors has for it. */
 export type Dtype = keyof typeof bits
 const order = Object.keys(bits) as Dtype[]
 
 /** What fusion computes with. */
 export const floatDtypes = ['BF16', 'F16', 'F32', 'F64'] as const
+/** A dtype that merges compute with. */
 export type FloatDtype = (typeof floatDtypes)[number]
 
 const integerDtypes: readonly string[] = ['BOOL', 'U8', 'I8', 'I16', 'U16', 'I32', 'U32', 'I64', 'U64']

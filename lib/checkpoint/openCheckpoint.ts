@@ -1,5 +1,5 @@
-import { readdir, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { open, readdir, stat } from 'node:fs/promises'
+import { basename, join, relative } from 'node:path'
 import { BranchMergeError, fromNative } from '../errors.js'
 import { type NativeFileInfo, type NativeIndex, native } from '../native.js'
 import { runJob } from '../runJob.js'
@@ -12,6 +12,7 @@ const maxIndexBytes = 64 * 2 ** 20
 /** The largest published models have a few hundred. */
 const maxShards = 10_000
 
+/** A tensor as a header describes it, and where its bytes lie. */
 export interface CheckpointTensor {
   name: string
   dtype: string
@@ -25,6 +26,7 @@ export interface CheckpointTensor {
   end: number
 }
 
+/** A weights file whose header has been validated. */
 export interface CheckpointFile {
   name: string
   path: string
@@ -177,8 +179,28 @@ function totalSizeProblem(declared: number | undefined, actual: number): string 
   return `${indexFileName} says total_size ${declared}, the tensors have ${actual} bytes`
 }
 
-function readFile(path: string, signal: AbortSignal | undefined): Promise<NativeFileInfo> {
-  return runJob(() => native.readHeader(path), signal)
+async function readFile(path: string, signal: AbortSignal | undefined): Promise<NativeFileInfo> {
+  try {
+    return await runJob(() => native.readHeader(path), signal)
+  } catch (error) {
+    if (!(error instanceof BranchMergeError && error.code === 'ERR_HEADER_TOO_LARGE' && (await isLfsPointer(path)))) {
+      throw error
+    }
+    throw new BranchMergeError(error.code, `${path} is a pointer of Git LFS, not the weights: run git lfs pull there`)
+  }
+}
+
+/** What a clone of a hub's repository without Git LFS has in the place of a large file. */
+async function isLfsPointer(path: string): Promise<boolean> {
+  const signature = 'version https://git-lfs.github.com/spec/'
+  const handle = await open(path).catch(() => undefined)
+  if (!handle) return false
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(signature.length), 0, signature.length, 0)
+    return buffer.toString('latin1') === signature
+  } finally {
+    await handle.close()
+  }
 }
 
 function assemble(
@@ -213,14 +235,23 @@ function listSome(items: string[], separator = ', '): string {
 }
 
 function notFound(path: string): BranchMergeError {
-  const hub = /^[\w.-]+\/[\w.-]+$/.test(path) ? ' If it names a model on a hub, download it first.' : ''
+  // A run's or recipe's path is absolute by now.
+  const names = [path, relative('.', path)]
+  const hub = names.some((name) => /^(hf:\/\/|https?:\/\/\S+\/)?[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name))
+    ? ' If it names a model on a hub, download it first.'
+    : ''
   return new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `There is no checkpoint at ${path}.${hub}`)
 }
 
 function notSafetensors(path: string): BranchMergeError {
+  const advice = /\.(bin|pt|pth|ckpt)$/.test(path)
+    ? ': convert PyTorch pickles to safetensors first'
+    : path.endsWith('.gguf')
+      ? ': merge the safetensors that it comes from'
+      : ''
   return new BranchMergeError(
     'ERR_CHECKPOINT_NOT_FOUND',
-    `Expected a directory or a .safetensors file but received ${path}`,
+    `Expected a directory or a .safetensors file but received ${path}${advice}`,
   )
 }
 
@@ -235,6 +266,6 @@ function noWeights(directory: string, names: string[]): BranchMergeError {
     return message('it holds PyTorch pickles: convert them to safetensors first')
   }
   if (names.some((name) => name.endsWith('.gguf')))
-    return message('it holds GGUF files: fuse the safetensors they come from')
+    return message('it holds GGUF files: merge the safetensors that they come from')
   return message('it holds no weights')
 }

@@ -22,7 +22,8 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
   if (tokenizer === undefined) {
     throw new BranchMergeError(
       'ERR_TOKENIZER',
-      `Expected tokenizer.json in ${directory} but there is none. Pass a directory that has one as tokenizer.`,
+      `Expected tokenizer.json in ${directory} but there is none. ` +
+        'Pass a directory that has one as tokenizer; a model on a hub must be downloaded first.',
     )
   }
   const config = (await readText(join(directory, 'tokenizer_config.json'))) ?? '{}'

@@ -1,11 +1,12 @@
 import { looksLikeLlamaFactory } from '../branch/llamaFactory/keys.js'
 import { toRun } from '../branch/llamaFactory/toRun.js'
+import { BranchMergeError } from '../errors.js'
 import { recipeText, toRecipe } from '../recipe/mergekit.js'
 import { readYaml } from '../recipe/readYaml.js'
 import { readRecipeText } from '../recipe/recipe.js'
 import { printable } from '../report/format.js'
 import { refuseExisting, writeWhole } from '../report/writeWhole.js'
-import { checkPath } from '../validate.js'
+import { checkPath, isMapping } from '../validate.js'
 import { printJson, printText } from './print.js'
 
 /** `branchmerge convert MERGEKIT.yml|LLAMA_FACTORY.yaml` */
@@ -23,14 +24,23 @@ export async function runConvert(args: Record<string, unknown>): Promise<number>
   return 0
 }
 
+/** mergekit itself needs one of these and tells which is missing. */
+const looksLikeMergekit = (value: unknown): boolean =>
+  isMapping(value) && ['merge_method', 'models', 'slices', 'modules'].some((key) => key in value)
+
 /** What the configuration is, by its keys: one of LLaMA-Factory, or else of mergekit. */
 async function convert(
   text: string,
   file: string,
 ): Promise<{ kind: 'recipe' | 'run'; value: object; notes: string[] }> {
-  if (readYaml(text, file).some(({ value }) => looksLikeLlamaFactory(value))) {
+  const documents = readYaml(text, file)
+  if (documents.some(({ value }) => looksLikeLlamaFactory(value))) {
     const { run, notes } = await toRun(text, file)
     return { kind: 'run', value: run, notes }
+  }
+  if (!documents.some(({ value }) => looksLikeMergekit(value))) {
+    const keys = 'merge_method and models, or a training of LLaMA-Factory, with model_name_or_path and dataset'
+    throw new BranchMergeError('ERR_RECIPE', `Expected a merge of mergekit, with ${keys}, in ${file} but found neither`)
   }
   const { recipe, notes } = toRecipe(text, file)
   return { kind: 'recipe', value: recipe, notes }

@@ -4,19 +4,20 @@ import { Interrupted } from './interrupt.js'
 import { commandLine } from './parser.js'
 import { printJson } from './print.js'
 import { UsageError } from './usageError.js'
+import { helpCommand } from './usageMessage.js'
 
 /** Exit codes: 0 done, 1 failed, 2 the command line is wrong, 128 + signal when interrupted (130 for Ctrl-C). */
 export async function main(args: string[]): Promise<number> {
   process.stdout.on('error', leaveQuietly)
   let exitCode = 0
-  const parser = commandLine(args, (code) => {
-    exitCode = code
+  const parser = commandLine(args, async ({ load }, parsed) => {
+    exitCode = await (await load(parsed))(parsed)
   })
   try {
     await parser.parseAsync()
     return exitCode
   } catch (error) {
-    return reportFailure(error, args.includes('--json'))
+    return reportFailure(error, args)
   }
 }
 
@@ -32,24 +33,25 @@ interface Failure {
   exitCode: number
 }
 
-function reportFailure(error: unknown, json: boolean): number {
-  const { code, message, exitCode } = describe(error)
+function reportFailure(error: unknown, args: readonly string[]): number {
+  const { code, message, exitCode } = describe(error, args)
   const lines = message.split('\n').map(printable)
   // The code leads to docs/errors.md.
   const suffix = error instanceof BranchMergeError ? ` [${code}]` : ''
   process.stderr.write(`branchmerge: ${lines.join('\n')}${suffix}\n`)
-  if (json) printJson({ error: { code, message } })
+  if (args.includes('--json')) printJson({ error: { code, message } })
   return exitCode
 }
 
-function describe(error: unknown): Failure {
+function describe(error: unknown, args: readonly string[]): Failure {
   if (error instanceof Interrupted) return { code: 'ERR_CANCELLED', message: error.message, exitCode: error.exitCode }
   if (error instanceof BranchMergeError) {
     const exitCode = error.code === 'ERR_INVALID_ARGUMENT' ? 2 : 1
     return { code: error.code, message: error.message, exitCode }
   }
   if (error instanceof UsageError) {
-    return { code: 'ERR_INVALID_ARGUMENT', message: `${error.message}\nSee branchmerge --help.`, exitCode: 2 }
+    const message = `${error.message}\nSee ${helpCommand(args)}.`
+    return { code: 'ERR_INVALID_ARGUMENT', message, exitCode: 2 }
   }
   // A fault of ours: the stack is what a bug report needs.
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -1,7 +1,7 @@
 import { resolveMergeRequest } from '../merge/mergeOptions.js'
 import { checkShard, executePart, type PartSummary, type Shard } from '../merge/mergePart.js'
 import { planSplitMerge } from '../merge/planMerge.js'
-import { formatBytes, formatDuration } from '../report/format.js'
+import { formatBytes, formatCountOf, formatDuration } from '../report/format.js'
 import { progressReporter } from '../report/progress.js'
 import { invalidArgument } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
@@ -45,6 +45,6 @@ function partText(summary: PartSummary, out: string): string {
 
 /** Why some parts have nothing to do. */
 export function fewFilesText(files: number): string {
-  const output = files === 1 ? 'the output has 1 file' : `the output has ${files} files`
+  const output = `the output has ${formatCountOf(files, 'file')}`
   return `${output}, and a part writes whole files. A smaller --max-shard-size makes more.`
 }

@@ -8,10 +8,10 @@ import type { PartDirectory } from '../merge/partDirectory.js'
 import { type MergePlan, outputBytes, planSplitMerge } from '../merge/planMerge.js'
 import { checkFreeSpace } from '../merge/publishOutput.js'
 import { checkInteger, invalidArgument } from '../validate.js'
+import { mergeOptions as declaredOptions } from './commands.js'
 import { withInterrupt } from './interrupt.js'
 import { mergeOptions, recipeOf } from './merge.js'
 import { fewFilesText } from './mergeShard.js'
-import { mergeOptionNames } from './parser.js'
 import { printJson, printText } from './print.js'
 
 /** By default there are no more tasks than this: each starts Node and reads all headers, and the storage is shared. */
@@ -81,7 +81,7 @@ function slurmMerge(
 
 /** What the user wrote, for a task to read again. */
 function mergeArguments(args: Record<string, unknown>): string[] {
-  const names = mergeOptionNames.filter((name) => !notOfTasks.has(name) && !ofSlurm.has(name))
+  const names = Object.keys(declaredOptions).filter((name) => !notOfTasks.has(name) && !ofSlurm.has(name))
   const options = names.flatMap((name) =>
     listOf(args[name]).map((value) => (value === true ? `--${name}` : `--${name}=${value}`)),
   )

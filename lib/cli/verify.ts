@@ -1,5 +1,5 @@
 import { verify } from '../merge/verify.js'
-import { formatBytes, printable } from '../report/format.js'
+import { formatBytes, formatCountOf, printable } from '../report/format.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'
@@ -14,7 +14,8 @@ export async function runVerify(args: Record<string, unknown>): Promise<number> 
   else {
     printText(
       [
-        `Checked ${tensors} tensors in ${files} files (${formatBytes(bytes)}) and ${sideFiles} side files`,
+        `Checked ${formatCountOf(tensors, 'tensor')} in ${formatCountOf(files, 'file')} (${formatBytes(bytes)}) ` +
+          `and ${formatCountOf(sideFiles, 'side file')}`,
         ...problems.map(printable),
         `The directory is ${problems.length === 0 ? 'as' : 'NOT as'} its branchmerge.json says`,
       ].join('\n'),

@@ -9,6 +9,7 @@ import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mer
 import { preflightMerge } from './planMerge.js'
 import { type Candidate, canJoin, type Pass } from './shareReads.js'
 
+/** Options of every merge of a batch. */
 export interface BatchOptions extends Omit<MergeOptions, 'out'> {
   /** Directory that gets a directory for each recipe, by the name of its file. Default: each recipe's `output.path`. */
   out?: string | undefined

@@ -51,18 +51,23 @@ export async function devices(): Promise<DeviceReport> {
 export async function refuseUnusableDevices({ kind, indices }: NativeDeviceRequest): Promise<void> {
   if (kind !== 'cuda') return
   const { unavailable, devices } = await runJob(() => native.devices(false), undefined)
-  if (unavailable !== undefined) throw unavailableDevice(kind, unavailable)
+  const asked = indices.length > 0 ? `cuda:${indices.join(',')}` : kind
+  if (unavailable !== undefined) throw unavailableDevice(asked, unavailable)
   for (const index of indices) {
     const device = devices[index]
-    if (!device) throw unavailableDevice(`cuda:${index}`, `there are only ${devices.length}, counted from 0`)
-    if (device.unusable !== undefined) throw unavailableDevice(`cuda:${index}`, `${device.name}: ${device.unusable}`)
+    if (!device) throw unavailableDevice(asked, `there is no cuda:${index}, only ${listOf(devices)}`)
+    if (device.unusable !== undefined) {
+      throw unavailableDevice(asked, `cuda:${index} (${device.name}) cannot be used: ${device.unusable}`)
+    }
   }
 }
+
+const listOf = (devices: readonly { index: number }[]) => devices.map(({ index }) => `cuda:${index}`).join(', ')
 
 const unavailableDevice = (asked: string, reason: string) =>
   new BranchMergeError(
     'ERR_DEVICE_UNAVAILABLE',
-    `Expected a usable CUDA device for device '${asked}' but ${reason}. Run with device 'cpu' (--device cpu) or 'auto'.`,
+    `Expected usable CUDA devices for device '${asked}' but ${reason}. Run with device 'cpu' (--device cpu) or 'auto'.`,
   )
 
 /** Of a merge that had nothing to do. */
@@ -81,6 +86,9 @@ export function joinDevices(parts: readonly NativeDeviceUse[]): NativeDeviceUse 
 
 /** Devices that merged nothing (too few tensors, or a failure) are left out. */
 export function deviceUse({ devices, deviceReason, warnings }: NativeDeviceUse): DeviceUse {
-  const used = devices.filter(({ bytes }) => bytes > 0).map(({ index }) => index)
+  const used = devices
+    .filter(({ bytes }) => bytes > 0)
+    .map(({ index }) => index)
+    .sort((a, b) => a - b)
   return { device: used.length > 0 ? `cuda:${used.join(',')}` : 'cpu', deviceReason, warnings }
 }

@@ -14,6 +14,7 @@ import { PartDirectory, type PartRecord, partDirectoryName } from './partDirecto
 import { type MergePlan, outputBytes, planSplitMerge } from './planMerge.js'
 import { OutputTransaction } from './publishOutput.js'
 
+/** Options of {@link finishMerge}. */
 export interface FinishOptions {
   signal?: AbortSignal | undefined
 }
@@ -61,7 +62,8 @@ async function allRecords(directory: PartDirectory): Promise<PartRecord[]> {
   const all = Array.from({ length: first.parts }, (_, i) => i + 1)
   const absent = all.filter((part) => !records.some((record) => record.part === part))
   if (absent.length === 0) return records
-  throw missing(`the records of ${first.parts} parts in ${directory.path}`, `there is none of ${absent.join(', ')}`)
+  const those = absent.length === 1 ? `that of part ${absent} is` : `those of parts ${absent.join(', ')} are`
+  throw missing(`the records of ${first.parts} parts in ${directory.path}`, `${those} missing`)
 }
 
 function missing(expected: string, found: string): BranchMergeError {

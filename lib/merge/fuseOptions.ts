@@ -16,6 +16,7 @@ import { type DeviceOption, resolveDevice } from './deviceOption.js'
 import { type FusionChoices, type PresetName, presets } from './presets.js'
 import type { TensorStats } from './tensorStats.js'
 
+/** How far a command is: bytes of weights, read and written together, and tensors that are done. */
 export interface Progress {
   bytesDone: number
   bytesTotal: number

@@ -25,6 +25,7 @@ export interface Tensor<D extends ArrayBufferView = ArrayBufferView> {
   data: D
 }
 
+/** The fusion of two tensors in memory, and its figures. */
 export interface FusedTensor<D extends ArrayBufferView = ArrayBufferView> {
   tensor: { dtype: string; shape: number[]; data: D | Float32Array | Float64Array | Uint16Array }
   stats: FusionStats

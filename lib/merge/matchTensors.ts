@@ -119,7 +119,7 @@ const readDtype = ({ dtype }: CheckpointTensor, { readAs }: MatchedModel): strin
 
 function unsupportedDtype({ name, dtype }: CheckpointTensor): Problem | undefined {
   if (isFloat(dtype) || isInteger(dtype)) return undefined
-  return { code: 'ERR_DTYPE_UNSUPPORTED', text: `"${name}" is ${dtype}, which fusion does not support yet` }
+  return { code: 'ERR_DTYPE_UNSUPPORTED', text: `"${name}" is ${dtype}` }
 }
 
 function missing(tensor: CheckpointTensor, owner: MatchedModel, other: MatchedModel): Problem {
@@ -138,7 +138,8 @@ const advice: Partial<Record<ErrorCode, string>> = {
   ERR_SHAPE_MISMATCH:
     'A merge needs equal shapes; for embeddings, resize all models to one vocabulary, ' +
     'or choose the rows to keep with embeddings in a recipe (--embeddings): common, left or right.',
-  ERR_DTYPE_UNSUPPORTED: 'Supported are BF16, F16, F32, F64, and equal integers and booleans.',
+  ERR_DTYPE_UNSUPPORTED:
+    'Supported are BF16, F16, F32, F64, and equal integers and booleans: merge quantised models before they are quantised.',
 }
 
 function refusal(problems: Problem[], models: number): BranchMergeError {

@@ -69,10 +69,14 @@ export async function examineOutput(
   if (foreign.length === 0 || overwrite) return { exists: true, leftovers, content }
   throw new BranchMergeError(
     'ERR_OUTPUT_EXISTS',
-    `Expected a new or empty directory for out but ${out} holds ${foreign.length} files (${foreign[0]}…). ` +
+    `Expected a new or empty directory for out but ${out} holds ${firstOf(foreign)}. ` +
       'Choose another, or replace the checkpoint in it with overwrite (--overwrite).',
   )
 }
+
+/** Names of a directory in few words: `config.json and 7 more`. */
+export const firstOf = (names: readonly string[]): string =>
+  names.length > 1 ? `${names[0]} and ${names.length - 1} more` : (names[0] ?? 'nothing')
 
 async function listIfPresent(out: string): Promise<string[] | undefined> {
   try {

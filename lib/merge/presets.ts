@@ -49,6 +49,7 @@ export const presets = {
   'paper-soft': { ...paper, gate: 'soft' },
 } as const satisfies Record<string, FusionChoices>
 
+/** A name of {@link presets}. */
 export type PresetName = keyof typeof presets
 for (const preset of Object.values(presets)) Object.freeze(preset)
 Object.freeze(presets)

@@ -8,6 +8,7 @@ import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mer
 import { type MergePlan, type PlannedModel, preflightMerge } from './planMerge.js'
 import { manifestOf } from './verify.js'
 
+/** Where the models are and where the result goes; all else is the manifest's. */
 export interface ReproduceOptions
   extends Pick<MergeOptions, 'models' | 'overwrite' | 'threads' | 'signal' | 'onProgress' | 'onTensor'> {
   /** Directory to write: new or empty, unless `overwrite`. */

@@ -26,6 +26,7 @@ export interface FusionStats extends StepStats {
   elements: number
 }
 
+/** What a fusion did to one tensor of a checkpoint. */
 export interface TensorStats extends FusionStats {
   name: string
 }

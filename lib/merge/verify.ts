@@ -16,6 +16,7 @@ import {
   readManifest,
 } from './manifest.js'
 
+/** Options of {@link verify}. */
 export interface VerifyOptions {
   /** 1 to 1024. Default: all cores that this process may use. */
   threads?: number | undefined

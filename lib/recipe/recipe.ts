@@ -107,7 +107,7 @@ export async function readRecipe(path: string): Promise<RecipeDocument> {
 export async function readRecipeText(path: string): Promise<string> {
   checkPath(path, 'recipe')
   const bytes = await readSmallFile(path, maxBytes, 'ERR_RECIPE')
-  if (!bytes) throw new BranchMergeError('ERR_FILE_READ', `There is no recipe at ${path}`)
+  if (!bytes) throw new BranchMergeError('ERR_FILE_READ', `There is no file ${path}`)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
@@ -124,7 +124,7 @@ export function parseRecipe(text: string, file: string): RecipeDocument {
   const documents = readYaml(text, file)
   const [document] = documents
   if (!document || documents.length > 1) {
-    throw new BranchMergeError('ERR_RECIPE', `Expected one recipe in ${file} but found ${documents.length} documents`)
+    throw new BranchMergeError('ERR_RECIPE', `Expected one document in ${file} but found ${documents.length}`)
   }
   return new RecipeDocument(document.value, file, document.locate)
 }

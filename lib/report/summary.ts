@@ -97,10 +97,11 @@ function transferLine(summary: { bytesRead: number; bytesWritten: number; second
   )
 }
 
-/** Which devices, and why. */
+/** What failed, and where and why there it was computed. */
 function deviceLines({ device, deviceReason, warnings }: DeviceUse): string[] {
   const where = device === 'cpu' ? 'the CPU' : device
-  return [...warnings.map((warning) => `Warning: ${printable(warning)}`), `On ${where}: ${printable(deviceReason)}`]
+  const why = deviceReason === 'asked for' ? ', as asked for' : `: ${printable(deviceReason)}`
+  return [...warnings.map((warning) => `Warning: ${printable(warning)}`), `Computed on ${where}${why}`]
 }
 
 function mergeTable(summary: MergeSummary, merges: MergeNode[]): string {

@@ -1,7 +1,15 @@
 import { fits, type SftPlan } from '../branch/runTraining.js'
 import type { PlanEvent } from '../branch/trainerEvents.js'
 import type { SftSummary } from '../branch/trainingSummary.js'
-import { formatBytes, formatCount, formatDuration, formatPercent, formatTable, printable } from './format.js'
+import {
+  formatBytes,
+  formatCount,
+  formatCountOf,
+  formatDuration,
+  formatPercent,
+  formatTable,
+  printable,
+} from './format.js'
 import { figures, formatFlops } from './trainingProgress.js'
 
 /** What a run would do, for people. */
@@ -16,12 +24,15 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPla
     ['output', `${printable(run.output)}, ${trainerRun.export.dtype}`],
     [
       'data',
-      `${formatCount(packs)} packs, ${formatCount(tokens)} tokens, ${formatCount(trainedTokens)} of them trained`,
+      `${formatCountOf(packs, 'pack')}, ${formatCountOf(tokens, 'token')}, ${formatCount(trainedTokens)} of them trained`,
     ],
     ['packing', `${run.data.packing}, ${run.data.cutoffLength} tokens, ${formatPercent(efficiency)} full`],
-    ['steps', `${steps ?? '?'} of ${perStep} packs, ${training.numTrainEpochs} epochs`],
+    [
+      'steps',
+      `${steps ?? '?'} of ${formatCountOf(perStep, 'pack')}, ${formatCountOf(training.numTrainEpochs, 'epoch')}`,
+    ],
     ['learning rate', `${training.learningRate}, ${training.lrSchedulerType}`],
-    ['processes', `${launcher.processes} of ${trainerRun.threads} threads`],
+    ['processes', `${launcher.processes} of ${formatCountOf(trainerRun.threads, 'thread')}`],
   ]
   return [
     formatTable(rows, []),

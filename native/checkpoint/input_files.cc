@@ -12,18 +12,22 @@
 namespace branchmerge {
 namespace {
 
-/// Whether nearly all of a file is in the page cache. Kernels before 6.5 cannot tell: then it is taken for
-/// cold.
-bool is_cached(const File& file, uint64_t bytes) {
+/// Bytes of the pages in the page cache. Kernels before 6.5 cannot tell: then there are none.
+uint64_t cached_bytes_of(const File& file, uint64_t begin, uint64_t bytes) {
   struct {
     uint64_t offset, length;
-  } range{0, bytes};
+  } range{begin, bytes};
   struct {
     uint64_t cached, dirty, writeback, evicted, recently_evicted;
   } pages{};
   constexpr long kCachestat = 451;
-  if (syscall(kCachestat, file.descriptor(), &range, &pages, 0) != 0) return false;
-  return double(pages.cached) * double(sysconf(_SC_PAGESIZE)) > 0.9 * double(bytes);
+  if (syscall(kCachestat, file.descriptor(), &range, &pages, 0) != 0) return 0;
+  return pages.cached * uint64_t(sysconf(_SC_PAGESIZE));
+}
+
+/// Whether that is nearly all of a file.
+bool is_cached(const File& file, uint64_t bytes) {
+  return double(cached_bytes_of(file, 0, bytes)) > 0.9 * double(bytes);
 }
 
 }  // namespace
@@ -51,6 +55,10 @@ InputFiles::InputFiles(const std::vector<Input>& inputs) {
     opened.direct = !opened.cached && opened.file.use_direct_io();
     inputs_.push_back(std::move(opened));
   }
+}
+
+uint64_t InputFiles::cached_bytes(const ByteRange& range) const {
+  return cached_bytes_of(inputs_[range.input].file, range.begin, range.size());
 }
 
 bool InputFiles::any_direct() const {

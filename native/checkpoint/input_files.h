@@ -32,6 +32,8 @@ class InputFiles {
   const File& buffered(size_t input) const { return inputs_[input].buffered; }
   uint64_t bytes(size_t input) const { return inputs_[input].bytes; }
   bool cached(size_t input) const { return inputs_[input].cached; }
+  /// Bytes of the pages of a range that are in the page cache now; 0 where the kernel cannot tell.
+  uint64_t cached_bytes(const ByteRange& range) const;
   bool direct(size_t input) const { return inputs_[input].direct; }
   bool any_direct() const;
   /// For a file system that takes O_DIRECT at open but not for reads. Not thread-safe.

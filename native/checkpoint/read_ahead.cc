@@ -14,13 +14,6 @@
 namespace branchmerge {
 namespace {
 
-constexpr uint64_t kDirectAlignment = 4096;
-
-/// 16 reads of 1 MiB in flight reach what a disk gives; more of them, or larger, overflow the queue of some
-/// virtual disks (docs/design.md).
-constexpr uint64_t kReadBytes = 1 << 20;
-constexpr size_t kReadsInFlight = 16;
-
 /// Beyond the largest group in use, the ring holds this much read ahead, and at least half of that group:
 /// what a disk delivers while the largest tensor goes through its last passes.
 constexpr uint64_t kReadAhead = 256 << 20;

@@ -19,6 +19,13 @@
 
 namespace branchmerge {
 
+/// 16 reads of 1 MiB in flight reach what a disk gives; more of them, or larger, overflow the queue of some
+/// virtual disks (docs/design.md).
+inline constexpr uint64_t kReadBytes = 1 << 20;
+inline constexpr size_t kReadsInFlight = 16;
+/// Direct I/O reads whole blocks of this size.
+inline constexpr uint64_t kDirectAlignment = 4096;
+
 /// The bytes of one tensor in several models, arriving in order.
 class ArrivingGroup {
  public:

@@ -1,7 +1,6 @@
 #include "cuda/devices.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "cuda/runtime.h"
 
@@ -56,18 +55,6 @@ Device describe(size_t index, bool memory) {
   return device;
 }
 
-template <class Copy>
-double rate(const Stream& stream, size_t bytes, const Copy& copy) {
-  constexpr int kCopies = 4;
-  copy();  // the first one wakes the link up
-  stream.synchronize();
-  const auto started = std::chrono::steady_clock::now();
-  for (int i = 0; i < kCopies; i++) copy();
-  stream.synchronize();
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
-  return double(kCopies * bytes) / std::max(seconds.count(), 1e-9);
-}
-
 class PinnedSpan final : public Pinned {
  public:
   explicit PinnedSpan(std::span<std::byte> memory) : region_(memory.data(), memory.size()) {}
@@ -96,23 +83,6 @@ Devices find_devices(bool memory) {
   if (!any && !devices.found.empty())
     devices.unavailable = devices.found[0].name + ": " + devices.found[0].unusable;
   return devices;
-}
-
-CopyRates measure_copies(size_t device) {
-  constexpr size_t kBytes = 16 << 20;
-  check(cudaSetDevice(int(device)), "start");
-  const Stream stream;
-  const PinnedMemory host(kBytes);
-  const DeviceMemory there(kBytes);
-  return {rate(stream, kBytes,
-               [&] {
-                 check(cudaMemcpyAsync(there.data(), host.data(), kBytes, cudaMemcpyHostToDevice, stream),
-                       "copy to the device");
-               }),
-          rate(stream, kBytes, [&] {
-            check(cudaMemcpyAsync(host.data(), there.data(), kBytes, cudaMemcpyDeviceToHost, stream),
-                  "copy from the device");
-          })};
 }
 
 std::unique_ptr<Pinned> pin(std::span<std::byte> memory) { return std::make_unique<PinnedSpan>(memory); }

@@ -29,13 +29,6 @@ struct Devices {
 /// bytes, which starts each device (a part of a second).
 Devices find_devices(bool memory);
 
-/// Bytes a second between pinned memory and a device, measured for a few milliseconds.
-struct CopyRates {
-  double to_device, from_device;
-};
-/// Throws what a device throws.
-CopyRates measure_copies(size_t device);
-
 /// Memory of the host that devices copy from and to without a detour, for as long as this lives.
 class Pinned {
  public:

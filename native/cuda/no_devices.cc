@@ -18,7 +18,6 @@ Devices find_devices(bool) {
   devices.unavailable = kReason;
   return devices;
 }
-CopyRates measure_copies(size_t) { refuse(); }
 std::unique_ptr<Pinned> pin(std::span<std::byte>) { refuse(); }
 
 }  // namespace branchmerge::cuda

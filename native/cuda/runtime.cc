@@ -6,21 +6,31 @@
 
 namespace branchmerge::cuda {
 
+namespace {
+
+[[noreturn]] void fail(cudaError_t status, const std::string& which, const char* doing) {
+  throw Error(status == cudaErrorMemoryAllocation ? "ERR_DEVICE_MEMORY" : "ERR_DEVICE_FAILED",
+              which + " failed to " + doing + ": " + cudaGetErrorString(status) + " (" +
+                  cudaGetErrorName(status) + ").");
+}
+
+std::string device_text(size_t index) { return "CUDA device " + std::to_string(index); }
+
+}  // namespace
+
 void check(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // what can be forgotten is: the next call starts clean
   int device = 0;
-  const std::string which =
-      cudaGetDevice(&device) == cudaSuccess ? "CUDA device " + std::to_string(device) : "A CUDA device";
-  const std::string what = which + " failed to " + doing + ": " + cudaGetErrorString(status) + " (" +
-                           cudaGetErrorName(status) + ").";
-  if (status == cudaErrorMemoryAllocation)
-    throw Error("ERR_DEVICE_MEMORY",
-                what + " Free memory of the device, or run with device 'cpu' (--device cpu).");
-  throw Error("ERR_DEVICE_FAILED",
-              what +
-                  " Nothing that it computed was kept. Run with device 'cpu' (--device cpu), or 'auto', "
-                  "which goes on without a device that fails.");
+  const bool known = cudaGetDevice(&device) == cudaSuccess;
+  fail(status, known ? device_text(size_t(device)) : "A CUDA device", doing);
+}
+
+void start_device(size_t index) {
+  const cudaError_t status = cudaSetDevice(int(index));
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  fail(status, device_text(index), "start");  // check() would name the one that was current before
 }
 
 Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "create a stream"); }

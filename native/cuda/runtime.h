@@ -13,6 +13,9 @@ namespace branchmerge::cuda {
 /// tensor to the device".
 void check(cudaError_t status, const char* doing);
 
+/// Makes a device the calling thread's own, for all that follows, and starts it.
+void start_device(size_t index);
+
 /// After a kernel launch, which reports its own failure apart.
 inline void check_launch(const char* kernel) { check(cudaGetLastError(), kernel); }
 

@@ -24,6 +24,8 @@ struct FusionOptions {
   NonFinite non_finite = NonFinite::kError;
   double lambda = 1.5;
   double epsilon = 1e-8;
+
+  bool operator==(const FusionOptions&) const = default;
 };
 
 }  // namespace branchmerge

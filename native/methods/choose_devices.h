@@ -1,9 +1,9 @@
 #pragma once
 #include <cstddef>
-#include <optional>
-#include <string>
+#include <cstdint>
 #include <vector>
 
+#include "methods/device_estimate.h"
 #include "methods/merge_checkpoints.h"
 
 namespace branchmerge {
@@ -14,13 +14,8 @@ struct DeviceRequest {
   std::vector<size_t> indices = {};  // of kCuda; none: all that can be used
 };
 
-struct DeviceChoice {
-  std::vector<size_t> devices;  // none: the CPU
-  std::string reason;           // in words: "the CPU would take longer: …"
-};
-
-/// The devices for a merge, measured where that decides (a part of a second at most). Throws
-/// ERR_DEVICE_UNAVAILABLE when devices were asked for that cannot be used.
+/// The devices for a merge, measured where that decides (docs/cuda.md). Throws ERR_DEVICE_UNAVAILABLE when
+/// devices were asked for that cannot be used, and with `auto` what reading the inputs throws.
 DeviceChoice choose_devices(const DeviceRequest& request, const MergePlan& plan);
 
 }  // namespace branchmerge

@@ -393,6 +393,9 @@ struct OpenRead {
   std::deque<LeafTensor> leaves;
 };
 
+constexpr char kAfterDeviceFailure[] =
+    " Run again with device 'cpu' (--device cpu), or with 'auto', which goes on without a device that fails.";
+
 /// One pass over the inputs, with everything that lasts for all of it.
 class MergePass {
  public:
@@ -460,11 +463,12 @@ class MergePass {
       body();
       return true;
     } catch (const Error& error) {
-      if (!plan_.continue_on_cpu || !cuda::is_device_failure(error.code)) throw;
+      if (!cuda::is_device_failure(error.code)) throw;
+      if (!plan_.continue_on_cpu) throw Error(error.code, std::string(error.what()) + kAfterDeviceFailure);
       std::lock_guard lock(devices_mutex_);
       size_t lost = 0;
       for (const size_t device : devices) lost += lost_.insert(device).second;
-      if (lost > 0) warnings_.emplace_back(error.what());
+      if (lost > 0) warnings_.push_back(std::string(error.what()) + " The merge went on without it.");
       return false;
     }
   }

@@ -1,12 +1,19 @@
 // A build without nvcc: choose_devices never picks a device.
 #include "error.h"
 #include "methods/device_lane.h"
+#include "methods/measure_device.h"
 
 namespace branchmerge {
+namespace {
+
+[[noreturn]] void refuse() { throw Error("ERR_DEVICE_UNAVAILABLE", "This build has no CUDA kernels"); }
+
+}  // namespace
 
 std::vector<std::unique_ptr<DeviceLane>> make_device_lanes(const MergePlan&, size_t,
                                                            const std::atomic<bool>&) {
-  throw Error("ERR_DEVICE_UNAVAILABLE", "This build has no CUDA kernels");
+  refuse();
 }
+DeviceRates measure_device(size_t, const FusionSample&) { refuse(); }
 
 }  // namespace branchmerge

@@ -214,7 +214,8 @@ describe('init', () => {
       0,
       `Made a qwen3 model of 826.2 k random parameters and 300 tokens, BF16, seed 42\nThe checkpoint is in ${out}\n`,
     ])
-    expect((await runCommand(args)).stderr).toContain('ERR_OUTPUT_EXISTS')
+    // It has no --overwrite to advise.
+    expect((await runCommand(args)).stderr).toMatch(/holds \S+ and 3 more\. Choose another\. \[ERR_OUTPUT_EXISTS\]\n$/)
   })
 })
 

@@ -194,7 +194,10 @@ describe('a configuration', () => {
   })
 
   test('without dataset_info.json is refused', async () => {
-    await expect(toRun(minimal('/nowhere'), 'lf.yaml')).rejects.toMatchObject({ code: 'ERR_FILE_READ' })
+    await expect(toRun(`${minimal('/nowhere')}quantization_bit: 4\n`, 'lf.yaml')).rejects.toMatchObject({
+      code: 'ERR_RECIPE',
+      message: expect.stringMatching(/\/nowhere\/dataset_info\.json, which says[\s\S]*quantization_bit/),
+    })
   })
 })
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openCheckpoint } from '../../lib/checkpoint/openCheckpoint.js'
 import { readConfig } from '../../lib/checkpoint/readConfig.js'
@@ -182,17 +182,46 @@ describe('paths that hold no checkpoint', () => {
   const cases: [string, () => string, string, string][] = [
     ['nothing there', () => join(empty(), 'no', 'such'), 'ERR_CHECKPOINT_NOT_FOUND', 'There is no checkpoint at'],
     ['a name on a hub', () => 'Qwen/Qwen2.5-0.5B', 'ERR_CHECKPOINT_NOT_FOUND', 'download it first'],
+    [
+      'the same, from a run or recipe',
+      () => resolve('Qwen/Qwen2.5-0.5B'),
+      'ERR_CHECKPOINT_NOT_FOUND',
+      'download it first',
+    ],
+    ['an address', () => 'hf://Qwen/Qwen2.5-0.5B', 'ERR_CHECKPOINT_NOT_FOUND', 'download it first'],
     ['an empty directory', () => empty(), 'ERR_CHECKPOINT_NOT_FOUND', 'it holds no weights'],
     ['pickles', () => empty('pytorch_model.bin'), 'ERR_CHECKPOINT_NOT_FOUND', 'convert them to safetensors'],
     ['an adapter', () => empty('adapter_model.safetensors'), 'ERR_CHECKPOINT_NOT_FOUND', 'merge that into its base'],
     ['GGUF', () => empty('model-q4.gguf'), 'ERR_CHECKPOINT_NOT_FOUND', 'GGUF'],
     ['another name', () => empty('weights.safetensors'), 'ERR_CHECKPOINT_NOT_FOUND', 'weights.safetensors'],
-    ['a file of another kind', () => join(empty('a.bin'), 'a.bin'), 'ERR_CHECKPOINT_NOT_FOUND', '.safetensors file'],
+    ['a file of another kind', () => join(empty('a.txt'), 'a.txt'), 'ERR_CHECKPOINT_NOT_FOUND', '.safetensors file'],
+    ['a pickle', () => join(empty('a.bin'), 'a.bin'), 'ERR_CHECKPOINT_NOT_FOUND', 'convert PyTorch pickles'],
+    [
+      'a GGUF file',
+      () => join(empty('a.gguf'), 'a.gguf'),
+      'ERR_CHECKPOINT_NOT_FOUND',
+      'the safetensors that it comes from',
+    ],
     ['a device', () => '/dev/zero', 'ERR_FILE_READ', 'regular file'],
     ['below a file', () => join(empty('f'), 'f', 'model'), 'ERR_FILE_READ', 'Cannot read'],
   ]
   test.each(cases)('%s', async (_, path, code, message) => {
     await expect(openCheckpoint(path())).rejects.toMatchObject({ code, message: expect.stringContaining(message) })
+  })
+
+  test('a pointer of Git LFS is told from other files', async () => {
+    const directory = temporaryDirectory()
+    const path = join(directory, 'model.safetensors')
+    writeFileSync(path, 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3087467144\n')
+    await expect(openCheckpoint(directory)).rejects.toMatchObject({
+      code: 'ERR_HEADER_TOO_LARGE',
+      message: `${path} is a pointer of Git LFS, not the weights: run git lfs pull there`,
+    })
+    writeFileSync(path, 'version 2 of something else')
+    await expect(openCheckpoint(directory)).rejects.toMatchObject({
+      code: 'ERR_HEADER_TOO_LARGE',
+      message: expect.stringContaining('Is this a safetensors file?'),
+    })
   })
 
   test('a pipe in the place of a file does not hang', async () => {

@@ -217,6 +217,11 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
     expect((await runCommand(['convert', file, '--out', recipe])).code).toBe(0)
     expect(readFileSync(recipe, 'utf8')).toBe(printed.stdout)
     expect((await runCommand(['convert', file, '--out', recipe, '--json'])).stdout).toContain('ERR_OUTPUT_EXISTS')
+    const neither = await runCommand(['convert', join(paths.math as string, 'config.json')])
+    expect([neither.code, neither.stderr]).toEqual([
+      1,
+      expect.stringContaining('Expected a merge of mergekit, with merge_method'),
+    ])
     const json = JSON.parse((await runCommand(['convert', file, '--json'])).stdout)
     expect(Object.keys(json)).toEqual(['recipe', 'notes'])
     const out = join(directory, 'out')

@@ -34,7 +34,7 @@ describe('merge --shard and finish', () => {
     )
     const early = await runCommand(['finish', out])
     expect([early.code, early.stdout]).toEqual([1, ''])
-    expect(early.stderr).toContain('there is none of 2. Run the missing parts (--shard). [ERR_PART_MISSING]')
+    expect(early.stderr).toContain('that of part 2 is missing. Run the missing parts (--shard). [ERR_PART_MISSING]')
     await run(...args, '--shard', '2/3')
     expect(await run('finish', out)).toContain(`The merged checkpoint is in ${out}`)
     expect(fileNames(out)).not.toContain('.branchmerge-shards')
@@ -44,12 +44,12 @@ describe('merge --shard and finish', () => {
     [['--shard', '2'], 'Expected I/N, the part and the number of parts, for shard'],
     [['--shard', '3/2'], 'Expected an integer from 1 to 2 for part'],
     [['--shard', '0/2'], 'Expected an integer from 1 to 2 for part'],
-    [['--shard', '1/2', '--plan'], 'mutually exclusive'],
-    [['--shard', '1/2', '--stats', 'x'], 'mutually exclusive'],
-    [['--shard', '1/2', '--slurm'], 'mutually exclusive'],
-    [['--slurm', '--stats', 'x'], 'mutually exclusive'],
-    [['--parts', '2'], 'parts -> slurm'],
-    [['--partition', 'main'], 'partition -> slurm'],
+    [['--shard', '1/2', '--plan'], 'Expected only one of --shard and --plan'],
+    [['--shard', '1/2', '--stats', 'x'], 'Expected only one of --shard and --stats'],
+    [['--shard', '1/2', '--slurm'], 'Expected only one of --shard and --slurm'],
+    [['--slurm', '--stats', 'x'], 'Expected only one of --slurm and --stats'],
+    [['--parts', '2'], 'Expected --slurm with --parts'],
+    [['--partition', 'main'], 'Expected --slurm with --partition'],
     [['--slurm', '--parts', '0'], 'Expected an integer from 1 to 10000 for parts'],
     [['--slurm', '--cpus', '0.5'], 'Expected an integer from 1 to 1024 for cpus'],
     [['--slurm', '--time', '1', '--time', '2'], 'Expected one text for time'],

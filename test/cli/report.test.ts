@@ -218,7 +218,7 @@ describe('what is refused', () => {
     [[], 'Expected a merged directory or --stats FILE, one of them'],
     [['DIR', '--stats', 'x'], 'Expected a merged directory or --stats FILE, one of them'],
     [['--stats', 'x', '--out', 'map.png'], 'Expected a name that ends in .svg or .html for out'],
-    [['DIR', '--outt', 'x'], 'Unknown argument: outt'],
+    [['DIR', '--outt', 'x'], 'Unknown option --outt: did you mean --out?'],
   ])('%j', async (args, message) => {
     const { code, stderr } = await runCommand(['report', ...args], { cwd: temporaryDirectory() })
     expect(code).toBe(2)

@@ -83,7 +83,7 @@ describe('on a machine without a device', () => {
       expect(JSON.parse(stdout)).toMatchObject({
         error: {
           code: 'ERR_DEVICE_UNAVAILABLE',
-          message: expect.stringMatching(/^Expected a usable CUDA device .*(no CUDA kernels|driver)/),
+          message: expect.stringMatching(/^Expected usable CUDA devices .*(no CUDA kernels|driver)/),
         },
       })
       expect(existsSync(out)).toBe(false)
@@ -95,7 +95,7 @@ describe('on a machine without a device', () => {
     const models = ['--model', `a=${left}`, '--model', `b=${right}`]
     const { code, stdout, stderr } = await runCommand(['merge', 'a & b', ...models, '--out', out], withoutDevices)
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toMatch(/^On the CPU: .*(no CUDA kernels|driver)/m)
+    expect(stdout).toMatch(/^Computed on the CPU: .*(no CUDA kernels|driver)/m)
   })
 
   test('doctor shows why CUDA is not used', async () => {

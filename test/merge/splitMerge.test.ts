@@ -178,7 +178,7 @@ describe('a part', () => {
     expect(split.staged()).not.toContain(`part-0000${failed}-of-00005.json`)
     await expect(finishMerge(split.out)).rejects.toMatchObject({
       code: 'ERR_PART_MISSING',
-      message: expect.stringContaining(`there is none of ${failed}.`),
+      message: expect.stringContaining(`that of part ${failed} is missing.`),
     })
     expect(looksComplete(split.out)).toBe(false)
   })
@@ -253,7 +253,7 @@ describe('parts that do not belong together', () => {
     writeFileSync(join(split.out, 'notes.txt'), 'mine')
     await expect(split.run(2, 2)).rejects.toMatchObject({
       code: 'ERR_OUTPUT_EXISTS',
-      message: expect.stringContaining('holds 1 files (notes.txt'),
+      message: expect.stringContaining('holds notes.txt. Choose another'),
     })
   })
 })

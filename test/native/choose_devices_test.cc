@@ -1,4 +1,5 @@
-// Which devices are found and chosen, and why not, on emulated machines; and how tensors are handed to them.
+// Which devices are found, measured and chosen, and why not, on emulated machines; and how tensors are handed
+// to them.
 #include "methods/choose_devices.h"
 
 #include <doctest/doctest.h>
@@ -10,6 +11,8 @@
 #include "device.h"
 #include "error_code.h"
 #include "methods/device_queue.h"
+#include "methods/measure_device.h"
+#include "temporary_directory.h"
 
 namespace branchmerge {
 namespace {
@@ -29,16 +32,31 @@ void reset_with(int devices) {
   cuda_emulation::reset(machine);
 }
 
-/// Fusions of so many elements of bf16.
-MergePlan plan_of(uint64_t elements) {
-  MergePlan plan;
-  plan.programs.push_back({{"fuse", {{Operand::Kind::kModel, 0}, {Operand::Kind::kModel, 1}}, {}, {}}});
-  plan.tensors.push_back({"w", DType::BF16, DType::BF16, {elements / 1024, 1024}, {{}, {}}, 0, 0});
-  plan.memory = 0;
-  plan.threads = 1;
-  plan.instruction_set = &cpu::best_instruction_set();
-  return plan;
-}
+/// Merges of two models of which nothing is written: files of holes.
+class Holes {
+ public:
+  /// One fusion of so many elements.
+  MergePlan plan(uint64_t elements, DType dtype = DType::BF16) const {
+    MergePlan plan;
+    const uint64_t bytes = elements * dtype_bits(dtype) / 8;
+    for (const char* name : {"left", "right"}) {
+      std::filesystem::resize_file(directory_.write(name, ""), bytes);
+      plan.inputs.push_back({directory_.file(name), bytes});
+    }
+    plan.programs.push_back({{"fuse", {{Operand::Kind::kModel, 0}, {Operand::Kind::kModel, 1}}, {}, {}}});
+    plan.tensors.push_back(
+        {"w", dtype, dtype, {elements / 1024, 1024}, {{0, 0, bytes}, {1, 0, bytes}}, 0, 0});
+    plan.memory = 0;
+    plan.threads = 1;
+    plan.instruction_set = &cpu::best_instruction_set();
+    return plan;
+  }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+constexpr uint64_t kSmall = 1 << 20, kLarge = uint64_t(1) << 34;
 
 TEST_CASE("a machine without a device says why") {
   reset_with(cudaErrorInsufficientDriver);
@@ -75,7 +93,8 @@ TEST_CASE("a device that fails when it is looked at cannot be used, and others c
 
 TEST_CASE("devices that are asked for are used or refused") {
   reset_with(3);
-  const MergePlan plan = plan_of(1 << 20);
+  const Holes holes;
+  const MergePlan plan = holes.plan(kSmall);
   CHECK(choose_devices({Kind::kCuda}, plan).devices == std::vector<size_t>{0, 1, 2});
   CHECK(choose_devices({Kind::kCuda, {2, 0}}, plan).devices == std::vector<size_t>{2, 0});
   CHECK(choose_devices({Kind::kCpu}, plan).devices.empty());
@@ -87,25 +106,100 @@ TEST_CASE("devices that are asked for are used or refused") {
 }
 
 TEST_CASE("auto: the CPU for what is soon done, without devices, and for what devices do not compute") {
+  const Holes holes;
   reset_with(1);
-  const DeviceChoice small = choose_devices({Kind::kAuto}, plan_of(1 << 20));
+  const DeviceChoice small = choose_devices({Kind::kAuto}, holes.plan(kSmall));
   CHECK(small.devices.empty());
   CHECK(small.reason.find("less time") != std::string::npos);
-  MergePlan other = plan_of(1 << 20);
+  MergePlan other = holes.plan(kSmall);
   other.programs[0][0].method = "linear";
   CHECK(choose_devices({Kind::kAuto}, other).reason == "nothing of this merge is computed on devices");
+  MergePlan done = holes.plan(kSmall);
+  done.tensors[0].done = true;
+  CHECK(choose_devices({Kind::kAuto}, done).reason == "nothing of this merge is computed on devices");
+  CHECK(cuda_emulation::launches() == 0);
   reset_with(cudaErrorInsufficientDriver);
-  CHECK(choose_devices({Kind::kAuto}, plan_of(1 << 20)).reason.find("no NVIDIA driver") == 0);
+  CHECK(choose_devices({Kind::kAuto}, holes.plan(kSmall)).reason.find("no NVIDIA driver") == 0);
 }
 
-TEST_CASE("auto measures where there is much to do, and a device that fails then is not used") {
-  reset_with(2);
-  const MergePlan large = plan_of(uint64_t(1) << 40);
-  CHECK(choose_devices({Kind::kAuto}, large).reason.find("measured ") == 0);
+TEST_CASE("auto measures what is large, and the emulated devices are slower than the CPU") {
+  const Holes holes;
+  for (const int devices : {1, 2}) {
+    reset_with(devices);
+    const DeviceChoice choice = choose_devices({Kind::kAuto}, holes.plan(kLarge));
+    CHECK(choice.devices.empty());
+    INFO(choice.reason);
+    CHECK(choice.reason.find(devices == 1 ? "Emulated device 0: " : "2 devices: ") == 0);
+    CHECK(choice.reason.find(devices == 1 ? "with it (what it computes)" : "with them (what they compute)") !=
+          std::string::npos);
+    CHECK(choice.reason.find("B/s on the CPU") != std::string::npos);
+    CHECK(cuda_emulation::launches() > 0);
+    CHECK(cuda_emulation::device_bytes_in_use() == 0);
+    CHECK(cuda_emulation::pinned_bytes_in_use() == 0);
+  }
+}
+
+TEST_CASE("auto: a device that fails when it is measured is left out") {
+  const Holes holes;
+  reset_with(1);
   cuda_emulation::fail_call(5, cudaErrorLaunchFailure);
-  const DeviceChoice choice = choose_devices({Kind::kAuto}, large);
-  CHECK(choice.devices.empty());
-  CHECK(choice.reason.find("unspecified launch failure") != std::string::npos);
+  const DeviceChoice alone = choose_devices({Kind::kAuto}, holes.plan(kLarge));
+  CHECK(alone.devices.empty());
+  CHECK(alone.reason.find("CUDA device 0 failed to ") == 0);
+  CHECK(alone.reason.find("unspecified launch failure") != std::string::npos);
+  reset_with(2);
+  cuda_emulation::fail_call(9, cudaErrorECCUncorrectable);
+  const DeviceChoice one_of_two = choose_devices({Kind::kAuto}, holes.plan(kLarge));
+  CHECK(one_of_two.reason.find("Emulated device ") == 0);
+  CHECK(one_of_two.reason.find("; left out: CUDA device ") != std::string::npos);
+}
+
+TEST_CASE("a device that cannot be started is named") {
+  reset_with(2);
+  const FusionSample sample({DType::BF16, DType::BF16}, 32);
+  CHECK(error_message([&] { measure_device(2, sample); }).find("CUDA device 2 failed to start: ") == 0);
+}
+
+TEST_CASE("a device is measured in every dtype") {
+  reset_with(1);
+  FusionOptions soft;
+  soft.gate = Gate::kSoft;
+  for (const FusionKind& kind :
+       {FusionKind{DType::F16, DType::F16}, FusionKind{DType::F32, DType::BF16},
+        FusionKind{DType::F64, DType::F64}, FusionKind{DType::BF16, DType::BF16, soft}}) {
+    const DeviceRates rates = measure_device(0, FusionSample(kind, 32));
+    CHECK(rates.fuse > 0);
+    CHECK(rates.to_device > rates.fuse);
+    CHECK(rates.from_device > rates.fuse);
+  }
+}
+
+/// Whether measuring goes well where `fail` makes something fail.
+template <class Fail>
+bool measures(const FusionSample& sample, const Fail& fail) {
+  reset_with(1);
+  fail();
+  const std::string code = error_code([&] { measure_device(0, sample); });
+  const bool failed = cuda::is_device_failure(code);
+  CHECK(failed == !code.empty());
+  CHECK(cuda_emulation::device_bytes_in_use() == 0);
+  CHECK(cuda_emulation::pinned_bytes_in_use() == 0);
+  return !failed;
+}
+
+TEST_CASE("every call, launch and allocation may fail when a device is measured") {
+  const FusionSample sample({DType::BF16, DType::BF16}, 32);
+  uint64_t calls = 1, launches = 1, allocations = 1;
+  const auto all = [&](uint64_t& n, const auto& fail) {
+    while (!measures(sample, [&] { fail(n); })) n++;
+  };
+  all(calls, [](uint64_t n) { cuda_emulation::fail_call(n, cudaErrorECCUncorrectable); });
+  all(launches, [](uint64_t n) { cuda_emulation::fail_launch(n, cudaErrorIllegalAddress); });
+  all(allocations, [](uint64_t n) { cuda_emulation::fail_device_allocation(n); });
+  CHECK(calls > 60);
+  CHECK(launches > 6);
+  CHECK(allocations > 4);
+  CHECK(!measures(sample, [] { cuda_emulation::fail_pinned_allocation(1); }));
 }
 
 /// A lane that does nothing.

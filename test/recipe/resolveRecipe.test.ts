@@ -195,8 +195,8 @@ expect: {architecture: Qwen2ForCausalLM, layers: 64, tensors: 771, parameters: 3
     await expect(readRecipe(path)).rejects.toThrow(`Expected UTF-8 text in ${path}`)
     writeFileSync(path, Buffer.alloc(2 ** 20 + 1, 0x20))
     await expect(readRecipe(path)).rejects.toMatchObject({ code: 'ERR_RECIPE' })
-    expect(() => parseRecipe('', 'f')).toThrow('Expected one recipe in f but found 0 documents')
-    expect(() => parseRecipe('a: 1\n---\nb: 2', 'f')).toThrow('Expected one recipe in f but found 2 documents')
+    expect(() => parseRecipe('', 'f')).toThrow('Expected one document in f but found 0')
+    expect(() => parseRecipe('a: 1\n---\nb: 2', 'f')).toThrow('Expected one document in f but found 2')
   })
 })
 

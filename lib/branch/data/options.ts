@@ -36,6 +36,7 @@ export interface MessageTags {
   function?: string
 }
 
+/** Files of rows of one form, and which of the rows are used how often: docs/data.md. */
 export interface DataSource {
   /** .jsonl, .json or .parquet files (the first two also gzipped, .gz), directories of such, or names with `*`. */
   path: string | string[]
@@ -261,6 +262,7 @@ export interface PrepareDataOptions extends DataOptions {
   onProgress?: ((progress: DataProgress) => void) | undefined
 }
 
+/** How far the preparation of data is. */
 export interface DataProgress {
   /** hash: reading for the cache's key; split: choosing validation rows; encode: rendering, tokenizing and packing. */
   phase: 'hash' | 'split' | 'encode'
@@ -280,7 +282,7 @@ export interface Running {
 /** @throws ERR_RECIPE listing everything that is wrong with the data options, ERR_INVALID_ARGUMENT for the others */
 export function checkPrepareOptions(options: PrepareDataOptions): { model: string; data: ResolvedData; run: Running } {
   const { model, threads, signal, onProgress, ...data } = options
-  const problems = new Problems('The data options', (path) => ({ text: pathText(path) || 'data', order: 0 }))
+  const problems = new Problems('The data', (path) => ({ text: pathText(path) || 'data', order: 0 }))
   const resolved = resolveData(data, problems)
   problems.throwIfAny()
   return {

@@ -16,6 +16,7 @@ export interface PreparedSet extends Omit<PackedTotals, 'shardSizes'> {
   efficiency: number
 }
 
+/** Data as the trainer reads it, in the cache, and what became of every row. */
 export interface PreparedData {
   /** SHA-256 of everything that determines the data, 64 hexadecimal digits. */
   key: string

@@ -9,6 +9,7 @@ import type { Thinking } from './reasoning.js'
 import { type ReadRow, sourceRows } from './sourceRows.js'
 import { type BadRowPlace, maxNamed } from './sourceSummary.js'
 
+/** Which rows of which source to show, beside everything that decides their tokens. */
 export interface PreviewDataOptions extends PrepareDataOptions {
   /** Samples to show, 1 to 1000. Default: 1. */
   samples?: number | undefined
@@ -26,6 +27,7 @@ export interface PreviewStretch {
   tokens: number[]
 }
 
+/** One row as the trainer would see it. */
 export interface PreviewSample {
   source: string
   file: string
@@ -40,15 +42,20 @@ export interface PreviewSample {
   thinkIn: 'target' | 'prompt' | 'nowhere'
 }
 
+/** Rows as the tokens that are trained, and what was found out about the template on the way. */
 export interface DataPreview {
   samples: PreviewSample[]
   /** Rows that cannot be used and were passed over on the way; the first of them by name. */
   bad: number
   badRows: BadRowPlace[]
+  /** Rows that `where` or `choose` left out on the way. */
   filtered: number
   template: string
+  /** How the model is asked: the text before its answer, or the end of that. */
   generationPrompt: string
+  /** What answers end with. */
   endToken: { text: string; id: number }
+  /** What should be known before a training, in words. */
   notices: string[]
 }
 
@@ -92,7 +99,10 @@ function sourceNamed({ sources }: ResolvedData, name: string | undefined) {
   const found = name === undefined ? sources[0] : sources.find((source) => source.name === name)
   if (found) return found
   const names = sources.map((source) => source.name).join(', ')
-  throw new BranchMergeError('ERR_INVALID_ARGUMENT', `Expected one of ${names} for source but received ${name}`)
+  throw new BranchMergeError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected one of ${names} for source (--from) but received ${name}`,
+  )
 }
 
 function emptyPreview({ encoder, generationPrompt, endToken, notices }: LoadedEncoding): DataPreview {

@@ -9,7 +9,7 @@ import { listSideFiles } from '../../checkpoint/sideFiles.js'
 import { singleFileName } from '../../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { makeDirectory, sync, write, writeNew } from '../../merge/durableFiles.js'
-import { examineOutput, partialSuffix } from '../../merge/outputDirectory.js'
+import { examineOutput, firstOf, partialSuffix } from '../../merge/outputDirectory.js'
 import { checkFreeSpace } from '../../merge/publishOutput.js'
 import { checkChoice, checkInteger, checkOptionNames, checkPath, checkSignal, invalidArgument } from '../../validate.js'
 import { configOfSize, type SizeName, sizeNames } from './modelSizes.js'
@@ -85,7 +85,7 @@ export async function init(options: InitOptions): Promise<InitSummary> {
   const seed = options.seed === undefined ? 42 : checkInteger(options.seed, 'seed', 0, Number.MAX_SAFE_INTEGER)
   const signal = checkSignal(options.signal)
   checkAlternatives(options)
-  await examineOutput(out, false)
+  await refuseContent(out)
   const tokenizer = await tokenizerOf(options, signal)
   const config = await configOf(options, tokenizer)
   const shape = decoderShape(config, options.config ?? 'the configuration')
@@ -101,9 +101,21 @@ export async function init(options: InitOptions): Promise<InitSummary> {
   return { out, family, parameters, tensors: tensors.length, vocabularySize, dtype, seed }
 }
 
+async function refuseContent(out: string): Promise<void> {
+  const { content } = await examineOutput(out, true)
+  if (content.length === 0) return
+  throw new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    `Expected a new or empty directory for out but ${out} holds ${firstOf(content)}. Choose another.`,
+  )
+}
+
 function checkAlternatives({ config, size, family, tokenizer, trainTokenizer, vocabularySize }: InitOptions): void {
   if ((config === undefined) === (size === undefined)) {
-    throw invalidArgument('a configuration (--config) or a size (--size), one of them,', 'config', config)
+    throw new BranchMergeError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected a configuration (--config) or a size (--size) but received ${config === undefined ? 'neither' : 'both'}`,
+    )
   }
   if (config !== undefined) checkPath(config, 'config')
   if (size !== undefined) checkChoice(size, 'size', sizeNames)
@@ -111,10 +123,10 @@ function checkAlternatives({ config, size, family, tokenizer, trainTokenizer, vo
   if (family !== undefined && size === undefined)
     throw invalidArgument('nothing beside a configuration', 'family', family)
   if ((tokenizer === undefined) === (trainTokenizer === undefined)) {
-    throw invalidArgument(
-      'a tokenizer (--tokenizer) or text to train one on (--train-tokenizer), one of them,',
-      'tokenizer',
-      tokenizer,
+    throw new BranchMergeError(
+      'ERR_INVALID_ARGUMENT',
+      'Expected a tokenizer (--tokenizer) or text to train one on (--train-tokenizer) ' +
+        `but received ${tokenizer === undefined ? 'neither' : 'both'}`,
     )
   }
   if (trainTokenizer === undefined) {
@@ -127,7 +139,7 @@ function checkAlternatives({ config, size, family, tokenizer, trainTokenizer, vo
     throw invalidArgument('a list of text files', 'trainTokenizer', trainTokenizer)
   }
   for (const path of trainTokenizer) checkPath(path, 'trainTokenizer')
-  checkInteger(vocabularySize, 'vocabularySize', leastVocabulary, mostVocabulary)
+  checkInteger(vocabularySize, 'vocabularySize (--vocab-size)', leastVocabulary, mostVocabulary)
 }
 
 async function configOf(

@@ -39,8 +39,8 @@ const ignored = ['subset', 'split', 'folder']
 /**
  * The sources that names stand for in the dataset_info.json of a directory.
  *
- * @param problem - told what is wrong with a name or its entry
- * @throws ERR_FILE_READ or ERR_RECIPE when there is no such file, or no JSON in it
+ * @param problem - told what is wrong with a name or its entry, or that there is no such file
+ * @throws ERR_FILE_READ or ERR_RECIPE when the file cannot be read, or has no JSON in it
  */
 export async function datasetSources(
   names: readonly string[],
@@ -49,6 +49,10 @@ export async function datasetSources(
 ): Promise<DataSource[]> {
   const path = join(directory, 'dataset_info.json')
   const info = await readInfo(path)
+  if (info === undefined) {
+    problem(`Expected LLaMA-Factory's ${path}, which says what the datasets are, but there is none: set dataset_dir`)
+    return []
+  }
   return names.flatMap((name) => {
     const entry = info[name]
     if (isMapping(entry))
@@ -59,13 +63,9 @@ export async function datasetSources(
   })
 }
 
-async function readInfo(path: string): Promise<Mapping> {
+async function readInfo(path: string): Promise<Mapping | undefined> {
   const bytes = await readSmallFile(path, maxInfoBytes, 'ERR_RECIPE')
-  if (!bytes)
-    throw new BranchMergeError(
-      'ERR_FILE_READ',
-      `Expected LLaMA-Factory's ${path}, which says what the datasets are, but there is none`,
-    )
+  if (!bytes) return undefined
   const value = parse(bytes.toString('utf8'), path)
   if (isMapping(value)) return value
   throw new BranchMergeError('ERR_RECIPE', `Expected a JSON object in ${path}`)

@@ -33,8 +33,8 @@ const schedules = ['constant', 'constant_with_warmup', 'cosine', 'linear'] as co
  * Translates a training configuration of LLaMA-Factory to a run. Every hyperparameter is written down, those that it leaves to
  * LLaMA-Factory or Transformers with their defaults. Paths, which start from the working directory there, become absolute.
  *
- * @throws ERR_RECIPE naming every key that is not supported, each with its line; ERR_FILE_READ when there is no
- *   dataset_info.json
+ * @throws ERR_RECIPE naming every key that is not supported, each with its line, and a dataset_info.json that is not there;
+ *   ERR_FILE_READ when that cannot be read
  */
 export async function toRun(text: string, file: string): Promise<RunConversion> {
   const [document] = readYaml(text, file)

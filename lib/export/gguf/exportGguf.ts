@@ -16,6 +16,7 @@ import { llama3Factors, modelMetadata } from './ggufModel.js'
 import { type ExportedTensor, exportedTensors } from './ggufTensors.js'
 import { tokenizerMetadata } from './ggufTokenizer.js'
 
+/** Where a GGUF file goes and what its weights are stored as. */
 export interface ExportGgufOptions {
   /** File to write. */
   out: string
@@ -29,6 +30,7 @@ export interface ExportGgufOptions {
   onProgress?: ((progress: Progress) => void) | undefined
 }
 
+/** What was written; the command's `--json` prints it. */
 export interface ExportGgufSummary {
   out: string
   family: Family

@@ -15,6 +15,7 @@ export type GgufMetadata = Map<string, GgufValue>
 
 /** What GGUF calls the dtypes that we write. */
 export const ggufTypes = { F32: 0, F16: 1, BF16: 30 } as const
+/** What the matrices of a GGUF file can be stored as. */
 export type GgufDtype = keyof typeof ggufTypes
 export const ggufDtypes = Object.keys(ggufTypes) as GgufDtype[]
 

@@ -75,10 +75,9 @@ DeviceProgram lay_out(const MergePlan& plan, const MergePlan::Tensor& tensor, ui
   uint64_t least = (piece + kStep - 1) / kStep, beyond = (program.elements + kStep - 1) / kStep;
   if (least >= beyond || !fits(least * kStep))
     throw Error("ERR_DEVICE_MEMORY",
-                "Expected " + std::to_string((program.bytes + program.scratch + (1 << 20) - 1) >> 20) +
-                    " MiB or more of a device's free memory for tensor '" + tensor.name +
-                    "' but a share of it is " + std::to_string(budget >> 20) +
-                    " MiB. Free memory of the device, or run with device 'cpu' (--device cpu).");
+                "Expected " + std::to_string((program.bytes + program.scratch + (1 << 10) - 1) >> 10) +
+                    " KiB or more of a device's free memory for tensor '" + tensor.name +
+                    "' but a share of it is " + std::to_string(budget >> 10) + " KiB.");
   while (beyond - least > 1) {
     const uint64_t middle = least + (beyond - least) / 2;
     (fits(middle * kStep) ? least : beyond) = middle;

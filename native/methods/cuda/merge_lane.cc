@@ -173,7 +173,7 @@ class MergeLane::Run {
                    last = (sink_.phase() + end + kDownloadBytes - 1) / kDownloadBytes;
     lane_.pool_.for_each(last - first, [&](size_t index, size_t i) {
       if (lane_.cancelled_) throw Error("ERR_CANCELLED", "The operation was cancelled");
-      check(cudaSetDevice(int(lane_.device_)), "start");
+      start_device(lane_.device_);
       LaneWorker& worker = lane_.workers_[index];
       const uint64_t block = (first + i) * kDownloadBytes, phase = sink_.phase();
       const uint64_t from = block < phase + begin ? begin : block - phase,
@@ -212,7 +212,7 @@ class MergeLane::Run {
 std::vector<StepStats> MergeLane::merge(const MergePlan::Tensor& tensor,
                                         const std::vector<LeafTensor*>& leaves, TensorSink& sink) {
   try {
-    check(cudaSetDevice(int(device_)), "start");
+    start_device(device_);
     return Run(*this, tensor, leaves, sink)();
   } catch (...) {
     // Copies from and into memory that others own end before it goes; a lost device has ended them.
@@ -262,7 +262,7 @@ std::vector<std::unique_ptr<DeviceLane>> make_device_lanes(const MergePlan& plan
   std::vector<std::unique_ptr<DeviceLane>> lanes;
   const Needs needs = needs_of(plan);
   if (needs.tensors == 0) return lanes;
-  check(cudaSetDevice(int(device)), "start");
+  start_device(device);
   size_t available = 0, total = 0;
   check(cudaMemGetInfo(&available, &total), "tell its free memory");
   const auto share = uint64_t(kShareOfMemory * double(available));

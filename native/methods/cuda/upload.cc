@@ -40,7 +40,7 @@ void upload(const LeafSource& source, uint64_t begin, uint64_t end, std::byte* t
   const uint64_t first = begin / stretch, last = (end + stretch - 1) / stretch;
   pool.for_each(last - first, [&](size_t index, size_t i) {
     if (cancelled) throw Error("ERR_CANCELLED", "The operation was cancelled");
-    check(cudaSetDevice(int(device)), "start");
+    start_device(device);
     LaneWorker& worker = workers[index];
     const uint64_t from = std::max(begin, (first + i) * stretch),
                    until = std::min(end, (first + i + 1) * stretch);

@@ -1,14 +1,9 @@
-// What one GPU gets through in each kernel of fusion, and in a whole fusion of a tensor that lies in its
-// memory, beside what it copies. JSON on standard output; bench/gpu.sh runs it.
-//
-//   gpu [--device N] [--small] [--tile DIRECTORY]
-//
-// --small: small shapes, once, for compute-sanitizer and for the emulation. --tile: writes the pair that all
-// tensors are made of as left.bf16 and right.bf16, for bench/textbook.py.
+// Each kernel by itself, and whole fusions of tensors that lie in the device's memory, beside what it copies.
+#include "fusion/cuda/kernels.h"
+
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -18,68 +13,27 @@
 #include "cuda/runtime.h"
 #include "error.h"
 #include "fusion/cuda/device_fusion.h"
-#include "fusion/cuda/kernels.h"
+#include "fusion/cuda/sampled_brackets.h"
+#include "parts.h"
 
-using namespace branchmerge;
-using namespace branchmerge::cuda;
-
+namespace branchmerge {
 namespace {
+
+using namespace cuda;
 
 struct Shape {
   uint64_t rows, columns;
 };
-/// Projections, an MLP and an embedding of a model of 32e9 parameters.
+/// Projections, an MLP and an embedding of a model of 32e9 parameters. The smallest pair and its result take
+/// 157 MB, three times an H100's L2 cache.
 constexpr Shape kShapes[] = {{5120, 5120}, {27648, 5120}, {5120, 27648}, {152064, 5120}};
 constexpr Shape kSmallShapes[] = {{64, 5120}, {40, 27648}, {300, 517}};
-
-/// Elements of the pair that tensors are filled with, again and again.
-constexpr uint64_t kTile = uint64_t(1) << 22;
-
-struct Settings {
-  int device = 0;
-  bool small = false;
-  std::string tile;
-  int repeats() const { return small ? 1 : 7; }
-};
-
-/// Small pseudo-random integers; the kernels' speed does not depend on how good they are.
-uint32_t next_random(uint64_t& state) {
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return uint32_t(state >> 33);
-}
-
-uint16_t to_bf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-struct Tile {
-  std::vector<uint16_t> left = std::vector<uint16_t>(kTile), right = std::vector<uint16_t>(kTile);
-};
-
-/// Weights of standard deviation 0.02, and a fine-tune of them.
-Tile make_tile() {
-  Tile tile;
-  uint64_t state = 1;
-  const auto bell = [&] {
-    float sum = 0;
-    for (int i = 0; i < 4; i++) sum += float(next_random(state)) * 0x1p-31f - 0.5f;
-    return sum * 1.732f;
-  };
-  for (uint64_t i = 0; i < kTile; i++) {
-    const float weight = 0.02f * bell();
-    tile.left[i] = to_bf16(weight);
-    tile.right[i] = to_bf16(weight + 5e-4f * bell());
-  }
-  return tile;
-}
 
 /// n elements of the tile, over and over, on the device.
 DeviceMemory fill(const std::vector<uint16_t>& tile, uint64_t n, const Stream& stream) {
   DeviceMemory memory(n * sizeof(uint16_t));
-  for (uint64_t at = 0; at < n; at += kTile) {
-    const uint64_t bytes = std::min(kTile, n - at) * sizeof(uint16_t);
+  for (uint64_t at = 0; at < n; at += tile.size()) {
+    const uint64_t bytes = std::min<uint64_t>(tile.size(), n - at) * sizeof(uint16_t);
     std::byte* to = memory.data() + at * sizeof(uint16_t);
     if (at == 0)
       check(cudaMemcpyAsync(to, tile.data(), bytes, cudaMemcpyHostToDevice, stream), "copy to it");
@@ -90,7 +44,7 @@ DeviceMemory fill(const std::vector<uint16_t>& tile, uint64_t n, const Stream& s
   return memory;
 }
 
-/// Seconds on the device, the best of some.
+/// Seconds on the device, the median of some.
 class Stopwatch {
  public:
   explicit Stopwatch(const Stream& stream) : stream_(stream) {
@@ -104,26 +58,54 @@ class Stopwatch {
   Stopwatch(const Stopwatch&) = delete;
   Stopwatch& operator=(const Stopwatch&) = delete;
 
-  double best_seconds(int repeats, const std::function<void()>& work) {
-    work();
+  double seconds(int repeats, const std::function<void()>& work) {
+    work();  // the first time a kernel is loaded
     stream_.synchronize();
-    double best = 1e9;
-    for (int i = 0; i < repeats; i++) {
-      check(cudaEventRecord(begin_, stream_), "record an event");
-      work();
-      check(cudaEventRecord(end_, stream_), "record an event");
-      check(cudaEventSynchronize(end_), "finish its work");
-      float milliseconds = 0;
-      check(cudaEventElapsedTime(&milliseconds, begin_, end_), "tell the time");
-      best = std::min(best, double(milliseconds) / 1e3);
-    }
-    return best;
+    std::vector<double> times;
+    for (int i = 0; i < repeats; i++) times.push_back(once(work));
+    return median(times);
+  }
+
+  double once(const std::function<void()>& work) {
+    check(cudaEventRecord(begin_, stream_), "record an event");
+    work();
+    check(cudaEventRecord(end_, stream_), "record an event");
+    check(cudaEventSynchronize(end_), "finish its work");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin_, end_), "tell the time");
+    return double(milliseconds) / 1e3;
   }
 
  private:
   const Stream& stream_;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
+
+/// Bytes a second: read and written within the device, and over the link to pinned memory.
+struct CopyRates {
+  double within, to_device, from_device;
+};
+
+CopyRates copy_rates(bool small) {
+  // Far beyond any cache.
+  const uint64_t bytes = small ? 1 << 20 : uint64_t(1) << 30, link = bytes / 4;
+  const int repeats = small ? 1 : 11;
+  const Stream stream;
+  const DeviceMemory from(bytes), to(bytes);
+  const PinnedMemory host(link);
+  std::memset(host.data(), 1, host.size());
+  Stopwatch watch(stream);
+  const auto copy = [&](std::byte* out, const std::byte* in, uint64_t size, cudaMemcpyKind kind) {
+    return [=, &stream] { check(cudaMemcpyAsync(out, in, size, kind, stream), "copy"); };
+  };
+  check(cudaMemsetAsync(from.data(), 1, from.size(), stream), "clear memory");
+  const auto within = copy(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice);
+  // Half a second: an idle device's clocks are slow.
+  for (double warm = 0; !small && warm < 0.5;) warm += watch.once(within);
+  return {2 * double(bytes) / watch.seconds(repeats, within),
+          double(link) / watch.seconds(repeats, copy(to.data(), host.data(), link, cudaMemcpyHostToDevice)),
+          double(link) / watch.seconds(repeats, copy(host.data(), to.data(), link, cudaMemcpyDeviceToHost))};
+}
 
 /// A tensor that lies on the device.
 class Resident final : public DeviceReader {
@@ -143,10 +125,25 @@ struct Measured {
   uint64_t bytes;  // read and written
 };
 
-void print(const std::vector<Measured>& all) {
-  for (size_t i = 0; i < all.size(); i++)
-    std::printf("%s      {\"name\": \"%s\", \"seconds\": %.9g, \"bytes\": %llu}", i == 0 ? "" : ",\n",
-                all[i].name.c_str(), all[i].seconds, static_cast<unsigned long long>(all[i].bytes));
+std::string json_of(const std::vector<Measured>& all) {
+  std::string text;
+  char object[256];
+  for (const Measured& each : all) {
+    std::snprintf(object, sizeof object, "{\"name\": \"%s\", \"seconds\": %.6g, \"bytes\": %llu}",
+                  each.name.c_str(), each.seconds, static_cast<unsigned long long>(each.bytes));
+    text += (text.empty() ? "" : ", ") + std::string(object);
+  }
+  return text;
+}
+
+/// Against the copies within the device, in bytes a second.
+void show(const Shape& shape, const std::vector<Measured>& all, double copied) {
+  for (const Measured& each : all) {
+    const double rate = double(each.bytes) / each.seconds;
+    std::fprintf(stderr, "%6llu x %-6llu %-24s %9.3f ms %7.0f GB/s %4.0f %% of copying\n",
+                 static_cast<unsigned long long>(shape.rows), static_cast<unsigned long long>(shape.columns),
+                 each.name.c_str(), each.seconds * 1e3, rate / 1e9, 100 * rate / copied);
+  }
 }
 
 /// One bf16 pair in the memory of the device.
@@ -161,25 +158,17 @@ class Bench {
         out_(n_ * sizeof(uint16_t)),
         watch_(stream_) {}
 
-  double copy_seconds() {
-    return watch_.best_seconds(settings_.repeats(), [&] {
-      check(cudaMemcpyAsync(out_.data(), left_.data(), bytes(), cudaMemcpyDeviceToDevice, stream_), "copy");
-    });
-  }
-
-  void run() {
-    const double copy = copy_seconds(), copied = 2 * double(bytes()) / copy;
-    std::printf("    {\"rows\": %llu, \"columns\": %llu, \"dtype\": \"BF16\",\n",
-                static_cast<unsigned long long>(shape_.rows),
-                static_cast<unsigned long long>(shape_.columns));
-    std::printf("     \"copyBytesPerSecond\": %.6g, \"floorSeconds\": %.9g,\n", copied,
-                3 * double(bytes()) / copied);
-    const std::vector<Measured> fusions = whole_fusions();
-    std::printf("     \"fusions\": [\n");
-    print(fusions);
-    std::printf("],\n     \"kernels\": [\n");
-    print(kernels());
-    std::printf("]}");
+  void run(double copied) {
+    const std::vector<Measured> fusions = whole_fusions(), each = kernels();
+    std::printf(
+        "{\"part\": \"kernels\", \"rows\": %llu, \"columns\": %llu, \"dtype\": \"BF16\", \"floorSeconds\": "
+        "%.6g, "
+        "\"fusions\": [%s], \"kernels\": [%s]}\n",
+        static_cast<unsigned long long>(shape_.rows), static_cast<unsigned long long>(shape_.columns),
+        3 * double(bytes()) / copied, json_of(fusions).c_str(), json_of(each).c_str());
+    std::fflush(stdout);
+    show(shape_, fusions, copied);
+    show(shape_, each, copied);
   }
 
  private:
@@ -190,7 +179,7 @@ class Bench {
   Measured whole_fusion(const char* name, const FusionOptions& options) {
     Resident left(left_), right(right_);
     const OperandInfo operands = info();
-    const double seconds = watch_.best_seconds(settings_.repeats(), [&] {
+    const double seconds = watch_.seconds(settings_.repeats(), [&] {
       DeviceFusion fusion(operands, DType::BF16, options, n_, scratch_, stream_);
       fusion.prepare(left, right);
       fusion.apply(0, n_, left_.data(), right_.data(), out_.data(), nullptr);
@@ -237,8 +226,17 @@ class Bench {
       return measure(name, 2 * bytes(), [&] { table.analyse_rows(rows, stream_); });
     };
     std::vector<Measured> measured{analyse("analyse_rows", Scoring::kNone),
-                                   analyse("analyse_rows, digits", Scoring::kDigits),
-                                   analyse("analyse_rows, sample", Scoring::kSample)};
+                                   analyse("analyse_rows, digits", Scoring::kDigits)};
+    if (const RowShape shape(info(), {}); sampling_pays(shape)) {
+      const SampledRows sampled(shape);
+      RowsTask<float> look = rows;
+      look.rows = sampled.count;
+      look.every = sampled.every;
+      look.scoring = Scoring::kSample;
+      look.sample.one_in = sampled.one_in;
+      measured.push_back(measure("analyse_rows, sample", 2 * sizeof(uint16_t) * look.rows * look.row_length,
+                                 [&] { table.analyse_rows(look, stream_); }));
+    }
 
     rows.scoring = Scoring::kBrackets;
     rows.brackets.count = kMaxBrackets;
@@ -278,7 +276,7 @@ class Bench {
   }
 
   Measured measure(const char* name, uint64_t moved, const std::function<void()>& work) {
-    return {name, watch_.best_seconds(settings_.repeats(), work), moved};
+    return {name, watch_.seconds(settings_.repeats(), work), moved};
   }
 
   const Shape shape_;
@@ -291,59 +289,45 @@ class Bench {
   TensorStats stats_;
 };
 
-Settings settings_of(int count, char** arguments) {
-  Settings settings;
-  for (int i = 1; i < count; i++) {
-    const std::string argument = arguments[i];
-    if (argument == "--small") {
-      settings.small = true;
-    } else if (argument == "--device" && i + 1 < count) {
-      settings.device = std::stoi(arguments[++i]);
-    } else if (argument == "--tile" && i + 1 < count) {
-      settings.tile = arguments[++i];
-    } else {
-      throw Error("ERR_INVALID_ARGUMENT", "Usage: gpu [--device N] [--small] [--tile DIRECTORY]");
-    }
-  }
-  return settings;
-}
-
 void write_file(const std::string& path, const std::vector<uint16_t>& values) {
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * sizeof(uint16_t)));
   if (!file.flush()) throw Error("ERR_OUTPUT_WRITE", path + ": cannot write");
 }
 
-void run(const Settings& settings) {
+}  // namespace
+
+void describe_device(const Settings& settings) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, settings.device), "tell its properties");
+  int driver = 0, runtime = 0;
+  check(cudaDriverGetVersion(&driver), "tell its driver");
+  check(cudaRuntimeGetVersion(&runtime), "tell its runtime");
+  const CopyRates rates = copy_rates(settings.small);
+  std::printf(
+      "{\"part\": \"device\", \"device\": \"%s\", \"computeCapability\": \"%d.%d\", \"driverCuda\": %d, "
+      "\"runtimeCuda\": %d, \"multiprocessors\": %d, \"l2CacheBytes\": %d, \"memoryBytes\": %zu, "
+      "\"copyBytesPerSecond\": %.6g, \"toDeviceBytesPerSecond\": %.6g, \"fromDeviceBytesPerSecond\": %.6g}\n",
+      properties.name, properties.major, properties.minor, driver, runtime, properties.multiProcessorCount,
+      properties.l2CacheSize, properties.totalGlobalMem, rates.within, rates.to_device, rates.from_device);
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: copies %.0f GB/s within, %.1f GB/s to it, %.1f GB/s from it\n", properties.name,
+               rates.within / 1e9, rates.to_device / 1e9, rates.from_device / 1e9);
+}
+
+void measure_kernels(const Settings& settings) {
   const Tile tile = make_tile();
   if (!settings.tile.empty()) {
     write_file(settings.tile + "/left.bf16", tile.left);
     write_file(settings.tile + "/right.bf16", tile.right);
   }
-  check(cudaSetDevice(settings.device), "start");
-  cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, settings.device), "tell its properties");
-  std::printf("{\"device\": \"%s\", \"multiprocessors\": %d, \"l2CacheBytes\": %d, \"memoryBytes\": %zu,\n",
-              properties.name, properties.multiProcessorCount, properties.l2CacheSize,
-              properties.totalGlobalMem);
-  std::printf("  \"shapes\": [\n");
+  const double copied = copy_rates(settings.small).within;
+  std::printf("{\"part\": \"kernels\", \"copyBytesPerSecond\": %.6g}\n", copied);
+  std::fflush(stdout);
   const std::vector<Shape> shapes = settings.small
                                         ? std::vector<Shape>(std::begin(kSmallShapes), std::end(kSmallShapes))
                                         : std::vector<Shape>(std::begin(kShapes), std::end(kShapes));
-  for (size_t i = 0; i < shapes.size(); i++) {
-    if (i > 0) std::printf(",\n");
-    Bench(shapes[i], tile, settings).run();
-  }
-  std::printf("]}\n");
+  for (const Shape& shape : shapes) Bench(shape, tile, settings).run(copied);
 }
 
-}  // namespace
-
-int main(int count, char** arguments) {
-  try {
-    run(settings_of(count, arguments));
-  } catch (const Error& error) {
-    std::fprintf(stderr, "gpu: %s [%s]\n", error.what(), error.code);
-    return 1;
-  }
-}
+}  // namespace branchmerge

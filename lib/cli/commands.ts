@@ -1,0 +1,401 @@
+import type { Options, PositionalOptions } from 'yargs'
+import { sizeNames } from '../branch/init/modelSizes.js'
+import { families } from '../checkpoint/decoderShape.js'
+import { floatDtypes } from '../checkpoint/dtypes.js'
+import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
+
+/** A command's work, given its arguments; resolves to the exit code. */
+export type Run = (args: Record<string, unknown>) => Promise<number>
+
+/** What one command takes, and where its work is. */
+export interface Command {
+  /** Its name and its arguments, as yargs writes them. */
+  usage: string
+  describe: string
+  positionals: Record<string, PositionalOptions>
+  options: Record<string, Options>
+  /** Command lines, and what each is for. */
+  examples: [line: string, describe?: string][]
+  /** Loaded when it runs: only some need the addon. */
+  load: (args: Record<string, unknown>) => Promise<Run>
+}
+
+/** Commands with a first word in common. */
+export interface CommandGroup {
+  usage: string
+  describe: string
+  commands: Command[]
+}
+
+const method = 'Method, each overrides the preset:'
+const output = 'Output:'
+const running = 'Running:'
+const cluster = 'On several machines:'
+const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
+const mergedDirectory = { type: 'string', describe: 'Directory that branchmerge wrote' } as const
+
+const checkpointOptions = {
+  out: { type: 'string', describe: 'Directory to write', group: output },
+  overwrite: { type: 'boolean', describe: 'Replace the checkpoint in --out', group: output },
+  resume: {
+    type: 'boolean',
+    describe: 'Go on with a run that was cut off; keep the work of this one',
+    group: output,
+  },
+  dtype: { type: 'string', describe: `Convert float tensors: ${floatDtypes.join(', ')}`, group: output },
+  'max-shard-size': { type: 'string', describe: 'Split into files of at most this: 5GB, 2GiB', group: output },
+  stats: { type: 'string', describe: 'Write JSON lines, one for each tensor, to this file', group: output },
+  plan: { type: 'boolean', describe: 'Show what would be done and write nothing', group: output },
+  preset: { choices: presetNames, describe: 'All choices of the method at once', group: 'Method:' },
+  'non-finite': {
+    choices: nonFiniteValues,
+    describe: "On NaN or infinity: refuse, or keep this side's tensor",
+    group: 'Method:',
+  },
+  scope: { choices: fusionChoiceValues.scope, describe: 'What one softmax spans', group: method },
+  divergence: { choices: fusionChoiceValues.divergence, describe: 'P‖Q of the divergence', group: method },
+  score: { choices: fusionChoiceValues.score, describe: 'Importance of a difference', group: method },
+  gate: { choices: fusionChoiceValues.gate, describe: 'When Right is taken', group: method },
+  lambda: { type: 'number', describe: 'Threshold = median + lambda · (Q3 − Q1); presets: 1.5', group: method },
+  epsilon: { type: 'number', describe: 'Added to every softmax value; presets: 1e-8', group: method },
+  quantile: { choices: fusionChoiceValues.quantile, describe: 'Kind of quartile', group: method },
+  population: { choices: fusionChoiceValues.population, describe: 'Elements the quartiles are of', group: method },
+  threads: { type: 'number', describe: 'Default: all cores', group: running },
+  device: { type: 'string', describe: 'auto (default), cpu, cuda, or devices as cuda:0,2', group: running },
+  memory: { type: 'string', describe: "Most for tensors, as 8GB; default: a quarter of the machine's", group: running },
+  json,
+} as const satisfies Record<string, Options>
+
+const fuse: Command = {
+  usage: 'fuse <left> <right>',
+  describe: 'Fuse two checkpoints into a new one',
+  positionals: {
+    left: { type: 'string', describe: 'Checkpoint: a directory or a .safetensors file' },
+    right: { type: 'string', describe: 'Checkpoint of the same shape, fused into Left' },
+  },
+  options: {
+    ...checkpointOptions,
+    out: { ...checkpointOptions.out, demandOption: true },
+    preset: { ...checkpointOptions.preset, default: 'arcee' },
+  },
+  examples: [
+    ['fuse math/ code/ --out merged/', 'Two fine-tunes into one'],
+    ['fuse math/ code/ --out merged/ --plan', 'What that reads, writes and needs'],
+    ['fuse a.safetensors b.safetensors --out merged/ --lambda 2 --stats stats.jsonl'],
+  ],
+  load: async () => (await import('./fuse.js')).runFuse,
+}
+
+export const mergeOptions = {
+  model: { type: 'string', describe: 'NAME=PATH of a model; once for each', group: 'Inputs:' },
+  recipe: { type: 'string', describe: 'File of a recipe, whatever its name', group: 'Inputs:' },
+  sha256: { type: 'boolean', describe: 'Record the SHA-256 of whole input files', group: 'Inputs:' },
+  embeddings: {
+    choices: ['refuse', 'common', 'left', 'right'],
+    describe: 'Rows to keep of vocabularies of different sizes',
+    group: 'Inputs:',
+  },
+  ...checkpointOptions,
+  shard: {
+    type: 'string',
+    describe: 'I/N: do part I of N only; then branchmerge finish',
+    conflicts: ['plan', 'stats', 'slurm'],
+    group: cluster,
+  },
+  slurm: { type: 'boolean', describe: 'Submit to Slurm, a task for each part', conflicts: 'stats', group: cluster },
+  parts: { type: 'number', describe: 'Tasks. Default: one for each output file', implies: 'slurm', group: cluster },
+  partition: { type: 'string', describe: "Slurm's partition", implies: 'slurm', group: cluster },
+  time: { type: 'string', describe: 'Time limit of a task, as sbatch takes it', implies: 'slurm', group: cluster },
+  cpus: { type: 'number', describe: 'Cores of a task', implies: 'slurm', group: cluster },
+  mem: { type: 'string', describe: 'Memory of a task, as sbatch takes it', implies: 'slurm', group: cluster },
+  'sbatch-arg': {
+    type: 'string',
+    describe: 'Further argument of sbatch, as --sbatch-arg=--account=lab',
+    implies: 'slurm',
+    group: cluster,
+  },
+} as const satisfies Record<string, Options>
+
+const merge: Command = {
+  usage: 'merge [source]',
+  describe: 'Merge any number of checkpoints as an expression or a recipe says',
+  positionals: { source: { type: 'string', describe: "An expression, or a recipe's .yaml or .json file" } },
+  options: mergeOptions,
+  examples: [
+    ["merge '(math & science) & coding' --model math=a/ --model science=b/ --model coding=c/ --out d/"],
+    ['merge recipe.yaml --out merged/ --plan', 'What that reads, writes and needs'],
+    ['merge recipe.yaml --out merged/ --slurm --time 1:00:00 --cpus 16', 'On a cluster'],
+  ],
+  load: async ({ slurm, shard }) => {
+    if (slurm) return (await import('./mergeSlurm.js')).runMergeSlurm
+    if (shard !== undefined) return (await import('./mergeShard.js')).runMergeShard
+    return (await import('./merge.js')).runMerge
+  },
+}
+
+const finish: Command = {
+  usage: 'finish <directory>',
+  describe: 'Make the parts of a merge (merge --shard) a checkpoint',
+  positionals: { directory: { type: 'string', describe: 'The --out of the parts' } },
+  options: { json },
+  examples: [['finish merged/']],
+  load: async () => (await import('./finish.js')).runFinish,
+}
+
+const { out: outDirectory, stats: _, plan: __, ...optionsOfRuns } = checkpointOptions
+
+const batch: Command = {
+  usage: 'batch <files..>',
+  describe: 'Run recipes, those of the same models in one pass; skip those that are finished',
+  positionals: { files: { type: 'string', array: true, describe: 'Files of recipes' } },
+  options: {
+    model: mergeOptions.model,
+    sha256: mergeOptions.sha256,
+    embeddings: mergeOptions.embeddings,
+    out: { ...outDirectory, describe: 'Directory for one directory a recipe, named as its file' },
+    ...optionsOfRuns,
+  },
+  examples: [['batch sweep/*.yaml --model math=a/ --model science=b/ --out merged/', 'Into merged/RECIPE for each']],
+  load: async () => (await import('./batch.js')).runBatch,
+}
+
+const verify: Command = {
+  usage: 'verify <directory>',
+  describe: 'Check a merged directory against its manifest',
+  positionals: { directory: mergedDirectory },
+  options: { threads: checkpointOptions.threads, json },
+  examples: [['verify merged/', 'Reads it once; exits with 1 when something is not as written']],
+  load: async () => (await import('./verify.js')).runVerify,
+}
+
+const reproduce: Command = {
+  usage: 'reproduce <directory>',
+  describe: 'Make a merged directory again from its manifest, byte for byte',
+  positionals: { directory: mergedDirectory },
+  options: {
+    model: mergeOptions.model,
+    out: { ...outDirectory, demandOption: true },
+    overwrite: checkpointOptions.overwrite,
+    threads: checkpointOptions.threads,
+    json,
+  },
+  examples: [['reproduce merged/ --model left=a/ --model right=b/ --out again/']],
+  load: async () => (await import('./reproduce.js')).runReproduce,
+}
+
+const convert: Command = {
+  usage: 'convert <file>',
+  describe: 'Turn a configuration of mergekit into a recipe, one of LLaMA-Factory into a run',
+  positionals: { file: { type: 'string', describe: "mergekit's or LLaMA-Factory's YAML" } },
+  options: {
+    out: { type: 'string', describe: 'Write the recipe or run to this file', group: output },
+    overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
+    json,
+  },
+  examples: [['convert mergekit.yml --out recipe.yaml'], ['convert llama_factory.yaml --out run.yaml']],
+  load: async () => (await import('./convert.js')).runConvert,
+}
+
+const set = {
+  type: 'string',
+  describe: 'KEY=VALUE instead of what the file says; once for each',
+  group: 'Run:',
+} as const
+
+const sft: Command = {
+  usage: 'sft <file>',
+  describe: 'Fine-tune a checkpoint into an expert',
+  positionals: { file: { type: 'string', describe: 'The run, a .yaml or .json file' } },
+  options: {
+    set,
+    resume: { type: 'boolean', describe: 'Go on with a run that was cut off', group: 'Run:' },
+    'dry-run': { type: 'boolean', describe: 'Show the plan and the command lines; train nothing', group: 'Run:' },
+    processes: { type: 'number', describe: 'As launcher.processes', group: cluster },
+    slurm: { type: 'boolean', describe: 'Submit a job to Slurm and follow it', group: cluster },
+    detach: { type: 'boolean', describe: 'Do not follow it', implies: 'slurm', group: cluster },
+    srun: { type: 'boolean', describe: 'Start with srun, inside an allocation', conflicts: 'slurm', group: cluster },
+    json,
+  },
+  examples: [
+    ['sft run.yaml', 'Trains, and leaves the expert in the output of the run'],
+    ['sft run.yaml --dry-run', 'What that takes'],
+    ['sft run.yaml --set training.learningRate=2e-5 --processes 4'],
+  ],
+  load: async () => (await import('./sft.js')).runSft,
+}
+
+const runFile = { file: { type: 'string', describe: 'The run, a .yaml or .json file' } } as const
+const dataGroup = 'Instead of the file of a run:'
+const dataOptions = {
+  set,
+  model: { type: 'string', describe: 'Checkpoint whose tokenizer and chat template are used', group: dataGroup },
+  data: { type: 'string', describe: 'A .jsonl, .json or .parquet file; once for each', group: dataGroup },
+  tokenizer: { type: 'string', describe: "Directory of another tokenizer than the model's", group: dataGroup },
+  template: { type: 'string', describe: 'chatml, qwen, deepseekr1, llama3 or a .jinja file', group: dataGroup },
+  system: { type: 'string', describe: 'System text of rows that have none', group: dataGroup },
+  think: { choices: ['target', 'prompt'], describe: 'Where the opening <think> goes', group: dataGroup },
+  'missing-think': {
+    choices: ['leave', 'target', 'prompt'],
+    describe: 'Answers without reasoning',
+    group: dataGroup,
+  },
+  train: { choices: ['assistant', 'all'], describe: 'Tokens with a loss', group: dataGroup },
+  'mask-history': { type: 'boolean', describe: 'Train last answers only', group: dataGroup },
+  'cutoff-length': { type: 'number', describe: 'Most tokens of a pack', group: dataGroup },
+  packing: { choices: ['none', 'pack', 'neat'], describe: 'Examples in one sequence', group: dataGroup },
+  validation: { type: 'number', describe: 'Rows to keep out: a part below 1, or a count', group: dataGroup },
+  seed: { type: 'number', describe: 'Of validation and weights', group: dataGroup },
+  'max-bad-rows': { type: 'number', describe: 'Largest part of rows that may be unusable', group: dataGroup },
+  cache: { type: 'string', describe: 'Directory of prepared data', group: dataGroup },
+} as const satisfies Record<string, Options>
+
+const data: CommandGroup = {
+  usage: 'data',
+  describe: 'Look at training data as tokens, or prepare it',
+  commands: [
+    {
+      usage: 'preview [file]',
+      describe: 'Show rows as tokens, with those that are trained marked',
+      positionals: runFile,
+      options: {
+        samples: { type: 'number', describe: 'Rows to show. Default: 1', group: 'Rows:' },
+        from: { type: 'string', describe: 'Name of a source. Default: the first', group: 'Rows:' },
+        row: { type: 'number', describe: 'Row to begin at, from 0', group: 'Rows:' },
+        ...dataOptions,
+        json,
+      },
+      examples: [
+        ['data preview run.yaml', 'The first row of the run'],
+        ['data preview run.yaml --from math --row 812', 'The row that a training complained about'],
+        ['data preview --model qwen/ --data math.jsonl --template chatml'],
+      ],
+      load: async () => (await import('./data.js')).runDataPreview,
+    },
+    {
+      usage: 'prepare [file]',
+      describe: 'Tokenize and pack the data of a run into the cache',
+      positionals: runFile,
+      options: { ...dataOptions, threads: checkpointOptions.threads, json },
+      examples: [
+        ['data prepare run.yaml', 'What sft will train on, into the cache'],
+        ['data prepare --model qwen/ --data math.parquet --validation 0.01'],
+      ],
+      load: async () => (await import('./data.js')).runDataPrepare,
+    },
+  ],
+}
+
+const init: Command = {
+  usage: 'init',
+  describe: 'Make a checkpoint of random weights to train from nothing',
+  positionals: {},
+  options: {
+    out: { ...outDirectory, demandOption: true },
+    config: { type: 'string', describe: 'config.json of a Qwen2, Llama or Qwen3 model', group: 'Model:' },
+    size: { choices: sizeNames, describe: 'Instead: a small model of about so many parameters', group: 'Model:' },
+    family: { choices: families, describe: 'With --size. Default: qwen2', group: 'Model:' },
+    tokenizer: { type: 'string', describe: 'Directory of a tokenizer, or its tokenizer.json', group: 'Tokenizer:' },
+    'train-tokenizer': {
+      type: 'string',
+      array: true,
+      describe: 'Instead: text files to train one on',
+      group: 'Tokenizer:',
+    },
+    'vocab-size': {
+      type: 'number',
+      describe: 'Tokens of the trained one, 259 or more',
+      implies: 'train-tokenizer',
+      group: 'Tokenizer:',
+    },
+    seed: { type: 'number', describe: 'Decides the weights. Default: 42', group: output },
+    dtype: { type: 'string', describe: 'BF16 (default), F16 or F32', group: output },
+    json,
+  },
+  examples: [
+    ['init --size 5m --train-tokenizer a.txt b.txt --vocab-size 4096 --out base/', 'From text alone'],
+    ['init --config config.json --tokenizer qwen/ --out base/ --seed 7'],
+  ],
+  load: async () => (await import('./init.js')).runInit,
+}
+
+const exportGguf: Command = {
+  usage: 'export <format> <directory>',
+  describe: 'Write a checkpoint as a GGUF file for llama.cpp',
+  positionals: {
+    format: { choices: ['gguf'], describe: 'Kind of file' },
+    directory: { type: 'string', describe: 'Checkpoint of a Qwen2, Llama or Qwen3 model' },
+  },
+  options: {
+    out: { type: 'string', describe: 'File to write', demandOption: true, group: output },
+    dtype: { type: 'string', describe: 'Of the matrices: BF16 (default), F16 or F32', group: output },
+    tokenizer: { type: 'string', describe: "Directory of the tokenizer. Default: the checkpoint's", group: output },
+    overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
+    json,
+  },
+  examples: [
+    ['export gguf expert/ --out expert.gguf', 'For llama.cpp and what is built on it'],
+    ['export gguf merged/ --out merged-f16.gguf --dtype F16'],
+  ],
+  load: async () => (await import('./exportGguf.js')).runExportGguf,
+}
+
+const inspect: Command = {
+  usage: 'inspect <path>',
+  describe: 'Validate a checkpoint and list its tensors',
+  positionals: { path: { type: 'string', describe: 'Checkpoint: a directory or a .safetensors file' } },
+  options: { json },
+  examples: [['inspect merged/', 'Tensors, files, totals and problems'], ['inspect model.safetensors --json']],
+  load: async () => (await import('./inspect.js')).runInspect,
+}
+
+const report: Command = {
+  usage: 'report [directory]',
+  describe: 'Draw what was taken from Right, by layer and kind of weight',
+  positionals: { directory: mergedDirectory },
+  options: {
+    stats: {
+      type: 'string',
+      describe: 'Instead of a directory: the file of fuse --stats or merge --stats',
+      group: output,
+    },
+    out: { type: 'string', describe: 'Write a picture to this .svg or .html file', group: output },
+    overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
+    json,
+  },
+  examples: [
+    ['report merged/', 'In the terminal'],
+    ['report merged/ --out merged.html', 'The picture with a table of every number'],
+    ['report --stats stats.jsonl --out merged.svg'],
+  ],
+  load: async () => (await import('./report.js')).runReport,
+}
+
+const doctor: Command = {
+  usage: 'doctor',
+  describe: 'Show what this build and machine can do',
+  positionals: {},
+  options: { json },
+  examples: [['doctor']],
+  load: async () => (await import('./doctor.js')).runDoctor,
+}
+
+/** All commands, in the order of the help. */
+export const commands: readonly (Command | CommandGroup)[] = [
+  fuse,
+  merge,
+  finish,
+  batch,
+  verify,
+  reproduce,
+  report,
+  inspect,
+  convert,
+  sft,
+  data,
+  init,
+  exportGguf,
+  doctor,
+]
+
+/** `fuse` of `fuse <left> <right>` */
+export const nameOf = ({ usage }: Command | CommandGroup): string => usage.split(' ')[0] as string

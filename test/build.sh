@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds everything but the fuzzers with warnings as errors into build/check, or only some targets of it. Whoever comes while
+# another one builds waits.
+#
+#   test/build.sh [TARGET ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mkdir -p build
+exec {lock}> build/check.lock
+flock "$lock"
+# Its own build type keeps its addon out of build/Release.
+npx cmake-js configure --silent --config RelWithDebInfo --out build/check --CDCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+  --CDBRANCHMERGE_WERROR=ON --CDBRANCHMERGE_TESTS=ON --CDBRANCHMERGE_BENCH=ON
+cmake --build build/check --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" --target "${@:-all}"

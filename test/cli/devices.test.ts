@@ -1,0 +1,189 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { fileNames, hashFiles, isPartial, looksComplete } from '../support/directoryContents.js'
+import { buildEmulatedAddon, buildTimeout, cudaErrors, machine } from '../support/emulatedDevices.js'
+import { runCommand } from '../support/runCommand.js'
+import { temporaryDirectory, temporaryDirectoryOfFile } from '../support/temporary.js'
+import { writePair } from '../support/writeCheckpoint.js'
+
+// The command on a machine with CUDA devices: they are emulated, and everything else is what users have.
+
+beforeAll(buildEmulatedAddon, buildTimeout)
+
+const directory = temporaryDirectoryOfFile()
+const pair = writePair(directory)
+const [left, right] = [pair.left.path, pair.right.path]
+const models = ['--model', `a=${left}`, '--model', `b=${right}`]
+
+describe('doctor', () => {
+  const rows = async (...fields: string[]) => {
+    const { code, stdout } = await runCommand(['doctor'], { env: machine(...fields) })
+    expect(code).toBe(0)
+    return stdout.split('\n').filter((line) => /^(CUDA|cuda:)/.test(line))
+  }
+
+  test.each([
+    [
+      ['devices=2', 'memory=80000000'],
+      [
+        'CUDA          13.0, driver for 13.0',
+        'cuda:0        Emulated device 0, 80.0 MB, 80.0 MB free, sm_90',
+        'cuda:1        Emulated device 1, 80.0 MB, 80.0 MB free, sm_90',
+      ],
+    ],
+    [
+      ['devices=2', 'memory=80000000', 'old=1'],
+      [
+        'CUDA          13.0, driver for 13.0',
+        'cuda:0        Emulated device 0, 80.0 MB, 80.0 MB free, sm_90',
+        'cuda:1        Emulated device 1, not used: compute capability 7.5, and 8.0 is the oldest that has kernels',
+      ],
+    ],
+    [
+      ['devices=0'],
+      [
+        'CUDA          13.0, driver for 13.0; not used: the NVIDIA driver shows no device; CUDA_VISIBLE_DEVICES and the container decide which it shows',
+      ],
+    ],
+    [
+      ['driver=12040'],
+      [
+        'CUDA          13.0, driver for 12.4; not used: the NVIDIA driver is too old: it supports CUDA 12.4, and this build needs 13.0',
+      ],
+    ],
+  ])('%j', async (fields, expected) => {
+    expect(await rows(...fields)).toEqual(expected)
+  })
+
+  test('--json has what devices() has', async () => {
+    const { stdout } = await runCommand(['doctor', '--json'], { env: machine('devices=2', 'old=0') })
+    const { native } = JSON.parse(stdout)
+    expect(native.path).toContain('emulated')
+    expect(native.cuda).toMatchObject({ compiled: true, runtime: '13.0', driver: '13.0' })
+    expect(native.cuda).not.toHaveProperty('unavailable')
+    expect(native.cuda.devices).toEqual([
+      expect.objectContaining({
+        index: 0,
+        computeCapability: '7.5',
+        unusable: expect.stringContaining('8.0 is the oldest'),
+      }),
+      expect.objectContaining({ index: 1, name: 'Emulated device 1', computeCapability: '9.0' }),
+    ])
+  })
+})
+
+describe('a merge on devices', () => {
+  test('says on which, for people and as JSON, and writes what the CPU writes', async () => {
+    const out = temporaryDirectory()
+    const run = (name: string, ...options: string[]) =>
+      runCommand(
+        [
+          'merge',
+          '(a & b) & a',
+          ...models,
+          '--out',
+          join(out, name),
+          '--stats',
+          join(out, `${name}.jsonl`),
+          ...options,
+        ],
+        {
+          env: machine('devices=2'),
+        },
+      )
+    const [cpu, cuda, second] = await Promise.all([
+      run('cpu', '--device', 'cpu'),
+      run('cuda', '--device', 'cuda'),
+      run('second', '--device', 'cuda:1', '--json'),
+    ])
+    for (const { code, stderr } of [cpu, cuda, second]) expect([code, stderr]).toEqual([0, ''])
+    expect(cpu.stdout).toMatch(/^Computed on the CPU, as asked for$/m)
+    expect(cuda.stdout).toMatch(/^Computed on cuda:0,1, as asked for$/m)
+    expect(JSON.parse(second.stdout)).toMatchObject({ device: 'cuda:1', deviceReason: 'asked for', warnings: [] })
+    const expected = hashFiles(join(out, 'cpu'))
+    for (const name of ['cuda', 'second']) expect(hashFiles(join(out, name))).toEqual(expected)
+    const statistics = (name: string) => readFileSync(join(out, `${name}.jsonl`), 'utf8')
+    for (const name of ['cuda', 'second']) expect(statistics(name)).toBe(statistics('cpu'))
+  })
+
+  test('that did not ask for them takes the CPU where that is quicker, and says so', async () => {
+    const out = join(temporaryDirectory(), 'out')
+    const { code, stdout } = await runCommand(['fuse', left, right, '--out', out], { env: machine('devices=2') })
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^Computed on the CPU: \w.*$/m)
+  })
+
+  test.each([
+    [
+      'gpu',
+      2,
+      "Expected 'auto', 'cpu', 'cuda' or numbers of devices as 'cuda:0,2' for device but received 'gpu' of type string [ERR_INVALID_ARGUMENT]",
+    ],
+    [
+      'cuda:',
+      2,
+      "Expected 'auto', 'cpu', 'cuda' or numbers of devices as 'cuda:0,2' for device but received 'cuda:' of type string [ERR_INVALID_ARGUMENT]",
+    ],
+    [
+      'cuda:0,0',
+      2,
+      "Expected 'auto', 'cpu', 'cuda' or numbers of devices as 'cuda:0,2' for device but received 'cuda:0,0' of type string [ERR_INVALID_ARGUMENT]",
+    ],
+    [
+      'cuda:2',
+      1,
+      "Expected usable CUDA devices for device 'cuda:2' but there is no cuda:2, only cuda:0, cuda:1. Run with device 'cpu' (--device cpu) or 'auto'. [ERR_DEVICE_UNAVAILABLE]",
+    ],
+  ])('--device %s: exit code %i', async (device, expected, message) => {
+    const out = join(temporaryDirectory(), 'out')
+    const run = ['fuse', left, right, '--out', out, '--device', device]
+    const { code, stdout, stderr } = await runCommand(run, { env: machine('devices=2') })
+    expect([code, stdout, stderr]).toEqual([expected, '', `branchmerge: ${message}\n`])
+    expect(fileNames(out)).toEqual([])
+  })
+
+  test('whose device is lost exits with 1 and leaves what --resume finishes on the CPU', async () => {
+    const out = temporaryDirectory()
+    const run = (name: string, options: string[], env: Record<string, string>) =>
+      runCommand(['merge', '(a & b) & a', ...models, '--out', join(out, name), '--resume', '--json', ...options], {
+        env,
+      })
+    const lost = await run('out', ['--device', 'cuda'], machine(`fail_launch=25:${cudaErrors.eccUncorrectable}`))
+    expect(lost.code).toBe(1)
+    const { error } = JSON.parse(lost.stdout)
+    expect(error).toEqual({
+      code: 'ERR_DEVICE_FAILED',
+      message: expect.stringMatching(
+        /^CUDA device 0 failed to .*: uncorrectable ECC error encountered \(cudaErrorECCUncorrectable\)\. Run again with device 'cpu'/,
+      ),
+    })
+    expect(fileNames(join(out, 'out')).some(isPartial)).toBe(true)
+    expect(looksComplete(join(out, 'out'))).toBe(false)
+    const [finished, whole] = [await run('out', ['--device', 'cpu'], {}), await run('whole', ['--device', 'cpu'], {})]
+    expect([finished.code, whole.code]).toEqual([0, 0])
+    expect(hashFiles(join(out, 'out'))).toEqual(hashFiles(join(out, 'whole')))
+  })
+
+  test('ends with 130 after Ctrl-C, and --resume goes on', async () => {
+    const out = join(temporaryDirectory(), 'out')
+    const run = ['fuse', left, right, '--out', out, '--device', 'cuda', '--resume']
+    const interrupted = await runCommand(run, {
+      env: machine('devices=2', 'milliseconds=50'),
+      onStart: (child) => {
+        const timer = setInterval(() => {
+          if (!fileNames(out).some(isPartial)) return
+          clearInterval(timer)
+          child.kill('SIGINT')
+        }, 5)
+        child.on('exit', () => clearInterval(timer))
+      },
+    })
+    expect(interrupted).toMatchObject({ code: 130, signal: null, stdout: '' })
+    expect(interrupted.stderr).toContain('Interrupted by SIGINT; unfinished files were kept')
+    expect(looksComplete(out)).toBe(false)
+    const { code, stdout } = await runCommand(run, { env: machine('devices=2') })
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^Computed on cuda:[01](,1)?, as asked for$/m)])
+    expect(looksComplete(out)).toBe(true)
+  })
+})
