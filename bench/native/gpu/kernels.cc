@@ -13,7 +13,7 @@
 #include "cuda/runtime.h"
 #include "error.h"
 #include "fusion/cuda/device_fusion.h"
-#include "fusion/cuda/sampled_brackets.h"
+#include "fusion/cuda/sampled_rows.h"
 #include "parts.h"
 
 namespace branchmerge {
@@ -27,7 +27,7 @@ struct Shape {
 /// Projections, an MLP and an embedding of a model of 32e9 parameters. The smallest pair and its result take
 /// 157 MB, three times an H100's L2 cache.
 constexpr Shape kShapes[] = {{5120, 5120}, {27648, 5120}, {5120, 27648}, {152064, 5120}};
-constexpr Shape kSmallShapes[] = {{64, 5120}, {40, 27648}, {300, 517}};
+constexpr Shape kSmallShapes[] = {{64, 5120}, {40, 27648}, {300, 517}, {200, 3072}};
 
 /// n elements of the tile, over and over, on the device.
 DeviceMemory fill(const std::vector<uint16_t>& tile, uint64_t n, const Stream& stream) {
@@ -199,15 +199,17 @@ class Bench {
     return measured;
   }
 
-  /// Each kernel by itself, with brackets as tight as the engine's.
+  /// Each kernel by itself, in the order in which a fusion launches them.
   std::vector<Measured> kernels() {
     const DeviceKernels<float> table = bf16_kernels_in_float32();
-    const DeviceMemory kl(shape_.rows * sizeof(float)), summary(sizeof(Summary)),
-        counts(size_t(kMaxPrefixes) * kMaxDigitBins * sizeof(unsigned long long)),
-        sample(size_t(kSampleGroups) * kSampleBins * sizeof(unsigned)),
-        below(kMaxBrackets * sizeof(unsigned long long));
-    for (const DeviceMemory* memory : {&kl, &summary, &counts, &sample, &below})
-      check(cudaMemsetAsync(memory->data(), 0, memory->size(), stream_), "clear memory");
+    const auto cleared = [&](size_t bytes) {
+      DeviceMemory memory(bytes);
+      check(cudaMemsetAsync(memory.data(), 0, bytes, stream_), "clear memory");
+      return memory;
+    };
+    const DeviceMemory kl = cleared(shape_.rows * sizeof(float)), summary = cleared(sizeof(Summary)),
+                       counts = cleared(size_t(kMaxPrefixes) * kMaxDigitBins * sizeof(unsigned long long)),
+                       left_over = cleared((shape_.rows + 1) * sizeof(unsigned));
 
     RowsTask<float> rows;
     rows.left = left_.data();
@@ -220,40 +222,14 @@ class Bench {
     rows.right_is_p = true;
     rows.digits = {
         1, 32 - kMaxDigitBits, kMaxDigitBits, {}, reinterpret_cast<unsigned long long*>(counts.data())};
-    rows.sample = {reinterpret_cast<unsigned*>(sample.data()), 1};
     const auto analyse = [&](const char* name, Scoring scoring) {
       rows.scoring = scoring;
       return measure(name, 2 * bytes(), [&] { table.analyse_rows(rows, stream_); });
     };
-    std::vector<Measured> measured{analyse("analyse_rows", Scoring::kNone),
-                                   analyse("analyse_rows, digits", Scoring::kDigits)};
-    if (const RowShape shape(info(), {}); sampling_pays(shape)) {
-      const SampledRows sampled(shape);
-      RowsTask<float> look = rows;
-      look.rows = sampled.count;
-      look.every = sampled.every;
-      look.scoring = Scoring::kSample;
-      look.sample.one_in = sampled.one_in;
-      measured.push_back(measure("analyse_rows, sample", 2 * sizeof(uint16_t) * look.rows * look.row_length,
-                                 [&] { table.analyse_rows(look, stream_); }));
-    }
-
-    rows.scoring = Scoring::kBrackets;
-    rows.brackets.count = kMaxBrackets;
-    const double quartiles[] = {stats_.q1, stats_.median, stats_.q3};
-    for (int j = 0; j < kMaxBrackets; j++) {
-      rows.brackets.low[j] = float(quartiles[j] * 0.995);
-      rows.brackets.high[j] = float(quartiles[j] * 1.005);
-    }
-    const unsigned blocks = table.row_blocks(rows);
-    rows.brackets.capacity = unsigned(n_ / blocks / 16 + 4096);  // thrice what they hold
-    const DeviceMemory inside(size_t(kMaxBrackets) * blocks * rows.brackets.capacity * sizeof(float)),
-        sizes(size_t(kMaxBrackets) * blocks * sizeof(unsigned));
-    check(cudaMemsetAsync(sizes.data(), 0, sizes.size(), stream_), "clear memory");
-    rows.brackets.at_most_low = reinterpret_cast<unsigned long long*>(below.data());
-    rows.brackets.inside = reinterpret_cast<float*>(inside.data());
-    rows.brackets.sizes = reinterpret_cast<unsigned*>(sizes.data());
-    measured.push_back(analyse("analyse_rows, brackets", Scoring::kBrackets));
+    std::vector<Measured> measured{analyse("any rows", Scoring::kNone),
+                                   analyse("any rows, digits", Scoring::kDigits)};
+    rows.left_over = reinterpret_cast<unsigned*>(left_over.data());
+    if (const RowShape shape(info(), {}); sampling_pays(shape)) quick_kernels(table, shape, rows, measured);
 
     ScoresTask<float> scores;
     scores.left = left_.data();
@@ -273,6 +249,61 @@ class Bench {
     measured.push_back(measure("hard_gate", 3 * sizeof(uint16_t) * scores.elements,
                                [&] { table.hard_gate(gate, stream_); }));
     return measured;
+  }
+
+  /// The sample, the brackets, the quick kernel, and the quartiles among what it collects.
+  void quick_kernels(const DeviceKernels<float>& table, const RowShape& shape, RowsTask<float> rows,
+                     std::vector<Measured>& measured) {
+    const SampledRows sampled(shape);
+    const DeviceMemory sample(size_t(kSampleGroups) * kSampleBins * sizeof(unsigned)),
+        scores(collected_bytes(shape)), state(sizeof(BracketState<float>)), placed(state.size()),
+        selection(sizeof(Selection<float>)),
+        counts(size_t(kQuartileElements) * kMaxDigitBins * sizeof(unsigned long long));
+    for (const DeviceMemory* memory : {&sample, &placed, &selection, &counts})
+      check(cudaMemsetAsync(memory->data(), 0, memory->size(), stream_), "clear memory");
+
+    RowsTask<float> look = rows;
+    look.rows = sampled.count;
+    look.every = sampled.every;
+    look.summary = nullptr;
+    look.scoring = Scoring::kSample;
+    look.sample = {reinterpret_cast<unsigned*>(sample.data()), sampled.one_in};
+    measured.push_back(measure("slight rows, sample", 2 * sizeof(uint16_t) * look.rows * look.row_length,
+                               [&] { table.analyse_rows(look, stream_); }));
+    measured.push_back(measure("place brackets", sample.size(), [&] {
+      place_brackets(look.sample.counts, {false, kWidestBracket},
+                     reinterpret_cast<BracketState<float>*>(placed.data()), stream_);
+    }));
+
+    rows.scoring = Scoring::kBrackets;
+    const BracketRuns runs = table.bracket_runs(rows);
+    const unsigned all_runs = runs.blocks * runs.per_block;
+    const DeviceMemory sizes(all_runs * sizeof(unsigned));
+    rows.brackets = {reinterpret_cast<BracketState<float>*>(state.data()),
+                     reinterpret_cast<float*>(scores.data()),
+                     reinterpret_cast<unsigned*>(sizes.data()),
+                     all_runs,
+                     runs.per_block,
+                     unsigned(scores.size() / sizeof(float) / all_runs)};
+    measured.push_back(measure("slight rows, brackets", 2 * bytes(), [&] {
+      check(cudaMemcpyAsync(state.data(), placed.data(), state.size(), cudaMemcpyDeviceToDevice, stream_),
+            "copy");
+      check(cudaMemsetAsync(sizes.data(), 0, sizes.size(), stream_), "clear memory");
+      table.analyse_rows(rows, stream_);
+    }));
+    measured.push_back(measure("select quartiles", 3 * collected(state) * sizeof(float), [&] {
+      select_quartiles(rows.brackets, quartile_population({}, n_, 0, 0), rows.summary,
+                       reinterpret_cast<unsigned long long*>(counts.data()),
+                       reinterpret_cast<Selection<float>*>(selection.data()), stream_);
+    }));
+  }
+
+  uint64_t collected(const DeviceMemory& state) const {
+    BracketState<float> found{};
+    check(cudaMemcpyAsync(&found, state.data(), sizeof found, cudaMemcpyDeviceToHost, stream_),
+          "copy from it");
+    stream_.synchronize();
+    return found.collected;
   }
 
   Measured measure(const char* name, uint64_t moved, const std::function<void()>& work) {
