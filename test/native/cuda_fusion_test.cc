@@ -332,10 +332,11 @@ TEST_CASE("rows for the quick kernel, rows for the general one, and both in a te
   left_is_p.divergence = Divergence::kLeftRight;
   without_epsilon.epsilon = 0;
   for (const DType dtype : {DType::BF16, DType::F16, DType::F32})
-    for (const auto& [columns, far_in] : {std::pair{512, 3}, {1024, 1}, {2048, 170}, {3584, 7}}) {
+    for (const std::pair<uint64_t, uint64_t> shape :
+         {std::pair<uint64_t, uint64_t>{512, 3}, {1024, 1}, {2048, 170}, {3584, 7}}) {
       CAPTURE(dtype_name(dtype));
-      CAPTURE(columns);
-      const Pair pair = make_mixed_pair(dtype, 170, uint64_t(columns), uint64_t(far_in));
+      CAPTURE(shape.first);
+      const Pair pair = make_mixed_pair(dtype, 170, shape.first, shape.second);
       for (const FusionOptions& options : {FusionOptions{}, left_is_p, without_epsilon})
         check_same(pair, options);
       check_same(pair, {}, {0, 1, 1 << 20, false});  // not at multiples of 16 bytes

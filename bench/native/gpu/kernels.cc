@@ -27,7 +27,7 @@ struct Shape {
 /// Projections, an MLP and an embedding of a model of 32e9 parameters. The smallest pair and its result take
 /// 157 MB, three times an H100's L2 cache.
 constexpr Shape kShapes[] = {{5120, 5120}, {27648, 5120}, {5120, 27648}, {152064, 5120}};
-constexpr Shape kSmallShapes[] = {{64, 5120}, {40, 27648}, {300, 517}, {200, 3072}};
+constexpr Shape kSmallShapes[] = {{64, 5120}, {40, 27648}, {300, 517}, {640, 1024}};
 
 /// n elements of the tile, over and over, on the device.
 DeviceMemory fill(const std::vector<uint16_t>& tile, uint64_t n, const Stream& stream) {
