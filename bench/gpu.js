@@ -10,7 +10,7 @@ import { createReadStream, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { measureCommand, median } from './measure.js'
 
-const ROUNDS = 3
+const ROUNDS = 2
 
 /** Of all bytes; reading them leaves a file in the page cache. @param {string} path */
 async function hashFile(path) {

@@ -33,6 +33,8 @@ while [ $# -gt 0 ]; do
   esac
 done
 deadline=$((SECONDS + minutes * 60))
+# The numbers of nvidia-smi are CUDA's, too.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
 jobs=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 : "${commit:=$(git rev-parse HEAD 2> /dev/null || echo unknown)}"
 
@@ -60,7 +62,7 @@ output=$results/$(date +%F-%H%M)-$name-gpu.jsonl
 
 # The text of standard input as a string of JSON.
 json_string() {
-  tr -d '\000-\010\013-\037' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\t/\\t/g' | sed -z -e 's/\n$//' -e 's/\n/\\n/g' -e 's/.*/"&"/'
+  { cat && echo; } | tr -d '\000-\010\013-\037' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\t/\\t/g' | sed -z -e 's/\n*$//' -e 's/\n/\\n/g' -e 's/.*/"&"/'
 }
 text() { printf '%s' "$1" | json_string; }
 
@@ -136,9 +138,8 @@ measure_textbook() {
   part textbook 90 python3 bench/textbook.py "$device" "$work" 5120x5120 27648x5120 5120x27648 152064x5120
 }
 
-# On a disk, and in memory where there is room for four files of 2 GB.
+# In memory where there is room for four files of 2 GB, which shows the link to the device; and on a disk.
 measure_checkpoints() {
-  part checkpoints 60 "$program" checkpoints --device "$device" "${small[@]}" --dir "$checkpoints"
   if [ "$(df --output=avail /dev/shm 2> /dev/null | tail -n 1)" -gt 10000000 ]; then
     in_memory=$(mktemp -d /dev/shm/branchmerge-gpu-XXXXXX)
     part 'checkpoints in memory' 60 "$program" checkpoints --device "$device" "${small[@]}" --dir "$in_memory"
@@ -146,6 +147,7 @@ measure_checkpoints() {
   else
     left_out 'checkpoints in memory' '/dev/shm has less than 10 GB'
   fi
+  part checkpoints 90 "$program" checkpoints --device "$device" "${small[@]}" --dir "$checkpoints"
 }
 
 # The checkpoints that were measured before, as a user would fuse them.
@@ -155,7 +157,7 @@ measure_command() {
     return
   fi
   if [ -z "$dry_run" ]; then part 'build of the command' 180 sh -c 'exec npm run --silent build >&2'; fi
-  part 'the command' 60 node bench/gpu.js "$checkpoints" "$([ -n "$dry_run" ] && echo cpu || echo "cuda:$device")"
+  part 'the command' 90 node bench/gpu.js "$checkpoints" "$([ -n "$dry_run" ] && echo cpu || echo "cuda:$device")"
 }
 
 sanitize() {

@@ -148,6 +148,16 @@ describe('the command', () => {
   })
 })
 
+test('CONTRIBUTING.md has every folder of the sources', () => {
+  const text = read('CONTRIBUTING.md')
+  const folders = ['lib', 'native'].flatMap((top) =>
+    readdirSync(join(root, top), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => `${top}/${name}`),
+  )
+  expect(folders.filter((folder) => !text.includes(`\`${folder}`))).toEqual([])
+})
+
 test('docs/api.md has every export', () => {
   const text = read('docs/api.md')
   expect(Object.keys(api).filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([])

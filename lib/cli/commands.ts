@@ -32,7 +32,7 @@ const output = 'Output:'
 const running = 'Running:'
 const cluster = 'On several machines:'
 const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
-const mergedDirectory = { type: 'string', describe: 'Directory that branchmerge wrote' } as const
+const mergedDirectory = { type: 'string', describe: 'Directory that fuse or merge wrote' } as const
 
 const checkpointOptions = {
   out: { type: 'string', describe: 'Directory to write', group: output },

@@ -149,7 +149,7 @@ export async function withTrainingSignals(work: (signals: TrainingSignals) => Pr
   const onInterrupt = () => {
     if (interrupt.signal.aborted) kill.abort()
     else {
-      process.stderr.write('\nbranchmerge: Stopping, saved where training has begun; Ctrl-C again ends it at once\n')
+      process.stderr.write('\nbranchmerge: Stopping: what has been trained is saved first; Ctrl-C again ends it at once\n')
       interrupt.abort(new Interrupted('SIGINT', 'kept'))
     }
   }

@@ -233,7 +233,10 @@ function parse(path: string, text: string): Record<string, unknown> {
 }
 
 const notManifest = (path: string) =>
-  new BranchMergeError('ERR_MANIFEST', `Expected a manifest as branchmerge writes it in ${path}`)
+  new BranchMergeError(
+    'ERR_MANIFEST',
+    `Expected a manifest as branchmerge writes it in ${path} but it is damaged or cut short: merge again`,
+  )
 
 /**
  * That everything is there that carries a merge out again, and that names of files lead nowhere else.

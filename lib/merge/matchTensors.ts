@@ -78,7 +78,7 @@ export function matchTensors(
     const extra = [...tensors.values()].filter(({ name }) => !byName[reference]?.has(name))
     problems.push(...extra.map((tensor) => missing(tensor, models[i] as MatchedModel, first)))
   }
-  if (problems.length > 0) throw refusal(problems, models.length)
+  if (problems.length > 0) throw refusal(problems, models)
   if (matched.length === 0) {
     throw new BranchMergeError('ERR_TENSOR_MISSING', `There is no tensor to merge in ${first.checkpoint.path}`)
   }
@@ -142,12 +142,19 @@ const advice: Partial<Record<ErrorCode, string>> = {
     'Supported are BF16, F16, F32, F64, and equal integers and booleans: merge quantised models before they are quantised.',
 }
 
-function refusal(problems: Problem[], models: number): BranchMergeError {
+/** Its own tensors alone do not make a model, under whatever name the file comes. */
+const isAdapter = ({ checkpoint }: MatchedModel): boolean =>
+  checkpoint.tensors.some(({ name }) => /\.lora_(embedding_)?[AB]\b/.test(name))
+
+function refusal(problems: Problem[], models: readonly MatchedModel[]): BranchMergeError {
   const { code } = problems[0] as Problem
   const codes = [...new Set(problems.map((problem) => problem.code))]
   const lines = problems.slice(0, maxListed).map(({ text }) => `  ${text}`)
   if (problems.length > maxListed) lines.push(`  and ${problems.length - maxListed} more`)
-  const advices = codes.map((each) => advice[each]).join(' ')
-  const subject = models === 1 ? 'The checkpoint' : 'The checkpoints'
+  const adapters = models
+    .filter(isAdapter)
+    .map(({ label, checkpoint }) => `${label}, ${checkpoint.path}, holds an adapter: merge that into its base first.`)
+  const advices = [...codes.map((each) => advice[each]), ...adapters].join(' ')
+  const subject = models.length === 1 ? 'The checkpoint' : 'The checkpoints'
   return new BranchMergeError(code, `${subject} cannot be merged. ${advices}\n${lines.join('\n')}`)
 }

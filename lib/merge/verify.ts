@@ -72,7 +72,7 @@ export async function manifestOf(directory: string): Promise<Manifest> {
     checkManifest(path, manifest)
     return manifest
   }
-  throw new BranchMergeError('ERR_FILE_READ', `There is no ${path}: expected a directory that branchmerge wrote`)
+  throw new BranchMergeError('ERR_FILE_READ', `There is no ${path}: expected a directory that fuse or merge wrote`)
 }
 
 /** A file that cannot be read is a problem like others. */

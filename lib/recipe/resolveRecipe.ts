@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, join } from 'node:path'
 import { type FloatDtype, floatDtypeFromName } from '../checkpoint/dtypes.js'
-import { checkOptionNames, checkPath, invalidArgument, nearestName } from '../validate.js'
+import { checkOptionNames, checkPath, invalidArgument, isMapping, nearestName } from '../validate.js'
 import { missingParameter } from './bindTensors.js'
 import { checkOptions } from './checkOptions.js'
 import { checkStructure, type SoundRecipe } from './checkStructure.js'
@@ -57,11 +57,20 @@ export function resolveRecipe(recipe: Recipe | RecipeDocument, options: ResolveO
   const given = checkModels(options.models)
   const document = recipe instanceof RecipeDocument ? recipe : recipeObject(recipe)
   const problems = new Problems(document.file ?? 'The recipe', document.locate)
+  refuseMergekit(document, problems)
   const structure = checkStructure(document.value, problems)
   const resolved =
     structure.sound && new Resolution(structure.sound, structure.broken, document, given, problems).resolve()
   problems.throwIfAny()
   return resolved as ResolvedRecipe
+}
+
+/** Every key of it would be told as unknown. */
+function refuseMergekit({ value, file = 'FILE' }: RecipeDocument, problems: Problems): void {
+  if (!isMapping(value) || !('merge_method' in value)) return
+  const advice = `branchmerge convert ${file} --out recipe.yaml makes it a recipe`
+  problems.add(['merge_method'], `This is a configuration of mergekit: ${advice}`, { key: true })
+  problems.throwIfAny()
 }
 
 function checkModels(models: unknown = {}): Map<string, string> {

@@ -14,7 +14,7 @@ export async function readManifestStats(directory: string): Promise<ReportInput>
   const path = join(directory, manifestFileName)
   const manifest = await readManifest(path)
   if (!manifest) {
-    throw new BranchMergeError('ERR_FILE_READ', `There is no ${path}: expected a directory that branchmerge wrote`)
+    throw new BranchMergeError('ERR_FILE_READ', `There is no ${path}: expected a directory that fuse or merge wrote`)
   }
   const { merges, tensors } = manifest
   if (!Array.isArray(merges) || !merges.every(isMerge) || !isObject(tensors)) throw broken(path, 'merges and tensors')

@@ -85,6 +85,9 @@ Devices find_devices(bool memory) {
   return devices;
 }
 
-std::unique_ptr<Pinned> pin(std::span<std::byte> memory) { return std::make_unique<PinnedSpan>(memory); }
+std::unique_ptr<Pinned> pin(std::span<std::byte> memory, size_t device) {
+  start_device(device);
+  return std::make_unique<PinnedSpan>(memory);
+}
 
 }  // namespace branchmerge::cuda

@@ -29,12 +29,13 @@ struct Devices {
 /// bytes, which starts each device (a part of a second).
 Devices find_devices(bool memory);
 
-/// Memory of the host that devices copy from and to without a detour, for as long as this lives.
+/// Memory of the host that all devices copy from and to without a detour, for as long as this lives.
 class Pinned {
  public:
   virtual ~Pinned() = default;
 };
-std::unique_ptr<Pinned> pin(std::span<std::byte> memory);
+/// By way of a device that works. Throws what it throws.
+std::unique_ptr<Pinned> pin(std::span<std::byte> memory, size_t device);
 
 /// Whether an Error's code tells of a device that failed, and not of the merge.
 inline bool is_device_failure(std::string_view code) {

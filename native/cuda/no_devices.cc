@@ -18,6 +18,6 @@ Devices find_devices(bool) {
   devices.unavailable = kReason;
   return devices;
 }
-std::unique_ptr<Pinned> pin(std::span<std::byte>) { refuse(); }
+std::unique_ptr<Pinned> pin(std::span<std::byte>, size_t) { refuse(); }
 
 }  // namespace branchmerge::cuda

@@ -484,8 +484,8 @@ class MergePass {
   void pin_memory() {
     if (lanes_.empty()) return;
     const bool pinned = tolerating_failure_of(plan_.devices, [&] {
-      pinned_.push_back(cuda::pin(writer_.memory()));
-      pinned_.push_back(cuda::pin(reader_.memory()));
+      pinned_.push_back(cuda::pin(writer_.memory(), devices_.front().device));
+      pinned_.push_back(cuda::pin(reader_.memory(), devices_.front().device));
     });
     if (pinned) return;
     lanes_.clear();

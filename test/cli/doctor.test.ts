@@ -1,7 +1,7 @@
-import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { native } from '../../lib/native.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -64,4 +64,22 @@ test('without a native build it explains what to do and exits with 1; fuse and -
   const fuse = await run('fuse', 'a', 'b', '--out', 'c', '--json')
   expect(fuse.code).toBe(1)
   expect(JSON.parse(fuse.stdout)).toMatchObject({ error: { code: 'ERR_NATIVE_MISSING' } })
+})
+
+describe('bin/branchmerge.js says what it lacks', () => {
+  test('a build', async () => {
+    const directory = temporaryDirectory()
+    mkdirSync(join(directory, 'bin'))
+    const script = join(directory, 'bin', 'branchmerge.mjs')
+    copyFileSync(join(root, 'bin', 'branchmerge.js'), script)
+    const { code, stdout, stderr } = await runCommand(['doctor'], { script })
+    expect([code, stdout, stderr]).toEqual([1, '', expect.stringContaining('npm run build')])
+  })
+
+  test('a newer Node', async () => {
+    const older = "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.18.3' } })"
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(older)}` }
+    const { code, stdout, stderr } = await runCommand(['doctor'], { env })
+    expect([code, stdout, stderr]).toEqual([1, '', 'branchmerge: Expected Node 20.19 or newer but this is 20.18.3\n'])
+  })
 })

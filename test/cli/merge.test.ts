@@ -133,6 +133,8 @@ describe('branchmerge merge', () => {
   test.each([
     [[], 'Expected an expression or the file of a recipe'],
     [['a & b', '--recipe', 'r.yaml'], 'Expected either an expression or --recipe, not both'],
+    [['./', '--out', 'x'], 'but ./ is a directory: name it with --model NAME=./'],
+    [[new URL('../../LICENSE', import.meta.url).pathname, '--out', 'x'], 'for /'],
     [['a & b', '--model', 'a', '--out', 'x'], "Expected NAME=PATH for model but received 'a'"],
     [['a & b', '--model', 'a=1', '--model', 'a=2', '--out', 'x'], 'Expected the model a once'],
     [['a & b', '--model', 'a=1', '--model', 'b=2'], "(or the recipe's output.path) for out"],

@@ -49,6 +49,16 @@ test('an output head of one model only comes with a hint', () => {
   expect(failure(more, checkpointOf(base)).message).toContain('tied to its embedding')
 })
 
+test('an adapter is told as such beside a model, and is as good as any beside another', () => {
+  const name = 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight'
+  const adapter = checkpointOf([[name, 'F32', [8, 4]]])
+  expect(failure(checkpointOf(base), adapter).message).toMatch(
+    / Right, .*, holds an adapter: merge that into its base first\./,
+  )
+  expect(failure(checkpointOf(base), checkpointOf([])).message).not.toContain('adapter')
+  expect(pairTensors(adapter, adapter)).toHaveLength(1)
+})
+
 test('different dtypes, shapes, and dtypes that fusion does not know are refused by name', () => {
   const cases: [Checkpoint, string, string][] = [
     [

@@ -455,6 +455,20 @@ TEST_CASE("one of two devices is lost: the other goes on") {
   CHECK(bytes_on_devices(outcome) > 0);
 }
 
+TEST_CASE("one of two devices does not even start: the other does it all, with pinned memory of its own") {
+  const Models models;
+  const Outcome expected = run(models.plan("cpu", sequence()));
+  for (const int lost : {0, 1}) {
+    cuda_emulation::reset(machine(2, kRoomy));
+    cuda_emulation::lose_device(lost, cudaErrorECCUncorrectable);
+    const Outcome outcome = run(on_devices(models.plan("lost" + std::to_string(lost), sequence()), 2, true));
+    check_same(outcome, expected);
+    CHECK(outcome.totals.warnings.size() == 1);
+    CHECK(bytes_on_devices(outcome) > 0);
+    check_given_back();
+  }
+}
+
 TEST_CASE("a merge on devices can be cancelled") {
   const Models models;
   cuda_emulation::reset(machine(2, kRoomy));

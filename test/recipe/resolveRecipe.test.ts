@@ -187,6 +187,13 @@ expect: {architecture: Qwen2ForCausalLM, layers: 64, tensors: 771, parameters: 3
     expect(passed.models.map(({ path }) => path)).toEqual(['x', 'y'])
   })
 
+  test("mergekit's are known for what they are", () => {
+    const text = 'models: [{ model: a }]\nmerge_method: linear\ndtype: bfloat16\n'
+    expect(() => resolveRecipe(parseRecipe(text, 'm.yml'))).toThrow(
+      'm.yml has a problem:\n  m.yml:2:1: This is a configuration of mergekit: branchmerge convert m.yml --out recipe.yaml makes it a recipe',
+    )
+  })
+
   test('no file, no text, several documents', async () => {
     const directory = temporaryDirectory()
     const path = join(directory, 'recipe.yaml')

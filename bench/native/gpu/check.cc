@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
@@ -87,15 +88,18 @@ Outcome fuse_on_device(const Pair& pair, const FusionOptions& options, unsigned 
   return outcome;
 }
 
+/// Bit for bit.
 bool same_figures(const TensorStats& a, const TensorStats& b) {
-  const double figures[][2] = {{a.threshold, b.threshold}, {a.q1, b.q1},
-                               {a.median, b.median},       {a.q3, b.q3},
-                               {a.kl_min, b.kl_min},       {a.kl_median, b.kl_median},
-                               {a.kl_max, b.kl_max}};
-  return a.identical == b.identical && a.degenerate == b.degenerate && a.kept_operand == b.kept_operand &&
-         std::all_of(std::begin(figures), std::end(figures), [](const double(&pair)[2]) {
-           return std::memcmp(&pair[0], &pair[1], sizeof(double)) == 0;
-         });
+  const auto figures = [](const TensorStats& stats) {
+    std::vector<uint64_t> bits;
+    bits.reserve(7);
+    for (const double figure :
+         {stats.threshold, stats.q1, stats.median, stats.q3, stats.kl_min, stats.kl_median, stats.kl_max})
+      bits.push_back(std::bit_cast<uint64_t>(figure));
+    return bits;
+  };
+  return figures(a) == figures(b) && a.identical == b.identical && a.degenerate == b.degenerate &&
+         a.kept_operand == b.kept_operand;
 }
 
 bool same_fusion(const Pair& pair, const FusionOptions& options, unsigned misalignment = 0) {

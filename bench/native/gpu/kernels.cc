@@ -61,8 +61,8 @@ class Stopwatch {
   double seconds(int repeats, const std::function<void()>& work) {
     work();  // the first time a kernel is loaded
     stream_.synchronize();
-    std::vector<double> times;
-    for (int i = 0; i < repeats; i++) times.push_back(once(work));
+    std::vector<double> times(size_t(repeats), 0);
+    for (double& time : times) time = once(work);
     return median(times);
   }
 

@@ -103,7 +103,7 @@ function preTokenizer(tokenizer: Record<string, unknown>, directory: string): st
   if (name) return name
   throw refusal(
     directory,
-    `the split pattern of Qwen 2 and 3 or of Llama 3, which llama.cpp has, but its own is ${JSON.stringify(patterns)}`,
+    `the split pattern of Qwen 2 and 3 or of Llama 3, which llama.cpp has, but it has ${patterns.length > 0 ? JSON.stringify(patterns) : 'none'}`,
   )
 }
 

@@ -60,6 +60,7 @@ struct Library {
   Machine machine;
   std::vector<Device> devices = std::vector<Device>(1);
   std::map<std::byte*, Allocation> allocations;
+  std::map<std::byte*, size_t> registered;  // memory of others, pinned
   std::map<const void*, int> shared_limits;
   std::vector<std::unique_ptr<CUstream_st>> streams;
   std::map<int, std::unique_ptr<CUstream_st>> default_streams;
@@ -258,6 +259,10 @@ void fail_call(uint64_t n, cudaError_t error) {
   library().fail_call = n;
   library().call_error = error;
 }
+void lose_device(int device, cudaError_t error) {
+  const std::lock_guard lock(mutex);
+  library().devices[size_t(device)].lost = error;
+}
 size_t device_bytes_in_use() {
   const std::lock_guard lock(mutex);
   size_t bytes = 0;
@@ -266,7 +271,9 @@ size_t device_bytes_in_use() {
 }
 size_t pinned_bytes_in_use() {
   const std::lock_guard lock(mutex);
-  return library().pinned;
+  size_t bytes = library().pinned;
+  for (const auto& [at, size] : library().registered) bytes += size;
+  return bytes;
 }
 size_t device_bytes_peak() {
   const std::lock_guard lock(mutex);
@@ -434,6 +441,11 @@ constexpr ErrorText kErrors[] = {
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
     {cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources",
      "too many resources requested for launch"},
+    {cudaErrorHostMemoryAlreadyRegistered, "cudaErrorHostMemoryAlreadyRegistered",
+     "part or all of the requested memory range is already mapped"},
+    {cudaErrorHostMemoryNotRegistered, "cudaErrorHostMemoryNotRegistered",
+     "pointer does not correspond to a registered memory region"},
+    {cudaErrorSystemNotReady, "cudaErrorSystemNotReady", "system not yet initialized"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
 };
 const ErrorText& text_of(cudaError_t error) {
@@ -484,11 +496,21 @@ cudaError_t cudaFreeHost(void* pointer) {
     return release(pointer, true);
   });
 }
-cudaError_t cudaHostRegister(void*, size_t, unsigned) {
-  return device_call([] { return cudaSuccess; });
+cudaError_t cudaHostRegister(void* pointer, size_t bytes, unsigned) {
+  return device_call([&] {
+    if (pointer == nullptr || bytes == 0) return cudaErrorInvalidValue;
+    auto* const begin = static_cast<std::byte*>(pointer);
+    for (const auto& [at, size] : library().registered)
+      if (begin < at + size && at < begin + bytes) return cudaErrorHostMemoryAlreadyRegistered;
+    library().registered.emplace(begin, bytes);
+    return cudaSuccess;
+  });
 }
-cudaError_t cudaHostUnregister(void*) {
-  return call([] { return cudaSuccess; });
+cudaError_t cudaHostUnregister(void* pointer) {
+  return call([&] {
+    const bool known = library().registered.erase(static_cast<std::byte*>(pointer)) > 0;
+    return known ? cudaSuccess : cudaErrorHostMemoryNotRegistered;
+  });
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   return cudaMemcpyAsync(to, from, bytes, kind, nullptr);

@@ -35,6 +35,9 @@ void fail_launch(uint64_t n, cudaError_t error);
 /// The same for the n-th call of any function that needs a device.
 void fail_call(uint64_t n, cudaError_t error);
 
+/// A device answers `error` to every call from now on.
+void lose_device(int device, cudaError_t error);
+
 /// Bytes not yet freed on all devices, and pinned: what a test of leaks compares with 0.
 size_t device_bytes_in_use();
 size_t pinned_bytes_in_use();
