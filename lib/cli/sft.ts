@@ -149,7 +149,7 @@ export async function withTrainingSignals(work: (signals: TrainingSignals) => Pr
   const onInterrupt = () => {
     if (interrupt.signal.aborted) kill.abort()
     else {
-      process.stderr.write('\nbranchmerge: Stopping: what has been trained is saved first; Ctrl-C again ends it at once\n')
+      process.stderr.write('\nbranchmerge: Saving what has been trained, then stopping; Ctrl-C again stops at once\n')
       interrupt.abort(new Interrupted('SIGINT', 'kept'))
     }
   }
