@@ -196,8 +196,9 @@ TEST_CASE("every call, launch and allocation may fail when a device is measured"
   all(calls, [](uint64_t n) { cuda_emulation::fail_call(n, cudaErrorECCUncorrectable); });
   all(launches, [](uint64_t n) { cuda_emulation::fail_launch(n, cudaErrorIllegalAddress); });
   all(allocations, [](uint64_t n) { cuda_emulation::fail_device_allocation(n); });
-  CHECK(calls > 60);
-  CHECK(launches > 6);
+  // Two copies and a fusion at least, each more than once.
+  CHECK(calls > 40);
+  CHECK(launches > 4);
   CHECK(allocations > 4);
   CHECK(!measures(sample, [] { cuda_emulation::fail_pinned_allocation(1); }));
 }
