@@ -6,6 +6,7 @@ import { buildEmulatedAddon, buildTimeout, cudaErrors, machine } from '../suppor
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory, temporaryDirectoryOfFile } from '../support/temporary.js'
 import { writePair } from '../support/writeCheckpoint.js'
+import { writeLargePair } from '../support/writeLargePair.js'
 
 // The command on a machine with CUDA devices: they are emulated, and everything else is what users have.
 
@@ -163,6 +164,37 @@ describe('a merge on devices', () => {
     const [finished, whole] = [await run('out', ['--device', 'cpu'], {}), await run('whole', ['--device', 'cpu'], {})]
     expect([finished.code, whole.code]).toEqual([0, 0])
     expect(hashFiles(join(out, 'out'))).toEqual(hashFiles(join(out, 'whole')))
+  })
+
+  test('chosen by auto, whose device is lost, goes on on the CPU with one warning', async () => {
+    const directory = temporaryDirectory()
+    const { left, right } = writeLargePair(directory, 4)
+    // Slow on the CPU; the device seems quick while it is measured, and its third kernel after that fails.
+    const slow = { BRANCHMERGE_INSTRUCTION_SET: 'scalar' }
+    const lost = machine('idle_until_registered=1', `fail_launch=3:${cudaErrors.eccUncorrectable}`)
+    const run = (name: string, options: string[], env: Record<string, string>) => {
+      const fusion = ['fuse', left, right, '--preset', 'paper-soft', '--out', join(directory, name)]
+      return runCommand([...fusion, ...options], { env })
+    }
+    const [expected, text, json] = await Promise.all([
+      run('cpu', [], {}),
+      run('text', ['--threads', '1'], { ...slow, ...lost }),
+      run('json', ['--threads', '1', '--json'], { ...slow, ...lost }),
+    ])
+    expect([expected.code, text.code, json.code]).toEqual([0, 0, 0])
+    const warning =
+      'CUDA device 0 failed to finish its work: uncorrectable ECC error encountered (cudaErrorECCUncorrectable). ' +
+      'The merge went on without it.'
+    expect(text.stdout.split('\n').filter((line) => line.startsWith('Warning'))).toEqual([`Warning: ${warning}`])
+    expect(text.stdout).toMatch(/^Computed on the CPU: Emulated device 0: /m)
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      device: 'cpu',
+      deviceReason: expect.stringMatching(/^Emulated device 0: /),
+      warnings: [warning],
+    })
+    for (const name of ['text', 'json']) {
+      expect(hashFiles(join(directory, name))).toEqual(hashFiles(join(directory, 'cpu')))
+    }
   })
 
   test('ends with 130 after Ctrl-C, and --resume goes on', async () => {

@@ -314,6 +314,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
     const auto limit = all.shared_limits.find(kernel);
     const size_t allowed = limit == all.shared_limits.end() ? 48 << 10 : std::max(limit->second, 48 << 10);
     if (config.dynamicSmemBytes > allowed) return cudaErrorInvalidValue;
+    if (all.machine.idle_until_registered && all.registered.empty())
+      return enqueue(config.stream, [] { return cudaSuccess; });
     all.launches++;
     if (counts_down_to_zero(all.fail_launch)) {
       const cudaError_t error = all.launch_error;

@@ -18,6 +18,9 @@ struct Machine {
   int driver = 13000;           // as cudaDriverGetVersion says it: 0 is none, older ones show no device
   int old_device = -1;          // number of one of compute capability 7.5; the others have 9.0
   int kernel_milliseconds = 0;  // that each takes at least
+  /// Kernels do nothing while no memory of the host is registered, as it is for merges: whoever measures
+  /// finds a device that is quick.
+  bool idle_until_registered = false;
   bool lazy = true;
 };
 

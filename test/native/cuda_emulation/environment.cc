@@ -38,6 +38,7 @@ bool describe(Machine& machine, const Field& field) {
   if (field.name == "driver") return machine.driver = int(field.value), true;
   if (field.name == "error") return machine.unavailable = cudaError_t(field.value), true;
   if (field.name == "milliseconds") return machine.kernel_milliseconds = int(field.value), true;
+  if (field.name == "idle_until_registered") return machine.idle_until_registered = field.value != 0, true;
   return false;
 }
 
