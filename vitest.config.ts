@@ -1,10 +1,39 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+// The files that take longest, so that none of them is left for the end: nothing is known of a clean clone but sizes.
+const first = [
+  'branch/threeExperts',
+  'slurm/trainOverSlurm',
+  'slurm/mergeOverSlurm',
+  'merge/crashSafety',
+  'merge/splitMerge',
+  'methods/golden',
+  'methods/cases',
+  'branch/trainer/resume',
+  'merge/resume',
+  'merge/killSafety',
+].map((name) => `/test/${name}.test.ts`)
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const place = first.findIndex((name) => moduleId.endsWith(name))
+      return place < 0 ? first.length : place
+    }
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b))
+  }
+}
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // A process of its own for each file: tests set environment variables, send signals and load the addon.
     pool: 'forks',
+    // Vitest would leave a core to itself.
+    maxWorkers: availableParallelism(),
+    sequence: { sequencer: LongestFirst },
     globalSetup: 'test/support/buildDist.ts',
     testTimeout: 60_000,
     hookTimeout: 120_000,

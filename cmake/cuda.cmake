@@ -36,10 +36,12 @@ else()
 endif()
 
 # Machine code for A100, H100, B200 and RTX 50; and PTX, which a driver compiles for everything else from sm_80 on.
-set(BRANCHMERGE_CUDA_CODE -gencode=arch=compute_80,code=[sm_80,compute_80] -gencode=arch=compute_90,code=sm_90)
-if(BRANCHMERGE_NVCC_VERSION VERSION_GREATER_EQUAL 12.8)
-  list(APPEND BRANCHMERGE_CUDA_CODE
-    -gencode=arch=compute_100,code=sm_100 -gencode=arch=compute_120,code=sm_120)
+if(NOT BRANCHMERGE_CUDA_CODE)
+  set(BRANCHMERGE_CUDA_CODE -gencode=arch=compute_80,code=[sm_80,compute_80] -gencode=arch=compute_90,code=sm_90)
+  if(BRANCHMERGE_NVCC_VERSION VERSION_GREATER_EQUAL 12.8)
+    list(APPEND BRANCHMERGE_CUDA_CODE
+      -gencode=arch=compute_100,code=sm_100 -gencode=arch=compute_120,code=sm_120)
+  endif()
 endif()
 
 # A static library of kernels. -fmad=false, as -ffp-contract=off for the CPU: only the source fuses.

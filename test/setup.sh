@@ -77,4 +77,9 @@ fi
 
 CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 export CMAKE_BUILD_PARALLEL_LEVEL
-npm run --silent build
+if [ "${1:-}" = build ]; then
+  npm run --silent build
+else
+  test/build.sh
+  npm run --silent build:ts
+fi
