@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { fileNames, hashFiles, isPartial, looksComplete } from '../support/directoryContents.js'
 import { buildEmulatedAddon, buildTimeout, cudaErrors, machine } from '../support/emulatedDevices.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory, temporaryDirectoryOfFile } from '../support/temporary.js'
-import { writePair } from '../support/writeCheckpoint.js'
-import { writeLargePair } from '../support/writeLargePair.js'
+import { type Tensors, writeCheckpoint, writePair } from '../support/writeCheckpoint.js'
 
 // The command on a machine with CUDA devices: they are emulated, and everything else is what users have.
 
@@ -73,6 +72,13 @@ describe('doctor', () => {
     ])
   })
 })
+
+/** Much to do by its size, and little in fact: zeros. */
+function writePadded(directory: string, { path, tensors }: { path: string; tensors: Tensors }): string {
+  const zeros = { dtype: 'BF16', shape: [2048, 2048], data: Buffer.alloc(2 ** 23) }
+  const padding = Array.from({ length: 8 }, (_, i) => [`model.layers.9.padding.${i}.weight`, zeros] as const)
+  return writeCheckpoint(join(directory, basename(path)), { tensors: new Map([...tensors, ...padding]) })
+}
 
 describe('a merge on devices', () => {
   test('says on which, for people and as JSON, and writes what the CPU writes', async () => {
@@ -168,7 +174,7 @@ describe('a merge on devices', () => {
 
   test('chosen by auto, whose device is lost, goes on on the CPU with one warning', async () => {
     const directory = temporaryDirectory()
-    const { left, right } = writeLargePair(directory, 4)
+    const [left, right] = [writePadded(directory, pair.left), writePadded(directory, pair.right)]
     // Slow on the CPU; the device seems quick while it is measured, and its third kernel after that fails.
     const slow = { BRANCHMERGE_INSTRUCTION_SET: 'scalar' }
     const lost = machine('idle_until_registered=1', `fail_launch=3:${cudaErrors.eccUncorrectable}`)
