@@ -2,6 +2,7 @@ import { type BatchResult, batch } from '../merge/batch.js'
 import type { MergeSummary } from '../merge/merge.js'
 import { formatBytes, formatDuration, formatPercent, formatTable, printable } from '../report/format.js'
 import { progressReporter } from '../report/progress.js'
+import { deviceLines } from '../report/summary.js'
 import { withInterrupt } from './interrupt.js'
 import { mergeOptions } from './merge.js'
 import { printJson, printText } from './print.js'
@@ -38,7 +39,11 @@ function batchText(results: BatchResult[]): string {
     error ? [`${printable(file)}: ${error.message.split('\n').map(printable).join('\n')} [${error.code}]`] : [],
   )
   const table = formatTable([['recipe', 'status', 'pass', 'time', 'from Right', 'output'], ...rows], [2, 3, 4])
-  return [table, ...failures, transferLine(results)].filter((text) => text !== '').join('\n\n')
+  const summaries = results.flatMap(({ summary }) => summary ?? [])
+  // Recipes of one pass say the same.
+  const devices = new Set(summaries.flatMap(deviceLines))
+  const pass = [transferLine(results), ...devices].filter((line) => line !== '').join('\n')
+  return [table, ...failures, pass].filter((text) => text !== '').join('\n\n')
 }
 
 /** Recipes of one pass have read their models together. */

@@ -97,8 +97,8 @@ function transferLine(summary: { bytesRead: number; bytesWritten: number; second
   )
 }
 
-/** What failed, and where and why there it was computed. */
-function deviceLines({ device, deviceReason, warnings }: DeviceUse): string[] {
+/** Which devices failed, and where and why there it was computed. */
+export function deviceLines({ device, deviceReason, warnings }: DeviceUse): string[] {
   const where = device === 'cpu' ? 'the CPU' : device
   const why = deviceReason === 'asked for' ? ', as asked for' : `: ${printable(deviceReason)}`
   return [...warnings.map((warning) => `Warning: ${printable(warning)}`), `Computed on ${where}${why}`]

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { fileNames, hashFiles, isPartial, looksComplete } from '../support/directoryContents.js'
@@ -112,6 +112,22 @@ describe('a merge on devices', () => {
     for (const name of ['cuda', 'second']) expect(hashFiles(join(out, name))).toEqual(expected)
     const statistics = (name: string) => readFileSync(join(out, `${name}.jsonl`), 'utf8')
     for (const name of ['cuda', 'second']) expect(statistics(name)).toBe(statistics('cpu'))
+  })
+
+  test('of a batch says once on which', async () => {
+    const out = temporaryDirectory()
+    const files = ['one', 'two'].map((name) => {
+      const file = join(out, `${name}.yaml`)
+      writeFileSync(file, 'models: {a: {}, b: {}}\nexpression: a & b\n')
+      return file
+    })
+    const run = ['batch', ...files, ...models, '--out', out, '--device', 'cuda:1']
+    const { code, stdout } = await runCommand(run, { env: machine('devices=2') })
+    expect(code).toBe(0)
+    expect(stdout.split('\n').filter((line) => line.startsWith('Computed'))).toEqual([
+      'Computed on cuda:1, as asked for',
+    ])
+    expect(hashFiles(join(out, 'one'))).toEqual(hashFiles(join(out, 'two')))
   })
 
   test('that did not ask for them takes the CPU where that is quicker, and says so', async () => {
