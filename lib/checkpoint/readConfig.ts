@@ -16,6 +16,8 @@ export interface ModelConfig {
   architecture: string | undefined
   /** `num_hidden_layers`, of the text model where there are several. */
   layers: number | undefined
+  /** Method of `quantization_config`, where there is one: 'gptq'. The weights may have been dequantised since. */
+  quantisation: string | undefined
 }
 
 /**
@@ -36,7 +38,16 @@ export async function readConfig(directory: string): Promise<ModelConfig | undef
     namesCustomCode: json.auto_map !== undefined,
     architecture: typeof architecture === 'string' ? architecture : undefined,
     layers: typeof layers === 'number' ? layers : undefined,
+    quantisation: quantisationMethod(object(own('quantization_config'))),
   }
+}
+
+/** bitsandbytes did not name itself at first. */
+function quantisationMethod(config: Record<string, unknown> | undefined): string | undefined {
+  if (!config) return undefined
+  const { quant_method: method, load_in_4bit: in4Bits, load_in_8bit: in8Bits } = config
+  if (typeof method === 'string') return method
+  return in4Bits === true || in8Bits === true ? 'bitsandbytes' : 'a method that config.json does not name'
 }
 
 /** A JSON file that must hold an object; undefined where there is no file. */

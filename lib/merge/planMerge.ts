@@ -19,6 +19,7 @@ import { examineOutput, refuseInputs } from './outputDirectory.js'
 import { compareNames, type OutputFile, planOutput } from './planOutput.js'
 import { planPrograms } from './programs.js'
 import { checkFreeSpace } from './publishOutput.js'
+import { refuseQuantised } from './quantisedModels.js'
 import { Refusals } from './refusals.js'
 import { findTiedHead, type TiedHead, verifyTiedHead } from './tiedWeights.js'
 import { rowsOf, vocabularyRows } from './vocabulary.js'
@@ -145,9 +146,10 @@ async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<Mer
   if (models.length < recipe.models.length) return undefined
   await refusals.check(() => refuseUnmet(recipe, models))
   const reference = positionOf(firstModel(recipe.root), recipe)
-  const found = await refusals.check(() =>
-    matchTensors(models.map(participant), reference, { rows: rowChoice(recipe) }),
-  )
+  const found = await refusals.check(() => {
+    refuseQuantised(models) // first: of one such model and one that is not, no tensor fits
+    return matchTensors(models.map(participant), reference, { rows: rowChoice(recipe) })
+  })
   if (!found) return undefined
   const matched = operands(recipe.root)[0]?.kind === 'merge' ? inWrittenOrder(found, reference) : found
   const binding = bindTensors(

@@ -27,7 +27,8 @@ void EqualOperator::prepare(const std::vector<TensorReader*>& operands, WorkerPo
   throw Error("ERR_INTEGER_MISMATCH",
               "Tensor '" + info_.name + "' is " + std::string(dtype_name(info_.dtype)) +
                   " and differs between the models at element " + std::to_string(first_difference / size) +
-                  ". Integer and bool tensors have nothing to merge by; they must be equal.");
+                  ". Integer and bool tensors have nothing to merge by; they must be equal. If they are "
+                  "quantised weights, merge the models before they are quantised.");
 }
 
 uint64_t EqualOperator::apply(size_t worker, uint64_t begin, uint64_t end,

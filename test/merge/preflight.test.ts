@@ -92,6 +92,53 @@ describe('preflight', () => {
     expect(message).toContain('vocabulary')
   })
 
+  const codes = (dtype: string, shape: number[], bytes: number) => ({ dtype, shape, data: new Uint8Array(bytes) })
+  const projection = 'model.layers.0.self_attn.q_proj'
+  test.each([
+    ['gptq', { quant_method: 'gptq', bits: 4 }, 'qweight', codes('I32', [2, 16], 128)],
+    ['awq', { quant_method: 'awq', bits: 4 }, 'qweight', codes('I32', [16, 2], 128)],
+    ['bitsandbytes', { load_in_4bit: true }, 'weight', codes('U8', [128, 1], 128)],
+    ['bitsandbytes', { quant_method: 'bitsandbytes', load_in_8bit: true }, 'weight', codes('I8', [16, 16], 256)],
+    ['fp8', { quant_method: 'fp8', weight_block_size: [128, 128] }, 'weight', codes('F8_E4M3', [16, 16], 256)],
+    ['compressed-tensors', { quant_method: 'compressed-tensors' }, 'weight_packed', codes('I32', [16, 2], 128)],
+    ['a method that config.json does not name', {}, 'qweight', codes('I32', [2, 16], 128)],
+  ])('weights quantised with %s, of one model or of all', async (method, quantization_config, name, tensor) => {
+    const { out, paths, tensors } = setting()
+    const quantise = (model: 'math' | 'science' | 'coding') => {
+      const own = new Map(tensors[model])
+      own.delete(`${projection}.weight`)
+      own.set(`${projection}.${name}`, tensor)
+      rmSync(paths[model], { recursive: true })
+      writeCheckpoint(paths[model], { tensors: own, config: { quantization_config } })
+    }
+    const line = (model: 'math' | 'science' | 'coding') =>
+      `  ${model}, ${paths[model]}, is quantised with ${method}: "${projection}.${name}" is ${tensor.dtype}`
+    quantise('science')
+    const one = await refusal(merge(expression, { models: paths, out }))
+    expect(one.code).toBe('ERR_DTYPE_UNSUPPORTED')
+    expect(one.message).toMatch(/before they are quantised, and quantise the result\.\n.*$/)
+    expect(one.message).toContain(line('science'))
+    quantise('math')
+    quantise('coding')
+    const all = await refusal(merge(expression, { models: paths, out }))
+    for (const model of ['math', 'science', 'coding'] as const) expect(all.message).toContain(line(model))
+    expect(() => readdirSync(out)).toThrow('ENOENT')
+  })
+
+  test('a quantization_config that was left beside dequantised weights stands in no way, nor do masks and positions', async () => {
+    const { out, paths, tensors } = setting()
+    for (const model of ['math', 'science', 'coding'] as const) {
+      const own = new Map(tensors[model])
+      own.set('model.layers.0.self_attn.bias', codes('U8', [1, 1, 4, 4], 16))
+      own.set('model.embeddings.position_ids', codes('I32', [1, 8], 32))
+      own.set('model.layers.0.mlp.group_index', codes('I64', [2, 2], 32))
+      rmSync(paths[model], { recursive: true })
+      writeCheckpoint(paths[model], { tensors: own, config: { quantization_config: { quant_method: 'gptq' } } })
+    }
+    const { tensors: merged } = await merge(expression, { models: paths, out })
+    expect(merged).toBe(tensors.math.size + 3)
+  })
+
   test('rows of a model that has no such name', async () => {
     const { out, paths } = setting()
     const embeddings = 'middle' as 'left'
