@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
+import { formatBytes } from '../formatUnits.js'
 
 /**
  * The bytes of a regular file of at most `limit` bytes; undefined when there is none.
@@ -18,7 +19,8 @@ export async function readSmallFile(path: string, limit: number, tooLarge: Error
     const stat = await handle.stat()
     if (!stat.isFile()) throw new BranchMergeError('ERR_FILE_READ', `Expected a regular file at ${path}`)
     if (stat.size > limit) {
-      throw new BranchMergeError(tooLarge, `Expected at most ${limit} bytes in ${path} but it has ${stat.size}`)
+      const message = `Expected at most ${formatBytes(limit)} in ${path} but it has ${formatBytes(stat.size)}`
+      throw new BranchMergeError(tooLarge, message)
     }
     return await handle.readFile().catch((cause) => {
       throw readFailure(path, cause)

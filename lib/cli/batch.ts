@@ -1,6 +1,7 @@
+import { formatBytes, formatDuration } from '../formatUnits.js'
 import { type BatchResult, batch } from '../merge/batch.js'
 import type { MergeSummary } from '../merge/merge.js'
-import { formatBytes, formatDuration, formatPercent, formatTable, printable } from '../report/format.js'
+import { formatPercent, formatTable, printable } from '../report/format.js'
 import { progressReporter } from '../report/progress.js'
 import { deviceLines } from '../report/summary.js'
 import { withInterrupt } from './interrupt.js'

@@ -1,10 +1,11 @@
 import { availableParallelism, freemem, totalmem } from 'node:os'
 import { findTrainer } from '../branch/findTrainer.js'
+import { formatBytes } from '../formatUnits.js'
 import type { DeviceReport } from '../merge/devices.js'
 import { requestedInstructionSet } from '../merge/instructionSet.js'
 import { freeBytes } from '../merge/outputDirectory.js'
 import type { Native } from '../native.js'
-import { formatBytes, formatTable } from '../report/format.js'
+import { formatTable } from '../report/format.js'
 import { version } from '../version.js'
 import { printJson, printText } from './print.js'
 

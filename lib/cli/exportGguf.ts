@@ -1,5 +1,5 @@
 import { type ExportGgufOptions, exportGguf } from '../export/gguf/exportGguf.js'
-import { formatBytes, formatDuration } from '../report/format.js'
+import { formatBytes, formatDuration } from '../formatUnits.js'
 import { progressReporter } from '../report/progress.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'

@@ -8,6 +8,7 @@ import {
   isInteger,
 } from '../checkpoint/dtypes.js'
 import { BranchMergeError } from '../errors.js'
+import { formatBytes } from '../formatUnits.js'
 import { native } from '../native.js'
 import { runJob } from '../runJob.js'
 import { checkOptionNames, invalidArgument } from '../validate.js'
@@ -132,7 +133,9 @@ function allocate(bytes: number): ArrayBuffer {
   try {
     return new ArrayBuffer(bytes)
   } catch (cause) {
-    throw new BranchMergeError('ERR_OUT_OF_MEMORY', `Cannot allocate ${bytes} bytes for the fused tensor`, { cause })
+    throw new BranchMergeError('ERR_OUT_OF_MEMORY', `Cannot allocate ${formatBytes(bytes)} for the fused tensor`, {
+      cause,
+    })
   }
 }
 

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { isSideFile } from '../checkpoint/sideFiles.js'
 import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
+import { formatBytes } from '../formatUnits.js'
 import { native } from '../native.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
 import { type JournalRecord, readJournal } from './journal.js'
@@ -198,7 +199,8 @@ export async function checkFreeSpace(directory: string, needed: number): Promise
   if (free === undefined || free >= needed) return
   throw new BranchMergeError(
     'ERR_DISK_FULL',
-    `Expected ${needed} free bytes for ${directory} but its file system has ${free}. Free some or choose another directory.`,
+    `Expected ${formatBytes(needed)} free for ${directory} but its file system has ${formatBytes(free)}. ` +
+      `Free ${formatBytes(needed - free)} or choose another directory.`,
   )
 }
 

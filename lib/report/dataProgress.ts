@@ -1,5 +1,6 @@
 import type { DataProgress } from '../branch/data/options.js'
-import { formatBytes, formatCount, formatDuration, formatPercent, formatRate } from './format.js'
+import { formatBytes, formatDuration, formatRate } from '../formatUnits.js'
+import { formatCount, formatPercent } from './format.js'
 import { type ProgressStream, progressLine } from './progressLine.js'
 
 const verbs = { hash: 'Reading', split: 'Splitting', encode: 'Tokenizing' } as const

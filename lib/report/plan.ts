@@ -1,5 +1,6 @@
+import { formatBytes } from '../formatUnits.js'
 import { type MergePlan, outputBytes } from '../merge/planMerge.js'
-import { formatBytes, formatCount, formatTable, printable } from './format.js'
+import { formatCount, formatTable, printable } from './format.js'
 
 /** `freeBytes` is absent where the file system does not tell. */
 function planRecord(plan: MergePlan, freeBytes: number | undefined) {

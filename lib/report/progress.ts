@@ -1,5 +1,6 @@
+import { formatBytes, formatDuration, formatRate } from '../formatUnits.js'
 import type { Progress } from '../merge/fuseOptions.js'
-import { formatBytes, formatDuration, formatPercent, formatRate } from './format.js'
+import { formatPercent } from './format.js'
 import { type ProgressStream, progressLine } from './progressLine.js'
 
 export type { ProgressStream } from './progressLine.js'

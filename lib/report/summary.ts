@@ -1,3 +1,4 @@
+import { formatBytes, formatDuration, formatRate } from '../formatUnits.js'
 import type { DeviceUse } from '../merge/devices.js'
 import { type FuseSummary, fusedTensor } from '../merge/fuseCheckpoints.js'
 import type { MergeSummary } from '../merge/merge.js'
@@ -5,15 +6,7 @@ import type { MergeOutcome } from '../merge/mergePass.js'
 import type { MergePlan } from '../merge/planMerge.js'
 import type { MergedTensorStats, StepStats, TensorStats } from '../merge/tensorStats.js'
 import { type MergeNode, operands } from '../recipe/resolvedRecipe.js'
-import {
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatPercent,
-  formatRate,
-  formatTable,
-  printable,
-} from './format.js'
+import { formatCount, formatPercent, formatTable, printable } from './format.js'
 import { type WeightKind, weightKind, weightKinds } from './weightKind.js'
 
 const maxNames = 10

@@ -1,5 +1,6 @@
 import type { StepEvent, TrainingEvent } from '../branch/trainerEvents.js'
-import { formatCount, formatDuration, formatPercent } from './format.js'
+import { formatDuration } from '../formatUnits.js'
+import { formatCount, formatPercent } from './format.js'
 import type { ProgressStream } from './progress.js'
 
 /** A terminal is redrawn at most twice a second; a log gets a line every ten seconds. */

@@ -1,15 +1,8 @@
 import { fits, type SftPlan } from '../branch/runTraining.js'
 import type { PlanEvent } from '../branch/trainerEvents.js'
 import type { SftSummary } from '../branch/trainingSummary.js'
-import {
-  formatBytes,
-  formatCount,
-  formatCountOf,
-  formatDuration,
-  formatPercent,
-  formatTable,
-  printable,
-} from './format.js'
+import { formatBytes, formatDuration } from '../formatUnits.js'
+import { formatCount, formatCountOf, formatPercent, formatTable, printable } from './format.js'
 import { figures, formatFlops } from './trainingProgress.js'
 
 /** What a run would do, for people. */

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
 import { readFailure } from '../../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../../errors.js'
+import { formatBytes } from '../../formatUnits.js'
 import type { RawRow } from './readRows.js'
 import type { SourceFile } from './sourceFiles.js'
 
@@ -174,7 +175,7 @@ class ArraySplitter implements Splitter {
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function parse(text: Buffer | undefined): { value: unknown; problem: string | undefined } {
-  if (!text) return { value: undefined, problem: `the row has more than ${maxRowBytes} bytes` }
+  if (!text) return { value: undefined, problem: `the row has more than ${formatBytes(maxRowBytes)}` }
   try {
     return { value: JSON.parse(utf8.decode(text)), problem: undefined }
   } catch (error) {

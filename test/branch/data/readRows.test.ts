@@ -61,7 +61,7 @@ describe('JSON Lines', () => {
 
   test('a row without end is bad, not a crash', async () => {
     const rows = await rowsOf(written('a.jsonl', `{"a":1}\n"${'x'.repeat(65 * 2 ** 20)}"\n{"a":2}\n`))
-    expect(problems(rows)).toEqual([[1, 2, 'the row has more than 67108864 bytes']])
+    expect(problems(rows)).toEqual([[1, 2, 'the row has more than 67.1 MB']])
     expect(values(rows)).toEqual([{ a: 1 }, undefined, { a: 2 }])
   })
 
