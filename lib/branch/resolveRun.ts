@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
-import { optionalSize } from '../merge/fuseOptions.js'
+import { optionalMemory, optionalSize } from '../merge/fuseOptions.js'
 import { type Locate, type Path, Problems } from '../recipe/problems.js'
 import { readYaml } from '../recipe/readYaml.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
@@ -193,7 +193,7 @@ function resolveLauncher(given: LauncherOptions): ResolvedLauncher {
     processes,
     ...(hosts && { hosts }),
     ...(threads && { threads }),
-    memoryBytes: optionalSize(memory, 'launcher.memory'),
+    memoryBytes: optionalMemory(memory, 'launcher.memory'),
     heartbeatTimeout,
     slurm: { ...asked, signalSeconds, mpi, sbatchArguments },
   }

@@ -62,7 +62,11 @@ const checkpointOptions = {
   population: { choices: fusionChoiceValues.population, describe: 'Elements the quartiles are of', group: method },
   threads: { type: 'number', describe: 'Default: all cores', group: running },
   device: { type: 'string', describe: 'auto (default), cpu, cuda, or devices as cuda:0,2', group: running },
-  memory: { type: 'string', describe: "Most for tensors, as 8GB; default: a quarter of the machine's", group: running },
+  memory: {
+    type: 'string',
+    describe: "Most for tensors, as 8GB or 8GiB; default: a quarter of the machine's",
+    group: running,
+  },
   json,
 } as const satisfies Record<string, Options>
 

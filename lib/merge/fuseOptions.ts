@@ -55,7 +55,7 @@ export interface FuseCheckpointsOptions extends FuseOptions {
    */
   resume?: boolean | undefined
   /**
-   * Most memory for tensors, a number of bytes or a text as '8GB'. Tensors that need more are read again in every pass, with
+   * Most memory for tensors, a number of bytes or a text as '8GB', 1 MB or more. Tensors that need more are read again in every pass, with
    * the same result. Default: a quarter of the machine's.
    */
   memory?: number | string | undefined
@@ -134,7 +134,7 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
     maxShardBytes: optionalSize(options.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),
-    memoryBytes: optionalSize(options.memory, 'memory'),
+    memoryBytes: optionalMemory(options.memory, 'memory'),
     device: resolveDevice(options.device),
     onTensor: checkFunction(options.onTensor, 'onTensor'),
   }
@@ -207,6 +207,16 @@ export function optionalSize(value: unknown, name: string): number | undefined {
   const bytes = typeof value === 'string' ? bytesFromText(value) : value
   if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number
   throw invalidArgument("a number of bytes or a size as '5GB', '500MB' or '2GiB'", name, value)
+}
+
+/** Slices of tensors are read 1 MiB at a time: a lower limit would save nothing. */
+const leastMemoryBytes = 1e6
+
+/** As {@link optionalSize}, 1 MB or more: a bare 8 means bytes, and surely somebody meant gigabytes. @throws ERR_INVALID_ARGUMENT */
+export function optionalMemory(value: unknown, name: string): number | undefined {
+  const bytes = optionalSize(value, name)
+  if (bytes === undefined || bytes >= leastMemoryBytes) return bytes
+  throw invalidArgument("1MB or more, with a unit as '8GB' or '8GiB' (a bare number is in bytes),", name, value)
 }
 
 function bytesFromText(text: string): number | undefined {

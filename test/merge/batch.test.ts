@@ -88,7 +88,7 @@ describe('recipes of the same models', () => {
   test('memory that has no room for several outputs: one by one, with the same files', async () => {
     const setting = arrange(sweep)
     const expected = await alone(setting)
-    const results = await batch(setting.files, { models: setting.paths, out: setting.out, memory: '1KB' })
+    const results = await batch(setting.files, { models: setting.paths, out: setting.out, memory: '1MB' })
     expect(results.map(({ pass }) => pass)).toEqual([1, 2, 3, 4, 5])
     expect(results.every(({ summary }) => summary?.bytesRead === results[0]?.summary?.bytesRead)).toBe(true)
     for (const name of setting.names) {

@@ -59,6 +59,13 @@ describe('shard sizes are read as Hugging Face reads them', () => {
   })
 })
 
+test('memory, of 1 MB or more', () => {
+  const resolved = ['1MB', '8GiB', 1e6].map(
+    (memory) => resolveFuseCheckpointsOptions({ out: 'out', memory }).memoryBytes,
+  )
+  expect(resolved).toEqual([1e6, 8 * 2 ** 30, 1e6])
+})
+
 describe('what is refused, and how', () => {
   const cases: [options: unknown, message: string][] = [
     [{ threads: -1 }, 'Expected an integer from 1 to 1024 for threads but received -1 of type number'],
@@ -86,6 +93,13 @@ describe('what is refused, and how', () => {
     [{ maxShardSize: 0 }, "'2GiB' for maxShardSize but received 0 of type number"],
     [{ maxShardSize: '5 parsecs' }, "'2GiB' for maxShardSize but received '5 parsecs' of type string"],
     [{ maxShardSize: '-5GB' }, "'2GiB' for maxShardSize but received '-5GB' of type string"],
+    [
+      { memory: '8' },
+      "Expected 1MB or more, with a unit as '8GB' or '8GiB' (a bare number is in bytes), for memory but",
+    ],
+    [{ memory: 16 }, 'for memory but received 16 of type number'],
+    [{ memory: '999kB' }, "for memory but received '999kB' of type string"],
+    [{ memory: '8 gigs' }, "for memory but received '8 gigs' of type string"],
     [[], 'Expected an object for options but received [] of type array'],
     [null, 'Expected an object for options but received null of type null'],
   ]
