@@ -1,6 +1,7 @@
-import type { ReproduceOptions } from '../merge/reproduce.js'
-import { executeReproduction, planReproduction } from '../merge/reproduce.js'
+import type { MergeSummary } from '../merge/merge.js'
+import { type ReproduceOptions, reproduce } from '../merge/reproduce.js'
 import { progressReporter } from '../report/progress.js'
+import { deviceLines } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { modelPaths } from './modelArguments.js'
@@ -8,16 +9,21 @@ import { printJson, printText } from './print.js'
 
 /** `branchmerge reproduce DIR --model NAME=DIR … --out DIR` */
 export async function runReproduce(args: Record<string, unknown>): Promise<number> {
-  const started = performance.now()
   const directory = checkPath(args.directory, 'directory')
-  const { model, out, overwrite, threads } = args
-  const options = { models: modelPaths(model), out, overwrite, threads } as ReproduceOptions
+  const { model, out, overwrite, resume, threads, memory, device } = args
+  const options = { models: modelPaths(model), out, overwrite, resume, threads, memory, device } as ReproduceOptions
   const progress = progressReporter(process.stderr)
-  return await withInterrupt('removed', async (signal) => {
-    const { plan, manifest } = await planReproduction(directory, { ...options, signal, onProgress: progress.update })
-    const summary = await executeReproduction(plan, manifest, started).finally(progress.end)
+  return await withInterrupt(resume ? 'kept' : 'removed', async (signal) => {
+    const work = reproduce(directory, { ...options, signal, onProgress: progress.update })
+    const summary = await work.finally(progress.end)
     if (args.json) printJson(summary)
-    else printText(`Made ${summary.tensors} tensors again in ${plan.run.out}: the same bytes`)
+    else printText(reproductionText(summary, options.out))
     return 0
   })
+}
+
+function reproductionText(summary: MergeSummary, out: string): string {
+  if (summary.alreadyDone)
+    return `${out} is complete already: ${summary.tensors} tensors, the same bytes. Nothing was done.`
+  return [`Made ${summary.tensors} tensors again in ${out}: the same bytes`, ...deviceLines(summary)].join('\n')
 }

@@ -2,6 +2,7 @@ import { BranchMergeError } from '../errors.js'
 import { checkOptionNames, checkPath } from '../validate.js'
 import { version } from '../version.js'
 import { executeMerge } from './executeMerge.js'
+import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import type { Manifest } from './manifest.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
@@ -10,12 +11,26 @@ import { manifestOf } from './verify.js'
 
 /** Where the models are and where the result goes; all else is the manifest's. */
 export interface ReproduceOptions
-  extends Pick<MergeOptions, 'models' | 'overwrite' | 'threads' | 'signal' | 'onProgress' | 'onTensor'> {
+  extends Pick<
+    MergeOptions,
+    'models' | 'overwrite' | 'resume' | 'threads' | 'memory' | 'device' | 'signal' | 'onProgress' | 'onTensor'
+  > {
   /** Directory to write: new or empty, unless `overwrite`. */
   out: string
 }
 
-const optionNames = ['models', 'out', 'overwrite', 'threads', 'signal', 'onProgress', 'onTensor']
+const optionNames = [
+  'models',
+  'out',
+  'overwrite',
+  'resume',
+  'threads',
+  'memory',
+  'device',
+  'signal',
+  'onProgress',
+  'onTensor',
+]
 const maxListed = 20
 
 /**
@@ -26,33 +41,27 @@ const maxListed = 20
  */
 export async function reproduce(directory: string, options: ReproduceOptions): Promise<MergeSummary> {
   const started = performance.now()
-  const { plan, manifest } = await planReproduction(directory, options)
-  return await executeReproduction(plan, manifest, started)
-}
-
-export interface Reproduction {
-  plan: MergePlan
-  manifest: Manifest
-}
-
-/** Everything before the first write. */
-export async function planReproduction(directory: string, options: ReproduceOptions): Promise<Reproduction> {
   checkPath(directory, 'directory')
   checkNames(options)
   const manifest = await manifestOf(directory)
-  const plan = await preflightMerge(requestOf(manifest, options))
+  const request = requestOf(manifest, options)
+  const finished = request.run.resume ? await finishedMerge(request) : undefined
+  if (finished) {
+    refuseOther(finished.manifest, manifest, request)
+    return finishedSummary(finished.manifest, started)
+  }
+  const plan = await preflightMerge(request)
   refuse(
     'The inputs are not those of the manifest',
     plan.models.flatMap((model) => inputProblems(model, plan, manifest)),
   )
-  return { plan, manifest }
+  const outcome = await executeMerge(plan)
+  refuseOther(await manifestOf(plan.run.out), manifest, request)
+  return summariseMerge(plan, outcome, started)
 }
 
-export async function executeReproduction(plan: MergePlan, manifest: Manifest, started: number): Promise<MergeSummary> {
-  const outcome = await executeMerge(plan)
-  const made = await manifestOf(plan.run.out)
-  refuse(`The result in ${plan.run.out} is not what the manifest says`, differences(made, manifest))
-  return summariseMerge(plan, outcome, started)
+function refuseOther(made: Manifest, manifest: Manifest, { run }: MergeRequest): void {
+  refuse(`The result in ${run.out} is not what the manifest says`, differences(made, manifest))
 }
 
 function checkNames(options: unknown): void {

@@ -181,9 +181,15 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
     const { models, out, directory, paths } = setting()
     await runCommand(['merge', expression, ...models, '--out', out])
     const again = join(directory, 'again')
-    const { code, stdout } = await runCommand(['reproduce', out, ...models, '--out', again])
-    expect([code, stdout]).toEqual([0, `Made 26 tensors again in ${again}: the same bytes\n`])
+    const running = ['--resume', '--memory', '1MB', '--device', 'cpu']
+    const { code, stdout } = await runCommand(['reproduce', out, ...models, '--out', again, ...running])
+    expect([code, stdout]).toEqual([
+      0,
+      `Made 26 tensors again in ${again}: the same bytes\nComputed on the CPU, as asked for\n`,
+    ])
     expect(hashFiles(again)).toEqual(hashFiles(out))
+    const done = await runCommand(['reproduce', out, ...models, '--out', again, '--resume'])
+    expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining('the same bytes. Nothing was done.') })
     const swapped = ['--model', `math=${paths.science}`, '--model', `science=${paths.math}`, ...models.slice(4)]
     const other = await runCommand(['reproduce', out, ...swapped, '--out', join(directory, 'x'), '--json'])
     expect(other.code).toBe(1)

@@ -2,7 +2,7 @@ import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { fuse, merge, reproduce, verify } from '../../lib/index.js'
-import { fileNames, hashFiles, stampFiles } from '../support/directoryContents.js'
+import { fileNames, hashFiles, isPartial, stampFiles } from '../support/directoryContents.js'
 import { writeExperts } from '../support/experts.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { fineTune, writeCheckpoint } from '../support/writeCheckpoint.js'
@@ -92,6 +92,33 @@ describe('reproduce', () => {
     const summary = await reproduce(out, { models, out: again, threads: 1 })
     expect(hashFiles(again)).toEqual(expected)
     expect(summary.merges).toHaveLength(2)
+  })
+
+  test('goes on where it was cut off, within memory and on a device; done before, it compares', async () => {
+    const { directory, out, paths } = await merged()
+    const again = join(directory, 'again')
+    const controller = new AbortController()
+    const options = { models: paths, out: again, resume: true, memory: '1MB', device: 'cpu', threads: 1 } as const
+    const cutOff = reproduce(out, {
+      ...options,
+      signal: controller.signal,
+      onTensor: () => controller.abort(new Error('enough')),
+    })
+    await expect(cutOff).rejects.toThrow('enough')
+    expect(fileNames(again).every((name) => isPartial(name))).toBe(true)
+    expect(fileNames(again)).not.toEqual([])
+    expect(await reproduce(out, options)).toMatchObject({ alreadyDone: false, deviceReason: 'asked for' })
+    expect(hashFiles(again)).toEqual(hashFiles(out))
+    expect(await reproduce(out, options)).toMatchObject({ alreadyDone: true, tensors: 26 })
+
+    const manifest = JSON.parse(readFileSync(join(again, 'branchmerge.json'), 'utf8'))
+    manifest.tensors['model.norm.weight'].hash = '0'.repeat(16)
+    writeFileSync(join(again, 'branchmerge.json'), JSON.stringify(manifest))
+    await expect(reproduce(out, options)).rejects.toMatchObject({ code: 'ERR_NOT_REPRODUCED' })
+    for (const wrong of [{ memory: 8 }, { device: 'gpu' }, { resume: 'yes' }]) {
+      const work = reproduce(out, { models: paths, out: again, ...(wrong as object) })
+      await expect(work).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+    }
   })
 
   test('of a fusion', async () => {
