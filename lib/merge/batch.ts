@@ -1,11 +1,11 @@
 import { basename, join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { type Recipe, type RecipeDocument, readRecipe } from '../recipe/recipe.js'
-import { checkPath, invalidArgument } from '../validate.js'
+import { checkFunction, checkPath, invalidArgument } from '../validate.js'
 import { executeTogether, type PlanResult } from './executeTogether.js'
 import { finishedMerge } from './finishedMerge.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
-import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
+import { type MergeOptions, type MergeRequest, resolveMergeRequest, resolveRunOptions } from './mergeOptions.js'
 import { preflightMerge } from './planMerge.js'
 import { type Candidate, canJoin, type Pass } from './shareReads.js'
 
@@ -43,10 +43,14 @@ interface Waiting {
  * a model of that name.
  *
  * @returns a result for each file, in their order
- * @throws the signal's reason after an abort
+ * @throws ERR_INVALID_ARGUMENT for options; the signal's reason after an abort
  */
 export async function batch(files: readonly string[], options: BatchOptions = {}): Promise<BatchResult[]> {
   if (!Array.isArray(files) || files.length === 0) throw invalidArgument('a list of recipe files', 'files', files)
+  const { onRecipe, ...merges } = options
+  checkFunction(onRecipe, 'onRecipe')
+  resolveRunOptions(merges) // what is wrong with every recipe is told once
+  if (options.out !== undefined) checkPath(options.out, 'out')
   return await new Batch(options).run(files)
 }
 

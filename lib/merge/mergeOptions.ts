@@ -68,27 +68,41 @@ const optionNames = [...checkpointOptionNames, 'models', 'embeddings', 'sha256']
  * @throws ERR_INVALID_ARGUMENT, or ERR_RECIPE with everything that is wrong with the recipe
  */
 export function resolveMergeRequest(source: string | Recipe | RecipeDocument, options: MergeOptions): MergeRequest {
-  checkNames(options)
-  const common = resolveCommon(options)
+  const given = resolveRunOptions(options)
   const document = withChoices(documentOf(source), givenFusionOptions(options), options.embeddings)
   const recipe = resolveRecipe(document, { models: options.models })
   const out = options.out ?? recipe.output.path
   if (out === undefined) throw invalidArgument("a directory (or the recipe's output.path)", 'out', out)
   const run = {
+    ...given,
     out: checkPath(out, 'out'),
+    dtype: given.dtype ?? recipe.output.dtype,
+    maxShardBytes: given.maxShardBytes ?? optionalSize(recipe.output.maxShardSize, 'maxShardSize'),
+  }
+  return { recipe, record: recordOf(document.value as Recipe, recipe, run), run, label: (model) => model }
+}
+
+/**
+ * The options that say how a merge is carried out, whatever the recipe.
+ *
+ * @throws ERR_INVALID_ARGUMENT, also for options of the fusion
+ */
+export function resolveRunOptions(options: MergeOptions): Omit<RunOptions, 'out'> {
+  checkNames(options)
+  const { dtype, threads, signal, onProgress } = resolveCommon(options)
+  return {
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
-    dtype: common.dtype ?? recipe.output.dtype,
-    maxShardBytes: optionalSize(options.maxShardSize ?? recipe.output.maxShardSize, 'maxShardSize'),
+    dtype,
+    maxShardBytes: optionalSize(options.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),
     memoryBytes: optionalMemory(options.memory, 'memory'),
     device: resolveDevice(options.device),
-    threads: common.threads,
+    threads,
     sha256: checkBoolean(options.sha256 ?? false, 'sha256'),
-    signal: common.signal,
-    onProgress: common.onProgress,
+    signal,
+    onProgress,
     onTensor: checkFunction(options.onTensor, 'onTensor'),
   }
-  return { recipe, record: recordOf(document.value as Recipe, recipe, run), run, label: (model) => model }
 }
 
 function checkNames(options: unknown): void {

@@ -209,6 +209,9 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
     const json = await runCommand(['batch', files[0] as string, ...models, '--out', out, '--json'])
     expect([json.code, json.stderr]).toEqual([0, ''])
     expect(JSON.parse(json.stdout)).toMatchObject({ failed: 0, recipes: [{ file: files[0], status: 'skipped' }] })
+    const option = await runCommand(['batch', ...files, ...models, '--out', out, '--threads', '0'])
+    expect(option).toMatchObject({ code: 2, stdout: '' })
+    expect(option.stderr.match(/Expected an integer from 1 to 1024 for threads/g)).toHaveLength(1)
   })
 
   test("convert turns mergekit's YAML into a recipe that runs", async () => {

@@ -276,4 +276,19 @@ describe('batches', () => {
     await expect(batch(files, { models: paths, out, signal })).rejects.toThrow('enough')
     await expect(batch([], {})).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
   })
+
+  test.each([{ threads: 0 }, { lambda: -1 }, { memory: 8 }, { device: 'gpu' }, { out: '' }, { thread: 2 }])(
+    'an option that is wrong is refused once, before any recipe is read: %o',
+    async (wrong) => {
+      const told: unknown[] = []
+      const work = batch(['a.yaml', 'b.yaml'], { onRecipe: (result) => told.push(result), ...(wrong as object) })
+      await expect(work).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+      expect(told).toEqual([])
+    },
+  )
+
+  test('an option that is no function', async () => {
+    const work = batch(['a.yaml'], { onRecipe: 1 as never })
+    await expect(work).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+  })
 })
