@@ -30,7 +30,7 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
       if (stats !== undefined) await checkStatsPath(stats, options, checkpoints)
       const summary = fusionSummary(finishedSummary(manifest, started), request)
       const tensors = finishedTensors(manifest)
-      await tell(args, { summary, text: finishedText(summary, options.out), tensors })
+      await tell(args, { summary, text: finishedText(summary, options.out), tensors, out: options.out })
       return 0
     }
     const plan = await (args.plan ? planMerge : preflightMerge)(request)
@@ -45,7 +45,7 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
     const outcome = await executeMerge(plan).finally(progress.end)
     const summary = fusionSummary(summariseMerge(plan, outcome, started), plan)
     const text = fusionText({ summary, plan, outcome }, options.out)
-    await tell(args, { summary, text, tensors: outcome.tensors })
+    await tell(args, { summary, text, tensors: outcome.tensors, out: options.out })
     return 0
   })
 }
@@ -55,12 +55,13 @@ interface Told {
   summary: FuseSummary
   text: string
   tensors: MergedTensorStats[]
+  out: string
 }
 
-async function tell(args: Record<string, unknown>, { summary, text, tensors }: Told): Promise<void> {
+async function tell(args: Record<string, unknown>, { summary, text, tensors, out }: Told): Promise<void> {
   if (args.stats !== undefined) {
     const lines = tensors.map((tensor) => fusionStatsLine(fusedTensor(tensor)))
-    await writeStatsFile(args.stats as string, lines)
+    await writeStatsFile(args.stats as string, lines, out)
   }
   if (args.json) printJson(summary)
   else printText(text)

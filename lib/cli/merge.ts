@@ -32,7 +32,13 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
       if (stats !== undefined) await checkStatsPath(stats, run, checkpoints)
       const summary = finishedSummary(manifest, started)
       const tensors = finishedTensors(manifest)
-      await tell(args, { summary, text: finishedText(summary, run.out), tensors, merges: manifest.merges })
+      await tell(args, {
+        summary,
+        text: finishedText(summary, run.out),
+        tensors,
+        merges: manifest.merges,
+        out: run.out,
+      })
       return 0
     }
     const plan = await (args.plan ? planMerge : preflightMerge)(request)
@@ -48,7 +54,7 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
     const summary = summariseMerge(plan, outcome, started)
     const merges = plan.recipe.merges.map(mergeIdentity)
     const text = mergeText({ summary, plan, outcome }, run.out)
-    await tell(args, { summary, text, tensors: outcome.tensors, merges })
+    await tell(args, { summary, text, tensors: outcome.tensors, merges, out: run.out })
     return 0
   })
 }
@@ -59,12 +65,13 @@ interface Told {
   text: string
   tensors: MergedTensorStats[]
   merges: MergeIdentity[]
+  out: string
 }
 
-async function tell(args: Record<string, unknown>, { summary, text, tensors, merges }: Told): Promise<void> {
+async function tell(args: Record<string, unknown>, { summary, text, tensors, merges, out }: Told): Promise<void> {
   if (args.stats !== undefined) {
     const lines = tensors.map((tensor) => mergeStatsLine(tensor, merges))
-    await writeStatsFile(args.stats as string, lines)
+    await writeStatsFile(args.stats as string, lines, out)
   }
   if (args.json) printJson(summary)
   else printText(text)

@@ -65,7 +65,18 @@ export async function checkStatsPath(
   })
 }
 
-/** Writes lines, one for every tensor, see {@link writeWhole}. */
-export async function writeStatsFile(path: string, lines: string[]): Promise<void> {
-  await writeWhole(path, lines.join(''))
+/**
+ * Writes lines, one for every tensor, see {@link writeWhole}, of the checkpoint that is in `out` already.
+ *
+ * @throws ERR_OUTPUT_WRITE or ERR_DISK_FULL, which say so
+ */
+export async function writeStatsFile(path: string, lines: string[], out: string): Promise<void> {
+  await writeWhole(path, lines.join('')).catch((error: BranchMergeError) => {
+    throw new BranchMergeError(
+      error.code,
+      `The checkpoint in ${out} is complete, but its statistics are not written: ${error.message}. When that is mended, ` +
+        'run the same command with --resume: it does not merge again and writes them.',
+      { cause: error },
+    )
+  })
 }

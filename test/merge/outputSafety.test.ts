@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { fuse, openCheckpoint } from '../../lib/index.js'
+import { fuse, openCheckpoint, verify } from '../../lib/index.js'
 import { fileNames, isPartial, stampFiles } from '../support/directoryContents.js'
 import { preload, runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -35,6 +35,30 @@ describe('places that are refused before anything is read or written', () => {
     })
     expect(existsSync(out)).toBe(false)
   })
+
+  test.each(['fuse', 'merge'])(
+    'a disk that is full for the statistics of %s: what is complete is said',
+    async (command) => {
+      const { left, right, directory } = pair()
+      const [out, stats] = [join(directory, 'out'), join(directory, 'stats.jsonl')]
+      const models = ['a & b', '--model', `a=${left}`, '--model', `b=${right}`]
+      const line = [command, ...(command === 'fuse' ? [left, right] : models), '--out', out, '--stats', stats, '--json']
+      const env = { NODE_OPTIONS: preload('fullForStats.js') }
+      const { code, stdout } = await runCommand(line, { env })
+      expect(code).toBe(1)
+      expect(JSON.parse(stdout).error).toMatchObject({
+        code: 'ERR_DISK_FULL',
+        message: expect.stringMatching(
+          /^The checkpoint in .*out is complete, but its statistics are not .* with --resume/,
+        ),
+      })
+      expect(readdirSync(directory).sort()).toEqual(['left', 'out', 'right'])
+      expect((await verify(out)).problems).toEqual([])
+      const again = await runCommand([...line, '--resume'])
+      expect([again.code, JSON.parse(again.stdout).alreadyDone]).toEqual([0, true])
+      expect(readFileSync(stats, 'utf8').trimEnd().split('\n')).toHaveLength(26)
+    },
+  )
 
   test('a directory that cannot be made: below a file, and on a file system that takes none', async () => {
     const { left, right, directory } = pair()
