@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { batch, devices, fuse, merge } from '../../lib/index.js'
 import { resolveDevice } from '../../lib/merge/deviceOption.js'
@@ -107,13 +106,12 @@ describe('on a machine without a device', () => {
   })
 })
 
-test('batch passes the device on', async () => {
-  const { directory, left, right } = pair()
-  const recipe = fileURLToPath(new URL('../../recipes/tinyr1-paper.yaml', import.meta.url))
-  const models = { math: left, science: right, coding: left }
-  const [result] = await batch([recipe], { out: directory, models, device: 'tpu' as 'cpu' })
-  expect(result).toMatchObject({ status: 'failed', error: { code: 'ERR_INVALID_ARGUMENT' } })
-  expect(result?.error?.message).toContain("'tpu'")
+test('a device that is none is refused by batch before its recipes are read', async () => {
+  const { directory } = pair()
+  await expect(batch(['nowhere.yaml'], { out: directory, device: 'tpu' as 'cpu' })).rejects.toMatchObject({
+    code: 'ERR_INVALID_ARGUMENT',
+    message: expect.stringContaining("for device but received 'tpu'"),
+  })
 })
 
 test('what parts of a merge used is told as of one', () => {
