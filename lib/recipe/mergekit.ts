@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Document } from 'yaml'
 import { invalidArgument } from '../validate.js'
@@ -22,7 +23,8 @@ export interface Conversion {
 
 /**
  * Converts a mergekit configuration, of one merge or of several documents as mergekit-multi takes them, to a recipe that
- * merges the same models in the same way. Paths stay as they are written: mergekit's start from the working directory.
+ * merges the same models in the same way. Paths stay as they are written: mergekit's start from the working directory, where a
+ * note is made of names that may be a hub's because nothing is there.
  *
  * @throws ERR_RECIPE naming everything in it that is not supported and everything that mergekit would ignore
  */
@@ -152,9 +154,10 @@ class FileConversion {
       for (let i = 2; taken.has(name); i++) name = `${plain}-${i}`
       taken.add(name)
       this.names.set(path, name)
-      if (/^[\w-][\w.-]*\/[\w.-]+$/.test(path)) {
+      // mergekit, too, asks a hub only for what is not there.
+      if (/^[\w-][\w.-]*\/[\w.-]+$/.test(path) && !existsSync(path)) {
         this.notes.add(
-          `${path}: if it is a name on a hub, download it and write its directory here (or --model ${name}=DIR)`,
+          `${path} is not here: if it is a name on a hub, download it and write its directory here (or --model ${name}=DIR)`,
         )
       }
     }

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { fileNames, hashFiles, stampFiles } from '../support/directoryContents.js'
@@ -212,6 +212,32 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
     const option = await runCommand(['batch', ...files, ...models, '--out', out, '--threads', '0'])
     expect(option).toMatchObject({ code: 2, stdout: '' })
     expect(option.stderr.match(/Expected an integer from 1 to 1024 for threads/g)).toHaveLength(1)
+  })
+
+  test('convert asks to download what is not here, and writes paths that are as its file needs them', async () => {
+    const { directory, paths } = setting()
+    mkdirSync(join(directory, 'experts'))
+    mkdirSync(join(directory, 'recipes'))
+    cpSync(paths.math as string, join(directory, 'experts', 'math'), { recursive: true })
+    cpSync(paths.science as string, join(directory, 'experts', 'science'), { recursive: true })
+    const file = join(directory, 'mergekit.yml')
+    const writeConfig = (right: string) =>
+      writeFileSync(
+        file,
+        `merge_method: linear\nmodels:\n  - {model: experts/math, parameters: {weight: 1}}\n  - {model: ${right}, parameters: {weight: 1}}\n`,
+      )
+    writeConfig('experts/coding')
+    const missing = await runCommand(['convert', file], { cwd: directory })
+    expect(missing.stdout.match(/^# .* is not here: if it is a name on a hub, download it/gm)).toEqual([
+      expect.stringContaining('# experts/coding is not here'),
+    ])
+    writeConfig('experts/science')
+    const recipe = join('recipes', 'recipe.yaml')
+    const converted = await runCommand(['convert', file, '--out', recipe], { cwd: directory })
+    expect([converted.code, converted.stdout]).toEqual([0, expect.not.stringContaining('download')])
+    expect(readFileSync(join(directory, recipe), 'utf8')).toContain('../experts/math')
+    const { code } = await runCommand(['merge', join(directory, recipe), '--out', join(directory, 'linear')])
+    expect(code).toBe(0)
   })
 
   test("convert turns mergekit's YAML into a recipe that runs", async () => {
