@@ -22,6 +22,12 @@
 namespace branchmerge::sft {
 namespace {
 
+constexpr const char* kUsage =
+    "Usage: branchmerge-trainer RUN.json [--plan]\n"
+    "Trains as the run file says, in one process or, under mpirun, in many. branchmerge sft writes it.\n"
+    "  --plan  print what it would do and need, as one JSON object, and train nothing\n"
+    "  --help  print this\n";
+
 constexpr int kLargeBlockBytes = 256 << 10;
 constexpr int kExitDone = 0, kExitFailure = 1, kExitUsage = 2;
 
@@ -117,14 +123,34 @@ int main_of_process(std::string_view run_path, bool plan_only) {
   });
 }
 
+int refuse_arguments(const std::string& problem) {
+  std::fprintf(stderr, "%s\n%s", problem.c_str(), kUsage);
+  return kExitUsage;
+}
+
+int main_of_command(std::span<char*> arguments) {
+  std::string_view run_path;
+  bool plan_only = false;
+  for (const std::string_view argument : arguments) {
+    if (argument == "--help" || argument == "-h") {
+      std::fputs(kUsage, stdout);
+      return kExitDone;
+    }
+    if (argument == "--plan") {
+      plan_only = true;
+    } else if (argument.starts_with('-')) {
+      return refuse_arguments("Expected --plan or --help but received " + std::string(argument));
+    } else if (!run_path.empty()) {
+      return refuse_arguments("Expected one run file but received " + std::string(argument) + " as well");
+    } else {
+      run_path = argument;
+    }
+  }
+  if (run_path.empty()) return refuse_arguments("Expected a run file");
+  return main_of_process(run_path, plan_only);
+}
+
 }  // namespace
 }  // namespace branchmerge::sft
 
-int main(int argc, char** argv) {
-  const bool plan_only = argc == 3 && std::string_view(argv[2]) == "--plan";
-  if (argc != 2 && !plan_only) {
-    std::fputs("Usage: branchmerge-trainer RUN.json [--plan]\n", stderr);
-    return 2;
-  }
-  return branchmerge::sft::main_of_process(argv[1], plan_only);
-}
+int main(int argc, char** argv) { return branchmerge::sft::main_of_command({argv + 1, argv + argc}); }

@@ -36,6 +36,35 @@ const spoil = (token: number) => (tensors: Tensors) => {
   values[token * tinySize.hidden] = Number.POSITIVE_INFINITY
 }
 
+describe('the command line', () => {
+  const call = async (...line: string[]) => {
+    const work = promisify(execFile)(trainerPath, line)
+    return await work.then(
+      ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
+      ({ code, stdout, stderr }) => ({ code, stdout, stderr }),
+    )
+  }
+
+  test.each(['--help', '-h'])('%s prints the usage', async (option) => {
+    const { code, stdout, stderr } = await call(option)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^Usage: branchmerge-trainer RUN\.json \[--plan\]\n.*--help/s)
+  })
+
+  test.each([
+    [['run.json', '--plam'], 'Expected --plan or --help but received --plam'],
+    [['--resume'], 'Expected --plan or --help but received --resume'],
+    [['a.json', 'b.json'], 'Expected one run file but received b.json as well'],
+    [[], 'Expected a run file'],
+    [['--plan'], 'Expected a run file'],
+    [[''], 'Expected a run file'],
+  ])('%j is refused', async (line, problem) => {
+    const { code, stdout, stderr } = await call(...line)
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr.startsWith(`${problem}\nUsage: branchmerge-trainer RUN.json`)).toBe(true)
+  })
+})
+
 describe('a loss that is not finite', () => {
   test.each([1, 2])('skips the step on all of %d processes and names the samples', async (processes) => {
     // Token 63 is in no document but the one that is added; tied, it is a logit of every row. So the head is untied.
