@@ -278,10 +278,9 @@ RowLayout prepare_rows(const RowsTask<Real>& task) {
 /// As many blocks as the device holds, and no more than there are rows, or runs for what they collect.
 template <class Format, class Real>
 unsigned row_blocks(const RowsTask<Real>& task, const RowLayout& layout) {
-  uint64_t blocks = resident_blocks(analyse_rows_kernel<Format, Real>, layout.warps * kWarp, layout.bytes);
-  if (task.brackets.runs > 0)
-    blocks = std::min<uint64_t>(blocks, task.brackets.runs / task.brackets.runs_per_block);
-  return unsigned(std::min(blocks, task.rows));
+  const uint64_t blocks =
+      resident_blocks(analyse_rows_kernel<Format, Real>, layout.warps * kWarp, layout.bytes);
+  return unsigned(std::min(within_runs(blocks, task.brackets), task.rows));
 }
 
 template <class Format, class Real>

@@ -1,7 +1,9 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "cuda/runtime.h"
 
@@ -36,7 +38,17 @@ size_t allow_shared_memory(Kernel* kernel, size_t static_bytes) {
   const size_t limit = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - static_bytes - kSlack;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(limit)),
         "give a kernel its shared memory");
+  // Otherwise the driver may leave more of it to the L1 cache, and fewer blocks fit.
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                             cudaSharedmemCarveoutMaxShared),
+        "give a kernel its shared memory");
   return limit;
+}
+
+/// Blocks of a launch that collects scores: no more than there are runs for.
+template <class Brackets>
+uint64_t within_runs(uint64_t blocks, const Brackets& brackets) {
+  return brackets.runs == 0 ? blocks : std::min<uint64_t>(blocks, brackets.runs / brackets.runs_per_block);
 }
 
 /// Blocks that the device holds at a time: a launch of so many, each of which takes its share of the work in

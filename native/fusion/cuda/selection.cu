@@ -124,7 +124,8 @@ __global__ void __launch_bounds__(kCountingThreads)
     count_collected_kernel(const __grid_constant__ Brackets<Real> brackets,
                            const __grid_constant__ Digits start, const bool first,
                            const Selection<Real>* selection) {
-  if (selection->failed) return;
+  // A run that had no room for all holds less than its size says.
+  if (selection->failed || brackets.state->overflowed) return;
   BRANCHMERGE_DYNAMIC_SHARED(memory);
   DigitCounts counts(first ? start : selection->digits, reinterpret_cast<unsigned*>(memory));
   counts.begin();

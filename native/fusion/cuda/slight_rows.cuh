@@ -368,7 +368,7 @@ SlightLayout slight_layout(const RowsTask<float>& task) {
 template <class Format>
 unsigned slight_blocks(const RowsTask<float>& task, const SlightLayout& layout) {
   const uint64_t blocks = resident_blocks(slight_kernel<Format>(task), layout.warps * kWarp, layout.bytes);
-  return unsigned(std::min(blocks, task.rows));
+  return unsigned(std::min(within_runs(blocks, task.brackets), task.rows));
 }
 
 template <class Format>

@@ -286,8 +286,11 @@ uint64_t launches() {
   return library().launches;
 }
 
-cudaError_t set_shared_limit(const void* kernel, cudaFuncAttribute, int value) {
+cudaError_t set_shared_limit(const void* kernel, cudaFuncAttribute attribute, int value) {
   return device_call([&] {
+    // A share of the multiprocessor's memory is only a wish.
+    if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout)
+      return value >= -1 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue;
     if (value < 0 || size_t(value) > library().machine.shared_bytes_per_block) return cudaErrorInvalidValue;
     library().shared_limits[kernel] = value;
     return cudaSuccess;
