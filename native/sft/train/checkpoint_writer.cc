@@ -47,8 +47,8 @@ class HashedFile {
     if (bytes > 0 && ::fallocate(file_.descriptor(), 0, 0, off_t(bytes)) != 0 &&
         (errno == ENOSPC || errno == EDQUOT))
       throw Error("ERR_DISK_FULL",
-                  path + ": cannot reserve " + std::to_string(bytes) +
-                      " bytes for a checkpoint. Free some space, and resume from the checkpoint "
+                  path + ": cannot reserve " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
+                      " MiB for a checkpoint. Free some space, and resume from the checkpoint "
                       "before, which is whole");
   }
 

@@ -29,8 +29,8 @@ class CpuBackend final : public Backend {
   void* allocate(uint64_t bytes) override {
     void* const memory = ::operator new(bytes, kAlignment, std::nothrow);
     if (!memory) {
-      throw Error("ERR_OUT_OF_MEMORY", "Expected " + std::to_string(bytes) +
-                                           " bytes of memory for training but could not get them");
+      throw Error("ERR_OUT_OF_MEMORY", "Expected " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
+                                           " MiB of memory for training but could not get them");
     }
     return memory;
   }
