@@ -51,14 +51,7 @@ step_of_llvm() {
 check_types() { npx tsc -p . --noEmit && npx tsc -p tsconfig.test.json; }
 check_cpp_format() { "$clang_format" --dry-run -Werror "${sources[@]}"; }
 
-# For a file outside the configuration, a fuzzer, clang-tidy takes the flags of its nearest neighbour. They are GCC's.
-check_cpp_lint() {
-  local chatter='^[0-9]+ warnings?( and [0-9]+ errors?)? (generated|treated)|^Suppressed|^Error while|^Use -header|^$'
-  printf '%s\n' "${sources[@]}" | grep '\.cc$' |
-    xargs -P "$(nproc)" -n 1 "$clang_tidy" -p build/check --quiet --warnings-as-errors='*' \
-      --extra-arg=-Wno-unknown-warning-option 2>&1 |
-    { grep -vE "$chatter" || true; }
-}
+check_cpp_lint() { node test/lintCpp.js "$clang_tidy" build/check "${sources[@]}"; }
 
 step 'types' check_types
 step 'TypeScript lint and format' npx biome ci --error-on-warnings .
