@@ -332,7 +332,7 @@ TEST_CASE("rows for the quick kernel, rows for the general one, and both in a te
   left_is_p.divergence = Divergence::kLeftRight;
   without_epsilon.epsilon = 0;
   for (const DType dtype : {DType::BF16, DType::F16, DType::F32})
-    for (const std::pair<uint64_t, uint64_t> shape :
+    for (const std::pair<uint64_t, uint64_t>& shape :
          {std::pair<uint64_t, uint64_t>{512, 3}, {1024, 1}, {2048, 170}, {3584, 7}}) {
       CAPTURE(dtype_name(dtype));
       CAPTURE(shape.first);
