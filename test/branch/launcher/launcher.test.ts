@@ -254,7 +254,7 @@ describe('a training that is stopped', () => {
   test('on Ctrl-C it saves, exit code 130', async () => {
     const { file, output } = await newRun()
     const { code, stderr } = await command(file, { milliseconds: 100 }, output, (pid) => process.kill(pid, 'SIGINT'))
-    expect([code, stderr]).toEqual([130, expect.stringContaining('Ctrl-C again ends it at once')])
+    expect([code, stderr]).toEqual([130, expect.stringContaining('Ctrl-C again stops at once')])
     expect(fileNames(join(output, 'training', 'checkpoints'))).toHaveLength(1)
   })
 
