@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
-import { optionalMemory, optionalSize } from '../merge/fuseOptions.js'
+import { optionalMemory, optionalShardSize } from '../merge/fuseOptions.js'
 import { type Locate, type Path, Problems } from '../recipe/problems.js'
 import { readYaml } from '../recipe/readYaml.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
@@ -114,7 +114,7 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
     data: data as ResolvedData,
     training: hyperparameters({ ...preset?.training, ...run.training }, launcher.processes),
     exportDtype: dtypeOf(run.export?.dtype),
-    maxShardBytes: optionalSize(run.export?.maxShardSize, 'export.maxShardSize') ?? 5e9,
+    maxShardBytes: optionalShardSize(run.export?.maxShardSize, 'export.maxShardSize') ?? 5e9,
     launcher,
   }
   return { ...resolved, options: asOptions(run, resolved), notes: notesOf(resolved) }

@@ -132,7 +132,7 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
     ...resolveCommon(options),
     out: checkPath(options.out, 'out'),
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
-    maxShardBytes: optionalSize(options.maxShardSize, 'maxShardSize'),
+    maxShardBytes: optionalShardSize(options.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),
     memoryBytes: optionalMemory(options.memory, 'memory'),
     device: resolveDevice(options.device),
@@ -202,21 +202,25 @@ const unitBytes: Record<string, number> = {
 }
 
 /** A number of bytes, or a text with a unit; undefined stays that. @throws ERR_INVALID_ARGUMENT */
-export function optionalSize(value: unknown, name: string): number | undefined {
+function optionalSize(value: unknown, name: string): number | undefined {
   if (value === undefined) return undefined
   const bytes = typeof value === 'string' ? bytesFromText(value) : value
   if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number
   throw invalidArgument("a number of bytes or a size as '5GB', '500MB' or '2GiB'", name, value)
 }
 
-/** Slices of tensors are read 1 MiB at a time: a lower limit would save nothing. */
-const leastMemoryBytes = 1e6
+/** Slices of tensors are read 1 MiB at a time: a lower limit would save nothing. @throws ERR_INVALID_ARGUMENT */
+export const optionalMemory = (value: unknown, name: string): number | undefined => sizeFrom('1MB', 1e6, value, name)
 
-/** As {@link optionalSize}, 1 MB or more: a bare 8 means bytes, and surely somebody meant gigabytes. @throws ERR_INVALID_ARGUMENT */
-export function optionalMemory(value: unknown, name: string): number | undefined {
+/** A file of less holds no tensor worth one. @throws ERR_INVALID_ARGUMENT */
+export const optionalShardSize = (value: unknown, name: string): number | undefined => sizeFrom('1KB', 1e3, value, name)
+
+/** As {@link optionalSize}, with a least: a bare 8 means bytes, and surely somebody meant gigabytes. */
+function sizeFrom(leastText: string, least: number, value: unknown, name: string): number | undefined {
   const bytes = optionalSize(value, name)
-  if (bytes === undefined || bytes >= leastMemoryBytes) return bytes
-  throw invalidArgument("1MB or more, with a unit as '8GB' or '8GiB' (a bare number is in bytes),", name, value)
+  if (bytes === undefined || bytes >= least) return bytes
+  const expected = `${leastText} or more, with a unit as '8GB' or '8GiB' (a bare number is in bytes),`
+  throw invalidArgument(expected, name, value)
 }
 
 function bytesFromText(text: string): number | undefined {

@@ -10,7 +10,7 @@ import {
   type FuseCheckpointsOptions,
   fusionOptionNames,
   optionalMemory,
-  optionalSize,
+  optionalShardSize,
   type Progress,
   resolveCommon,
 } from './fuseOptions.js'
@@ -77,7 +77,7 @@ export function resolveMergeRequest(source: string | Recipe | RecipeDocument, op
     ...given,
     out: checkPath(out, 'out'),
     dtype: given.dtype ?? recipe.output.dtype,
-    maxShardBytes: given.maxShardBytes ?? optionalSize(recipe.output.maxShardSize, 'maxShardSize'),
+    maxShardBytes: given.maxShardBytes ?? optionalShardSize(recipe.output.maxShardSize, 'maxShardSize'),
   }
   return { recipe, record: recordOf(document.value as Recipe, recipe, run), run, label: (model) => model }
 }
@@ -93,7 +93,7 @@ export function resolveRunOptions(options: MergeOptions): Omit<RunOptions, 'out'
   return {
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
     dtype,
-    maxShardBytes: optionalSize(options.maxShardSize, 'maxShardSize'),
+    maxShardBytes: optionalShardSize(options.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),
     memoryBytes: optionalMemory(options.memory, 'memory'),
     device: resolveDevice(options.device),

@@ -52,7 +52,7 @@ describe('shard sizes are read as Hugging Face reads them', () => {
     ['500MB', 5e8],
     ['2GiB', 2 * 2 ** 30],
     ['1.5 kb', 1500],
-    ['7', 7],
+    ['7000', 7000],
   ]
   test.each(sizes)('%s', (maxShardSize, bytes) => {
     expect(resolveFuseCheckpointsOptions({ out: 'out', maxShardSize }).maxShardBytes).toBe(bytes)
@@ -93,6 +93,10 @@ describe('what is refused, and how', () => {
     [{ maxShardSize: 0 }, "'2GiB' for maxShardSize but received 0 of type number"],
     [{ maxShardSize: '5 parsecs' }, "'2GiB' for maxShardSize but received '5 parsecs' of type string"],
     [{ maxShardSize: '-5GB' }, "'2GiB' for maxShardSize but received '-5GB' of type string"],
+    [
+      { maxShardSize: '5' },
+      "Expected 1KB or more, with a unit as '8GB' or '8GiB' (a bare number is in bytes), for maxShard",
+    ],
     [
       { memory: '8' },
       "Expected 1MB or more, with a unit as '8GB' or '8GiB' (a bare number is in bytes), for memory but",
