@@ -1,5 +1,5 @@
 # Compiles kernels with nvcc, where there is one. Its commands are written out rather than left to CMake's language CUDA: host
-# flags stay those of the rest, and what the assembler says of registers is kept for test/cudaRegisters.sh.
+# flags stay those of the rest, and what the assembler says of registers is kept for test/cudaKernels.sh.
 
 set(BRANCHMERGE_CUDA AUTO CACHE STRING "CUDA kernels: AUTO (where nvcc 12 or newer is found), ON or OFF")
 set(BRANCHMERGE_NVCC "")

@@ -29,8 +29,11 @@ struct RowExtent {
   unsigned long long max_magnitude, max_difference;  // bits of numbers that are not negative
 };
 
+/// Brackets, one a quartile, and the elements that quartiles are made of: two each, to interpolate.
+inline constexpr int kMaxBrackets = 3, kQuartileElements = 2 * kMaxBrackets;
+
 /// A counting of keys by `bits` of them: of those whose leading bits are a prefix.
-inline constexpr int kMaxDigitBits = 11, kMaxDigitBins = 1 << kMaxDigitBits, kMaxPrefixes = 6;
+inline constexpr int kMaxDigitBits = 11, kMaxDigitBins = 1 << kMaxDigitBits, kMaxPrefixes = kQuartileElements;
 struct Digits {
   int prefixes = 0;
   int shift = 0, bits = 0;  // key bits below those that are counted, and how many are
@@ -45,7 +48,6 @@ struct Digits {
 /// Every score is either collected, or known to lie below a bracket's `high` or above its `low`: one that
 /// counts as below interval j, and is not collected, is <= low[j]; one that neither counts nor is collected
 /// is >= high[j].
-inline constexpr int kMaxBrackets = 3, kQuartileElements = 2 * kMaxBrackets;
 template <class Real>
 struct BracketState {
   unsigned placed;                             // whether a sample promised them to be narrow enough
