@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { exportGguf, init, merge, openCheckpoint, type SftSummary, sft } from '../../lib/index.js'
-import { readWithLlama } from '../export/llama.js'
+import { readWithLlama } from '../llama/llama.js'
 import { temporaryDirectoryOfFile } from '../support/temporary.js'
 
 const example = fileURLToPath(new URL('../../examples/three-experts', import.meta.url))

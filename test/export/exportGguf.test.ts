@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { describe, expect, test } from 'vitest'
 import { exportGguf, init } from '../../lib/index.js'
+import { readWithLlama } from '../llama/llama.js'
 import { decode, encode } from '../support/floats.js'
 import { Random } from '../support/random.js'
 import { readSafetensors } from '../support/readSafetensors.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { safetensorsBytes } from '../support/writeCheckpoint.js'
-import { readWithLlama } from './llama.js'
 import { slowLogits } from './slowDecoder.js'
 
 const text = `The quick brown fox jumps over the lazy dog. 1234567890 + 42 = ?

@@ -2,10 +2,10 @@ import { copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { exportGguf, init } from '../../lib/index.js'
+import { readWithLlama } from '../llama/llama.js'
 import { Random } from '../support/random.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { runFields, type TestDocument, train, writeData } from '../support/trainer.js'
-import { readWithLlama } from './llama.js'
 
 const vocabulary = 320
 

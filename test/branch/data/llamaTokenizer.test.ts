@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startLlama } from '../../llama/llama.js'
 import { dialogue, encoderOf, fixtureTokenizer, shippedTemplate, texts, tokenizerText } from './support.js'
 
-type Llama = Awaited<ReturnType<typeof getLlama>>
+type Llama = Awaited<ReturnType<typeof startLlama>>
 
 /** Kinds of metadata values in GGUF. */
 const [uint32, int32, float32, string, array] = [4, 5, 6, 8, 9] as const
@@ -73,7 +73,7 @@ let tokenize: (text: string) => number[]
 
 beforeAll(async () => {
   writeFileSync(join(directory, 'vocabulary.gguf'), vocabularyFile())
-  llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: LlamaLogLevel.disabled })
+  llama = await startLlama('disabled')
   const model = await llama.loadModel({ modelPath: join(directory, 'vocabulary.gguf'), vocabOnly: true })
   tokenize = (text) => model.tokenize(text, true).map(Number)
 })

@@ -1,4 +1,8 @@
-import { getLlama } from 'node-llama-cpp'
+import { getLlama, type Llama, type LlamaLogLevel } from 'node-llama-cpp'
+
+/** llama.cpp on the CPU, as test/setup.sh installed it: nothing is downloaded or built. Whoever calls this disposes of it. */
+export const startLlama = (logLevel: 'error' | 'disabled' = 'error'): Promise<Llama> =>
+  getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: logLevel as LlamaLogLevel })
 
 /** What llama.cpp makes of a GGUF file. */
 export interface LlamaReading {
@@ -15,7 +19,7 @@ export async function readWithLlama<T>(
   tokens: readonly number[],
   use: (reading: LlamaReading) => T,
 ): Promise<T> {
-  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: 'error' as never })
+  const llama = await startLlama()
   try {
     const model = await llama.loadModel({ modelPath: path, gpuLayers: 0, useMmap: false })
     const context = await model.createContext({
