@@ -249,6 +249,11 @@ const dataOptions = {
   train: { choices: ['assistant', 'all'], describe: 'Tokens with a loss', group: dataGroup },
   'mask-history': { type: 'boolean', describe: 'Train last answers only', group: dataGroup },
   'cutoff-length': { type: 'number', describe: 'Most tokens of a pack', group: dataGroup },
+  'excess-length-strategy': {
+    choices: ['truncate', 'drop'],
+    describe: 'Rows that are too long',
+    group: dataGroup,
+  },
   packing: { choices: ['none', 'pack', 'neat'], describe: 'Examples in one sequence', group: dataGroup },
   validation: { type: 'number', describe: 'Rows to keep out: a part below 1, or a count', group: dataGroup },
   seed: { type: 'number', describe: 'Of validation and weights', group: dataGroup },

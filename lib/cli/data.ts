@@ -60,11 +60,11 @@ async function dataOf(args: Record<string, unknown>): Promise<{ model: string; d
 /** The options of the API among the arguments, as far as they were given. */
 function optionsOf(args: Record<string, unknown>): Record<string, unknown> {
   const { model, tokenizer, template, system, think, missingThink, train, maskHistory } = args
-  const { cutoffLength, packing, validation, seed, maxBadRows, cache } = args
+  const { cutoffLength, excessLengthStrategy, packing, validation, seed, maxBadRows, cache } = args
   const sources = args.data === undefined ? undefined : [args.data].flat()
   const split =
     typeof validation !== 'number' ? validation : validation < 1 ? { fraction: validation } : { count: validation }
   const prompts = { model, sources, tokenizer, template, system, think, missingThink, train, maskHistory }
-  const all = { ...prompts, cutoffLength, packing, validation: split, seed, maxBadRows, cache }
+  const all = { ...prompts, cutoffLength, excessLengthStrategy, packing, validation: split, seed, maxBadRows, cache }
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 }

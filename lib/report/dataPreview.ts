@@ -5,16 +5,17 @@ import { printable } from './format.js'
 const thinkPlaces = {
   target: '<think> is in the target: the model learns to write it.',
   prompt: '<think> is in the prompt: whoever asks must write it.',
-  nowhere: 'There is no <think>.',
+  nowhere: 'No <think> is in or before what is trained.',
 } as const
 
 /** Samples with what is trained in colour, or in ⟦ ⟧ where there is none. */
 export function dataPreviewText(preview: DataPreview, colour: boolean): string {
-  const { samples, bad, badRows, filtered, template, generationPrompt, endToken, notices } = preview
+  const { samples, bad, badRows, filtered, tooLong, template, generationPrompt, endToken, notices } = preview
   const passed = [
     ...badRows.map((row) => `Unusable: ${printable(placeText(row))}: ${printable(row.reason)}`),
     ...(bad > badRows.length ? [`and ${bad - badRows.length} more unusable rows`] : []),
     ...(filtered > 0 ? [`Filtered out: ${filtered} rows`] : []),
+    ...(tooLong > 0 ? [`Too long: ${tooLong} rows`] : []),
   ]
   const facts = [
     `Template: ${printable(template)}`,
@@ -31,11 +32,12 @@ export function dataPreviewText(preview: DataPreview, colour: boolean): string {
 }
 
 function sampleText(sample: PreviewSample, colour: boolean): string {
-  const { source, row, file, tokens, trainedTokens, fullLength, thinkIn } = sample
+  const { source, row, file, tokens, trainedTokens, fullLength, thinkIn, answers, answersWithThink } = sample
+  const some = answersWithThink > 0 && answersWithThink < answers ? ` (${answersWithThink} of ${answers} answers)` : ''
   const truncated = fullLength > tokens ? `, truncated from ${fullLength}` : ''
   return [
     `${printable(source)}, row ${row} (${printable(file)})`,
-    `${tokens} tokens${truncated}, ${trainedTokens} trained. ${thinkPlaces[thinkIn]}`,
+    `${tokens} tokens${truncated}, ${trainedTokens} trained. ${thinkPlaces[thinkIn]}${some}`,
     '',
     sample.stretches.map((stretch) => stretchText(stretch, colour)).join(''),
   ].join('\n')

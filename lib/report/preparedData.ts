@@ -26,16 +26,16 @@ export function preparedDataText(prepared: PreparedData): string {
 }
 
 function sourceTable(sources: readonly SourceSummary[]): string {
-  const head = ['source', 'rows', 'filtered', 'bad', 'documents', 'validation', 'truncated', 'tokens', 'trained']
+  const head = ['source', 'rows', 'filtered', 'bad', 'too long']
+  const counts = ['documents', 'validation', 'truncated', 'tokens', 'trained']
   const rows = sources.map((source) => [
     printable(source.name),
-    ...[source.rows, source.filtered, source.bad, source.documents, source.validationDocuments, source.truncated].map(
-      String,
-    ),
+    ...[source.rows, source.filtered, source.bad, source.tooLong].map(String),
+    ...[source.documents, source.validationDocuments, source.truncated].map(String),
     formatCount(source.tokens),
     formatCount(source.trainedTokens),
   ])
-  return formatTable([head, ...rows], [1, 2, 3, 4, 5, 6, 7, 8])
+  return formatTable([[...head, ...counts], ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9])
 }
 
 function setTable({ train, validation, packing, cutoffLength }: PreparedData): string {
@@ -78,10 +78,11 @@ function badRowLines(sources: readonly SourceSummary[]): string[] {
 }
 
 function thinkingLine(sources: readonly SourceSummary[]): string {
-  const total = { given: 0, added: 0, opened: 0, none: 0 }
+  const total = { given: 0, added: 0, opened: 0, none: 0, unclosed: 0 }
   for (const { thinking } of sources) {
-    for (const kind of ['given', 'added', 'opened', 'none'] as const) total[kind] += thinking[kind]
+    for (const kind of ['given', 'added', 'opened', 'none', 'unclosed'] as const) total[kind] += thinking[kind]
   }
-  const { given, added, opened, none } = total
-  return `Reasoning (<think>): in ${given} answers, its opening tag added to ${opened}, empty added to ${added}, none in ${none}`
+  const { given, added, opened, none, unclosed } = total
+  const open = unclosed > 0 ? `, begun and not ended in ${unclosed}` : ''
+  return `Reasoning (<think>): in ${given} answers, its opening tag added to ${opened}, empty added to ${added}, none in ${none}${open}`
 }

@@ -61,7 +61,7 @@ export function trainingText(summary: SftSummary, output: string): string {
       'steps',
       `${summary.steps}${summary.totalSteps === undefined ? '' : ` of ${summary.totalSteps}`}, ${round(summary.epochs)} epochs`,
     ],
-    ['loss', `${figures(firstLoss)} → ${figures(loss)}`],
+    ['loss', `${figures(firstLoss)} → ${figures(loss)}, both smoothed over steps`],
     ...(validationLoss === null ? [] : [['validation loss', before + figures(validationLoss)]]),
     ['tokens', `${formatCount(summary.tokens)}, ${formatCount(summary.trainedTokens)} of them trained`],
     ['time', `${formatDuration(summary.seconds)}, ${formatCount(Math.round(tokensPerSecond))} tokens/s`],

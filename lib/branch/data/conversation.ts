@@ -37,13 +37,14 @@ export function readConversation(value: unknown, reader: RowReader): Conversatio
   const messages = withSystem(found, value, reader)
   for (const message of messages) rewriteReasoning(message, reader.reasoning)
   checkMessages(messages)
-  return { messages, tools: readTools(value[reader.columns.tools ?? 'tools']) }
+  return { messages, tools: readTools(value[reader.columns.tools ?? 'tools']) ?? readFunctions(value) }
 }
 
 /** Columns of a row that the reader looks at, for formats that store columns apart. */
 export function columnsOf({ format, columns, where, choose }: RowReader): string[] {
   const usual = usualColumns[format].map((key) => columns[key] ?? key)
-  return [...new Set([...usual, ...where.map(([column]) => column), ...choose.map(([column]) => column)])]
+  const functions = format === 'messages' ? ['functions'] : []
+  return [...new Set([...usual, ...functions, ...where.map(([column]) => column), ...choose.map(([column]) => column)])]
 }
 
 type ColumnKey = keyof ResolvedSource['columns']
@@ -83,20 +84,27 @@ const usualRoles: Record<string, Message['role']> = {
   gpt: 'assistant',
   function_call: 'assistant',
   tool: 'tool',
+  function: 'tool',
   observation: 'tool',
 }
 
 function tagged(list: unknown, tags: MessageTags, column: keyof typeof roleKeys): Message[] {
   if (!Array.isArray(list)) throw new BadRow(`expected a list of messages in ${column}`)
-  const [role, content] = roleKeys[column]
   const roles = { ...usualRoles, ...namedRoles(tags) }
   return list.map((entry, i) => {
     if (!isMapping(entry)) throw new BadRow(`expected an object as message ${i}`)
+    const [role, content] = keysOf(entry, column)
     const name = entry[tags.role ?? role]
     const known = typeof name === 'string' && Object.hasOwn(roles, name) ? roles[name] : undefined
     if (!known) throw new BadRow(`message ${i} has the unknown role ${JSON.stringify(name) ?? 'undefined'}`)
     return message(known, entry, tags.content ?? content)
   })
+}
+
+/** The usual keys of the column, or those of the other one where an entry has them: many write role under conversations. */
+function keysOf(entry: Row, column: keyof typeof roleKeys): readonly [role: string, content: string] {
+  const other = column === 'messages' ? roleKeys.conversations : roleKeys.messages
+  return roleKeys[column][0] in entry || !(other[0] in entry) ? roleKeys[column] : other
 }
 
 function namedRoles(tags: MessageTags): Record<string, Message['role']> {
@@ -111,7 +119,7 @@ function namedRoles(tags: MessageTags): Record<string, Message['role']> {
 }
 
 function message(role: Message['role'], entry: Row, contentKey: string): Message {
-  const calls = Array.isArray(entry.tool_calls) && entry.tool_calls.length > 0 ? entry.tool_calls : undefined
+  const calls = callsOf(entry)
   const content = textOf(entry[contentKey], calls !== undefined)
   const reasoning = entry.reasoning_content
   const text = typeof reasoning === 'string' && reasoning !== '' ? withReasoning(reasoning, content) : content
@@ -122,6 +130,16 @@ function message(role: Message['role'], entry: Row, contentKey: string): Message
     ...(typeof entry.tool_call_id === 'string' && { tool_call_id: entry.tool_call_id }),
     ...(typeof entry.name === 'string' && { name: entry.name }),
   }
+}
+
+/** `function_call` is what OpenAI had before `tool_calls`. */
+function callsOf({ tool_calls, function_call }: Row): unknown[] | undefined {
+  if (Array.isArray(tool_calls) && tool_calls.length > 0) return tool_calls
+  if (function_call === undefined || function_call === null) return undefined
+  if (!isMapping(function_call) || typeof function_call.name !== 'string') {
+    throw new BadRow('expected an object with a name as function_call')
+  }
+  return [{ type: 'function', function: function_call }]
 }
 
 /** A text, or OpenAI's list of parts when all of them are text. */
@@ -196,6 +214,11 @@ function readTools(value: unknown): unknown[] | undefined {
   const tools = typeof value === 'string' ? parseTools(value) : value
   if (!Array.isArray(tools)) throw new BadRow('expected a list in tools')
   return tools.length > 0 ? tools : undefined
+}
+
+/** `functions` is what OpenAI had before `tools`. */
+function readFunctions({ functions }: Row): unknown[] | undefined {
+  return readTools(functions)?.map((definition) => ({ type: 'function', function: definition }))
 }
 
 function parseTools(text: string): unknown {

@@ -4,13 +4,16 @@ import { BadRow } from './badRow.js'
 import { ChatTemplate, type Turn } from './chatTemplate.js'
 import type { Conversation } from './conversation.js'
 import type { ResolvedData } from './options.js'
-import { placeReasoning, type Thinking, withoutEarlierReasoning } from './reasoning.js'
+import { isUnclosed, placeReasoning, type Thinking, withoutEarlierReasoning } from './reasoning.js'
 import { TextTokenizer } from './tokenizer.js'
 import { fitTurns } from './truncate.js'
 
 /** All that tokens depend on besides the rows; plain data, so that it can be sent to a thread. */
 export interface Encoding
-  extends Pick<ResolvedData, 'think' | 'missingThink' | 'train' | 'maskHistory' | 'cutoffLength' | 'packing'> {
+  extends Pick<
+    ResolvedData,
+    'think' | 'missingThink' | 'train' | 'maskHistory' | 'cutoffLength' | 'excessLengthStrategy' | 'packing'
+  > {
   tokenizer: TokenizerFiles
   templateName: string
   templateText: string
@@ -25,6 +28,8 @@ export interface EncodedDocument {
   /** Tokens before truncation. */
   fullLength: number
   thinking: Thinking
+  /** It is longer than the cutoff and excessLengthStrategy is drop: it has no tokens. */
+  dropped: boolean
 }
 
 /** Turns conversations into tokens. */
@@ -49,14 +54,18 @@ export class Encoder {
     const { turns, thinking } = this.turns(conversation)
     const ids = turns.map(({ source, target }) => ({ source: this.ids(source), target: this.ids(target) }))
     const lengths = ids.map(({ source, target }) => ({ source: source.length, target: target.length }))
+    const fullLength = lengths.reduce((sum, { source, target }) => sum + source + target, 0)
+    if (fullLength > this.cutoff && this.encoding.excessLengthStrategy === 'drop') {
+      return { tokens: new Uint32Array(0), spans: [], fullLength, thinking, dropped: true }
+    }
     const fitted = fitTurns(lengths, this.cutoff, maskHistory)
     // Where the last turn is served first, it is the first ones that are left out.
-    const kept = maskHistory ? ids.slice(ids.length - fitted.length) : ids.slice(0, fitted.length)
+    const first = maskHistory ? ids.length - fitted.length : 0
     const tokens = new Uint32Array(fitted.reduce((sum, { source, target }) => sum + source + target, 0))
     const spans = new Spans()
     let position = 0
     for (const [i, { source, target }] of fitted.entries()) {
-      const turn = kept[i] as (typeof ids)[number]
+      const turn = ids[first + i] as (typeof ids)[number]
       tokens.set(turn.source.slice(0, source), position)
       tokens.set(turn.target.slice(0, target), position + source)
       if (train === 'all') spans.add(position, position + source)
@@ -64,8 +73,16 @@ export class Encoder {
       position += source + target
     }
     if (spans.bounds.length === 0) throw new BadRow('truncation leaves no trained token: raise cutoffLength')
-    const fullLength = lengths.reduce((sum, { source, target }) => sum + source + target, 0)
-    return { tokens, spans: spans.bounds, fullLength, thinking }
+    const losesEnd = fitted.some(({ target }, i) =>
+      this.losesEndOfReasoning(turns[first + i] as Turn, ids[first + i]?.target ?? [], target),
+    )
+    return { tokens, spans: spans.bounds, fullLength, thinking: losesEnd ? 'unclosed' : thinking, dropped: false }
+  }
+
+  /** Whether an answer of which `kept` tokens stay has begun its reasoning there and does not end it. */
+  private losesEndOfReasoning({ source, target }: Turn, ids: readonly number[], kept: number): boolean {
+    if (kept === ids.length || isUnclosed(source, target)) return false
+    return kept > 0 && isUnclosed(source, this.tokenizer.decode(ids.slice(0, kept)))
   }
 
   private turns(conversation: Conversation): { turns: Turn[]; thinking: Thinking } {

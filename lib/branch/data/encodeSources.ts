@@ -111,7 +111,8 @@ class SourceState {
   /** Counts a row and writes its document. Returns false when no more rows are to be taken. */
   async take(outcome: RowOutcome, pass: number): Promise<boolean> {
     if (pass > 0) {
-      if (outcome.document && !this.isValidation(outcome)) await this.write(outcome, outcome.document, false)
+      if (outcome.document && !outcome.document.dropped && !this.isValidation(outcome))
+        await this.write(outcome, outcome.document, false)
       return true
     }
     const { summary } = this
@@ -121,6 +122,7 @@ class SourceState {
       countBad(summary, outcome)
       refuseTooManyBad(summary, this.data.maxBadRows, false)
     } else if (!outcome.document) summary.filtered++
+    else if (outcome.document.dropped) summary.tooLong++
     else await this.takeUsable(outcome, outcome.document)
     return this.usable !== this.open.source.take
   }

@@ -29,7 +29,7 @@ export interface LoadedEncoding {
 export async function loadEncoding(model: string, data: ResolvedData): Promise<LoadedEncoding> {
   const tokenizer = await readTokenizerFiles(data.tokenizer ?? model)
   const template = await readTemplate(data.template, tokenizer)
-  const { think, missingThink, train, maskHistory, cutoffLength, packing } = data
+  const { think, missingThink, train, maskHistory, cutoffLength, excessLengthStrategy, packing } = data
   const config = await readJsonObject(join(model, 'config.json'))
   const rows = config?.json.vocab_size
   const encoding: Encoding = {
@@ -37,7 +37,7 @@ export async function loadEncoding(model: string, data: ResolvedData): Promise<L
     templateName: template.name,
     templateText: template.text,
     vocabularySize: typeof rows === 'number' ? rows : Number.MAX_SAFE_INTEGER,
-    ...{ think, missingThink, train, maskHistory, cutoffLength, packing },
+    ...{ think, missingThink, train, maskHistory, cutoffLength, excessLengthStrategy, packing },
   }
   const encoder = new Encoder(encoding)
   if (typeof rows === 'number') checkEmbedding(encoder.tokenizer, rows, model)

@@ -1,7 +1,7 @@
 import { BranchMergeError } from '../../errors.js'
-import { columnsOf, detectFormat, type RowReader } from './conversation.js'
+import { columnsOf, detectFormat, type KnownFormat, type RowReader } from './conversation.js'
 import type { ResolvedData, ResolvedSource } from './options.js'
-import { readColumns } from './readRows.js'
+import { type FirstRow, readFirstRow } from './readRows.js'
 import { listSourceFiles, type SourceFile } from './sourceFiles.js'
 
 /** A source whose files were found and whose format is known. */
@@ -23,21 +23,37 @@ export async function openSources(data: ResolvedData): Promise<OpenSource[]> {
 
 async function openSource(source: ResolvedSource, defaultSystem: string | undefined): Promise<OpenSource> {
   const files = await listSourceFiles(source.paths)
-  const present = await readColumns(files[0] as SourceFile)
-  const format = source.format === 'auto' ? detectFormat(present, source) : source.format
-  if (!format) throw unknownFormat(source, files[0] as SourceFile, present)
-  const reader = { ...source, format, defaultSystem }
+  const reader = { ...source, format: await formatOf(source, files), defaultSystem }
   await checkParquetColumns(source, files)
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
   return { source, reader, files, bytes, columns: columnsOf(reader) }
 }
 
-function unknownFormat({ name }: ResolvedSource, { path }: SourceFile, present: readonly string[]): BranchMergeError {
-  const found = present.length > 0 ? `it has ${present.slice(0, 30).join(', ')}` : 'it has no row'
-  return new BranchMergeError(
+/** By the columns of the first file that has a row. */
+async function formatOf(source: ResolvedSource, files: readonly SourceFile[]): Promise<KnownFormat> {
+  if (source.format !== 'auto') return source.format
+  for (const file of files) {
+    const first = await readFirstRow(file)
+    if (first.columns.length > 0) return detectFormat(first.columns, source) ?? refuseFormat(source, file, first)
+    if (first.problem) return refuseFormat(source, file, first)
+  }
+  return refuseFormat(source, files[0] as SourceFile, { columns: [], problem: undefined })
+}
+
+function refuseFormat({ name }: ResolvedSource, { path }: SourceFile, { columns, problem }: FirstRow): never {
+  if (columns.length === 0 && problem) {
+    const place = problem.line === undefined ? 'its first row' : `line ${problem.line}`
+    throw new BranchMergeError(
+      'ERR_DATA',
+      `Expected rows of the source "${name}" in ${path} but ${place} cannot be used: ${problem.text}.`,
+    )
+  }
+  if (columns.length === 0)
+    throw new BranchMergeError('ERR_DATA', `Expected rows of the source "${name}" in ${path} but it has none.`)
+  throw new BranchMergeError(
     'ERR_DATA',
-    `Expected a column messages, conversations, instruction and output, or prompt and response in ${path} but ${found}. ` +
-      `Name the columns of the source "${name}" with columns.`,
+    `Expected a column messages, conversations, instruction and output, or prompt and response in ${path} but it has ` +
+      `${columns.slice(0, 30).join(', ')}. Name the columns of the source "${name}" with columns.`,
   )
 }
 
@@ -45,7 +61,7 @@ function unknownFormat({ name }: ResolvedSource, { path }: SourceFile, present: 
 async function checkParquetColumns({ name, columns, where, choose }: ResolvedSource, files: readonly SourceFile[]) {
   const named = [...Object.values(columns), ...[...where, ...choose].map(([column]) => column)]
   for (const file of files.filter(({ kind }) => kind === 'parquet')) {
-    const present = await readColumns(file)
+    const { columns: present } = await readFirstRow(file)
     const missing = named.filter((column) => !present.includes(column))
     if (missing.length === 0) continue
     throw new BranchMergeError(

@@ -77,6 +77,8 @@ export interface DataOptions {
   maskHistory?: boolean
   /** Most tokens of a pack, 2 to 2^24. Default: 16384. */
   cutoffLength?: number
+  /** Rows of more tokens than fit: cut short (default), or left out and counted. Named as axolotl's excess_length_strategy. */
+  excessLengthStrategy?: 'truncate' | 'drop'
   /** Default: neat. */
   packing?: Packing
   /** Consecutive examples that packs are made of, 1 to 100,000. Default: 1000. */
@@ -116,6 +118,7 @@ export interface ResolvedData {
   train: 'assistant' | 'all'
   maskHistory: boolean
   cutoffLength: number
+  excessLengthStrategy: 'truncate' | 'drop'
   packing: Packing
   packingBatch: number
   validation: { fraction: number } | { count: number } | undefined
@@ -169,6 +172,7 @@ export function resolveData(
     train: options.train ?? 'assistant',
     maskHistory: options.maskHistory ?? false,
     cutoffLength: options.cutoffLength ?? 16_384,
+    excessLengthStrategy: options.excessLengthStrategy ?? 'truncate',
     packing: options.packing ?? 'neat',
     packingBatch: options.packingBatch ?? 1000,
     validation: options.validation,

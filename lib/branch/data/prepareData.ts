@@ -120,8 +120,8 @@ async function writePrepared({ stage, directory, key, sources, loaded, data, run
 function refuseNothing({ packs }: PackedTotals, summaries: readonly SourceSummary[]): void {
   if (packs > 0) return
   const found = summaries.map(
-    ({ name, rows, filtered, bad, validationDocuments }) =>
-      `  ${name}: ${rows} rows, ${filtered} filtered out, ${bad} unusable, ${validationDocuments} for validation`,
+    ({ name, rows, filtered, bad, tooLong, validationDocuments }) =>
+      `  ${name}: ${rows} rows, ${filtered} filtered out, ${bad} unusable, ${tooLong} too long, ${validationDocuments} for validation`,
   )
   throw new BranchMergeError('ERR_DATA', `Expected examples to train with but none is left:\n${found.join('\n')}`)
 }
@@ -158,10 +158,19 @@ function noticesOf(
   validated: PackedTotals,
 ): string[] {
   const notices: string[] = []
-  const hasThinking = summaries.some(({ thinking }) => thinking.given + thinking.added + thinking.opened > 0)
+  const hasThinking = summaries.some(
+    ({ thinking }) => thinking.given + thinking.added + thinking.opened + thinking.unclosed > 0,
+  )
   const spelt = ['<think>', '</think>'].filter((tag) => tokenizer.encode(tag).length > 1)
   if (hasThinking && spelt.length > 0) {
     notices.push(`${spelt.join(' and ')} are no tokens of the vocabulary; they are spelt, which models learn as well.`)
+  }
+  const unclosed = summaries.reduce((sum, { thinking }) => sum + thinking.unclosed, 0)
+  if (unclosed > 0) {
+    notices.push(
+      `${unclosed} of the answers begin a reasoning and do not end it: the model learns to think without end. ` +
+        'Where truncation cut them, raise cutoffLength or leave them out with excessLengthStrategy: drop.',
+    )
   }
   if (validation && validated.packs === 0) notices.push('No row fell to validation: there are too few for its share.')
   return notices

@@ -38,8 +38,11 @@ export interface PreviewSample {
   /** Tokens before truncation. */
   fullLength: number
   thinking: Thinking
-  /** Which side of the answer the opening tag of the reasoning is on. */
+  /** Which side of the answers the opening tag of the reasoning is on, where it is; of several, the last that has one. */
   thinkIn: 'target' | 'prompt' | 'nowhere'
+  /** Stretches that are trained, and how many of them have an opening tag in or right before them. */
+  answers: number
+  answersWithThink: number
 }
 
 /** Rows as the tokens that are trained, and what was found out about the template on the way. */
@@ -50,6 +53,8 @@ export interface DataPreview {
   badRows: BadRowPlace[]
   /** Rows that `where` or `choose` left out on the way. */
   filtered: number
+  /** Rows that were left out on the way because they have more tokens than fit. */
+  tooLong: number
   template: string
   /** How the model is asked: the text before its answer, or the end of that. */
   generationPrompt: string
@@ -107,7 +112,7 @@ function sourceNamed({ sources }: ResolvedData, name: string | undefined) {
 
 function emptyPreview({ encoder, generationPrompt, endToken, notices }: LoadedEncoding): DataPreview {
   const template = encoder.template.name
-  return { samples: [], bad: 0, badRows: [], filtered: 0, template, generationPrompt, endToken, notices }
+  return { samples: [], bad: 0, badRows: [], filtered: 0, tooLong: 0, template, generationPrompt, endToken, notices }
 }
 
 function show(row: ReadRow, source: string, encoder: Encoder, preview: DataPreview): void {
@@ -122,7 +127,8 @@ function show(row: ReadRow, source: string, encoder: Encoder, preview: DataPrevi
   else {
     try {
       const document = encoder.encode(row.conversation)
-      preview.samples.push({ source, file: row.file, row: row.row, ...describe(document, encoder) })
+      if (document.dropped) preview.tooLong++
+      else preview.samples.push({ source, file: row.file, row: row.row, ...describe(document, encoder) })
     } catch (error) {
       if (!(error instanceof BadRow)) throw error
       bad(error.message)
@@ -140,26 +146,35 @@ function describe({ tokens, spans, fullLength, thinking }: EncodedDocument, { to
     return { trained: isIn(spans, begin), text: tokenizer.decode(ids), tokens: ids }
   })
   const trainedTokens = stretches.reduce((sum, { trained, tokens: ids }) => sum + (trained ? ids.length : 0), 0)
-  return { stretches, tokens: tokens.length, trainedTokens, fullLength, thinking, thinkIn: placeOfThink(stretches) }
+  return { stretches, tokens: tokens.length, trainedTokens, fullLength, thinking, ...placesOfThink(stretches) }
 }
 
 /** Whether a position is in one of the stretches that begin and end at `spans` in turn. */
 const isIn = (spans: readonly number[], position: number): boolean =>
   spans.some((begin, i) => i % 2 === 0 && begin <= position && position < (spans[i + 1] as number))
 
-/** Of the last answer: the reasoning may begin in what is trained or right before it. */
-function placeOfThink(stretches: readonly PreviewStretch[]): 'target' | 'prompt' | 'nowhere' {
-  const last = stretches.findLast(({ trained }) => trained)
-  if (last?.text.includes('<think>')) return 'target'
-  const before = stretches[stretches.indexOf(last as PreviewStretch) - 1]
-  return before && /<think>\s*(<\/think>\s*)?$/.test(before.text) ? 'prompt' : 'nowhere'
+/** The reasoning of an answer may begin in what is trained or right before it. */
+function placesOfThink(
+  stretches: readonly PreviewStretch[],
+): Pick<PreviewSample, 'thinkIn' | 'answers' | 'answersWithThink'> {
+  const places = stretches.flatMap(({ trained, text }, i) => {
+    if (!trained) return []
+    if (text.includes('<think>')) return ['target' as const]
+    return /<think>\s*(<\/think>\s*)?$/.test(stretches[i - 1]?.text ?? '') ? ['prompt' as const] : [undefined]
+  })
+  const found = places.filter((place) => place !== undefined)
+  return { thinkIn: found.at(-1) ?? 'nowhere', answers: places.length, answersWithThink: found.length }
 }
 
-function nothingToShow(source: string, first: number, { bad, badRows, filtered }: DataPreview): BranchMergeError {
+function nothingToShow(
+  source: string,
+  first: number,
+  { bad, badRows, filtered, tooLong }: DataPreview,
+): BranchMergeError {
   const reasons = badRows.slice(0, 10).map(({ row, reason }) => `\n  row ${row}: ${reason}`)
   return new BranchMergeError(
     'ERR_DATA',
     `Expected a usable row of "${source}" from row ${first} on but there is none: ${bad} are unusable, ${filtered} are ` +
-      `filtered out${reasons.join('')}`,
+      `filtered out, ${tooLong} are too long${reasons.join('')}`,
   )
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { BranchMergeError } from '../../errors.js'
 import { packageRoot } from './packageRoot.js'
-import type { ParquetOutline } from './parquetFile.js'
+import type { ParquetOutline, ParquetRow } from './parquetFile.js'
 import type { ParquetAnswer, ParquetWorkerData } from './parquetWorker.js'
 import type { RawRow } from './readRows.js'
 import type { SourceFile } from './sourceFiles.js'
@@ -31,7 +31,7 @@ export async function* readParquet(
     for (const [index, { bytes }] of groups.entries()) {
       const rows = await thread.group(index, bytes)
       bytesRead = Math.min(file.bytes, bytesRead + bytes)
-      yield rows.map((value, i) => ({ row: first + i, line: undefined, value, problem: undefined, bytesRead }))
+      yield rows.map((row, i) => ({ ...row, row: first + i, line: undefined, bytesRead }))
       first += rows.length
     }
   } finally {
@@ -73,7 +73,7 @@ class ParquetThread {
     return this.ask<ParquetOutline>(-1, 'footer', this.patience)
   }
 
-  group(index: number, bytes: number): Promise<Record<string, unknown>[]> {
+  group(index: number, bytes: number): Promise<ParquetRow[]> {
     const seconds = this.patience + (patienceSecondsPerMegabyte * bytes) / 1e6
     return this.ask(index, `row group ${index}`, Math.min(seconds, 24 * 3600))
   }

@@ -1,3 +1,4 @@
+import { isMapping } from '../../validate.js'
 import { readParquet, readParquetColumns } from './readParquet.js'
 import { readText } from './readText.js'
 import type { SourceFile } from './sourceFiles.js'
@@ -19,12 +20,30 @@ export function readRows(file: SourceFile, columns: readonly string[] | undefine
   return file.kind === 'parquet' ? readParquet(file, columns) : readText(file)
 }
 
-/** Names of the columns of a file: of the schema, or of the first row that is an object. */
-export async function readColumns(file: SourceFile): Promise<string[]> {
-  if (file.kind === 'parquet') return readParquetColumns(file)
-  for await (const rows of readText(file)) {
-    const found = rows.find(({ value }) => typeof value === 'object' && value !== null && !Array.isArray(value))
-    if (found) return Object.keys(found.value as object)
-  }
-  return []
+/** What the beginning of a file tells of its rows. */
+export interface FirstRow {
+  /** Names of the columns: of the schema, or of the first row that is an object. */
+  columns: string[]
+  /** Why the first row that is none cannot be read, and its line; undefined where there is no such row. */
+  problem: { line: number | undefined; text: string } | undefined
 }
+
+/** As many rows without one object mean that the file holds something else. */
+const maxRowsTried = 1000
+
+export async function readFirstRow(file: SourceFile): Promise<FirstRow> {
+  if (file.kind === 'parquet') return { columns: await readParquetColumns(file), problem: undefined }
+  let problem: FirstRow['problem']
+  let tried = 0
+  for await (const rows of readText(file)) {
+    for (const { line, value, problem: unreadable } of rows) {
+      if (isMapping(value)) return { columns: Object.keys(value), problem }
+      problem ??= { line, text: unreadable ?? `expected an object but the row is ${kindOf(value)}` }
+      if (++tried === maxRowsTried) return { columns: [], problem }
+    }
+  }
+  return { columns: [], problem }
+}
+
+const kindOf = (value: unknown): string =>
+  Array.isArray(value) ? 'a list' : value === null ? 'null' : `a ${typeof value}`

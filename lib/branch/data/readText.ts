@@ -2,14 +2,12 @@ import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
 import { readFailure } from '../../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../../errors.js'
-import { formatBytes } from '../../formatUnits.js'
+import { maxRowBytes, parseRow } from './parseRow.js'
 import type { RawRow } from './readRows.js'
 import type { SourceFile } from './sourceFiles.js'
+import { headBytes, type TextFormat, textFormat } from './textFormat.js'
 
-/** The longest conversations have a few megabytes. A longer row is none: a file without line breaks, or a broken quote. */
-const maxRowBytes = 64 * 2 ** 20
-
-const newline = 0x0a
+const [newline, carriageReturn] = [0x0a, 0x0d]
 const [quote, backslash, comma, open, close, openObject, closeObject] = [0x22, 0x5c, 0x2c, 0x5b, 0x5d, 0x7b, 0x7d]
 
 /** Rows of a JSON Lines file, or of a JSON file that holds an array, of any size. Blank lines are no rows. */
@@ -25,18 +23,63 @@ export async function* readText(file: SourceFile): AsyncGenerator<RawRow[]> {
   if (rest.length > 0) yield rest.map((row) => ({ ...row, bytesRead: file.bytes }))
 }
 
-async function* chunksOf({ path, gzip }: SourceFile): AsyncGenerator<{ bytes: Buffer; bytesRead: number }> {
+interface Chunk {
+  bytes: Buffer
+  bytesRead: number
+}
+
+/** The file as UTF-8, without the byte order mark. */
+async function* chunksOf(file: SourceFile): AsyncGenerator<Chunk> {
+  let format: TextFormat | undefined
+  let recode = (bytes: Buffer): Buffer => bytes
+  let finish = (): Buffer => Buffer.alloc(0)
+  for await (const { bytes, bytesRead } of withHead(unpacked(file))) {
+    if (format === undefined) {
+      format = textFormat(bytes.subarray(0, headBytes), file.path)
+      if (format !== 'utf-8') ({ recode, finish } = recoder(format, file.path))
+    }
+    yield { bytes: recode(bytes), bytesRead }
+  }
+  const rest = finish()
+  if (rest.length > 0) yield { bytes: rest, bytesRead: file.bytes }
+}
+
+/** The same bytes; the first chunk has headBytes at least, where the file has them. */
+async function* withHead(chunks: AsyncIterable<Chunk>): AsyncGenerator<Chunk> {
+  let head: Chunk | undefined
+  let isWhole = false
+  for await (const chunk of chunks) {
+    if (isWhole) {
+      yield chunk
+      continue
+    }
+    head = { bytes: head ? Buffer.concat([head.bytes, chunk.bytes]) : chunk.bytes, bytesRead: chunk.bytesRead }
+    isWhole = head.bytes.length >= headBytes
+    if (isWhole) yield head
+  }
+  if (head && !isWhole) yield head
+}
+
+function recoder(format: TextFormat, path: string): { recode(bytes: Buffer): Buffer; finish(): Buffer } {
+  const decoder = new TextDecoder(format, { fatal: true })
+  const decode = (bytes: Buffer | undefined): Buffer => {
+    try {
+      return Buffer.from(bytes ? decoder.decode(bytes, { stream: true }) : decoder.decode())
+    } catch (cause) {
+      const what = `Expected whole ${format.toUpperCase()} at ${path}, which its byte order mark promises, but some of it is none`
+      throw new BranchMergeError('ERR_DATA', what, { cause })
+    }
+  }
+  return { recode: decode, finish: () => decode(undefined) }
+}
+
+async function* unpacked({ path, gzip }: SourceFile): AsyncGenerator<Chunk> {
   const stream = createReadStream(path, { highWaterMark: 2 ** 18 })
   const source = gzip ? stream.pipe(createGunzip()) : stream
   // pipe does not carry errors on.
   if (gzip) stream.on('error', (error) => source.destroy(error))
   try {
-    let first = true
-    for await (const chunk of source as AsyncIterable<Buffer>) {
-      const bytes = first && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf ? chunk.subarray(3) : chunk
-      first = false
-      yield { bytes, bytesRead: stream.bytesRead }
-    }
+    for await (const bytes of source as AsyncIterable<Buffer>) yield { bytes, bytesRead: stream.bytesRead }
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     if (!code?.startsWith('Z_')) throw readFailure(path, cause as NodeJS.ErrnoException)
@@ -47,7 +90,7 @@ async function* chunksOf({ path, gzip }: SourceFile): AsyncGenerator<{ bytes: Bu
 }
 
 function startsWithArray(bytes: Buffer): boolean {
-  return /^\s*\[/.test(bytes.subarray(0, 4096).toString('latin1'))
+  return /^(\xef\xbb\xbf)?\s*\[/.test(bytes.subarray(0, headBytes).toString('latin1'))
 }
 
 type Row = Omit<RawRow, 'bytesRead'>
@@ -69,6 +112,11 @@ class Pending {
     else this.chunks = []
   }
 
+  /** The row so far with what follows; undefined when it is too long. */
+  peek(next: Buffer): Buffer | undefined {
+    return this.length + next.length > maxRowBytes ? undefined : Buffer.concat([...this.chunks, next])
+  }
+
   take(last: Buffer): Buffer | undefined {
     this.add(last)
     const whole = this.length > maxRowBytes ? undefined : this.chunks.length === 1 ? last : Buffer.concat(this.chunks)
@@ -82,11 +130,18 @@ class LineSplitter implements Splitter {
   private readonly pending = new Pending()
   private row = 0
   private line = 0
+  /** Known once the first line is. */
+  private lineEnd: number | undefined
+  private held: Buffer | undefined
 
-  push(bytes: Buffer): Row[] {
+  push(chunk: Buffer): Row[] {
+    const bytes = this.held ? Buffer.concat([this.held, chunk]) : chunk
+    this.held = undefined
+    this.lineEnd ??= this.findLineEnd(bytes)
+    if (this.lineEnd === undefined) return []
     const rows: Row[] = []
     let begin = 0
-    for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, begin)) {
+    for (let end = bytes.indexOf(this.lineEnd); end >= 0; end = bytes.indexOf(this.lineEnd, begin)) {
       rows.push(...this.complete(bytes.subarray(begin, end)))
       begin = end + 1
     }
@@ -96,19 +151,36 @@ class LineSplitter implements Splitter {
   }
 
   end(): Row[] {
-    return this.complete(Buffer.alloc(0))
+    return this.complete(this.held ?? Buffer.alloc(0))
+  }
+
+  /** Old Macintosh files end lines with CR alone. In other files a CR is white space, so the first line must be JSON. */
+  private findLineEnd(bytes: Buffer): number | undefined {
+    const [cr, lf] = [bytes.indexOf(carriageReturn), bytes.indexOf(newline)]
+    if (lf >= 0 && (cr < 0 || cr >= lf - 1)) return newline
+    if (cr < 0) this.pending.add(bytes)
+    // What follows the CR comes with the next chunk.
+    else if (cr === bytes.length - 1) this.held = bytes
+    else return parseRow(this.pending.peek(bytes.subarray(0, cr))).problem === undefined ? carriageReturn : newline
+    return undefined
   }
 
   private complete(last: Buffer): Row[] {
     this.line++
     const text = this.pending.take(last)
     if (text && isBlank(text)) return []
-    return [{ row: this.row++, line: this.line, ...parse(text) }]
+    return [{ row: this.row++, line: this.line, ...parseRow(text) }]
   }
 }
 
+/** White space and byte order marks only. */
 const isBlank = (text: Buffer): boolean => {
-  for (const byte of text) if (byte !== 0x20 && byte !== 0x0d && byte !== 0x09) return false
+  for (let i = 0; i < text.length; i++) {
+    const byte = text[i]
+    if (byte === 0x20 || byte === 0x0d || byte === 0x09) continue
+    if (byte !== 0xef || text[i + 1] !== 0xbb || text[i + 2] !== 0xbf) return false
+    i += 2
+  }
   return true
 }
 
@@ -162,24 +234,12 @@ class ArraySplitter implements Splitter {
   private complete(last: Buffer, event: 'element' | 'end'): Row[] {
     const text = this.pending.take(last)
     const isEmptyArray = event === 'end' && this.row === 0 && text && /^\s*$/.test(text.toString('latin1'))
-    return isEmptyArray ? [] : [{ row: this.row++, line: undefined, ...parse(text) }]
+    return isEmptyArray ? [] : [{ row: this.row++, line: undefined, ...parseRow(text) }]
   }
 
   private finish(rest: Buffer, rows: Row[]): Row[] {
     this.ended = true
     if (/^\s*$/.test(rest.toString('latin1'))) return rows
     throw new BranchMergeError('ERR_DATA', `Expected nothing behind the JSON array in ${this.path}`)
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
-function parse(text: Buffer | undefined): { value: unknown; problem: string | undefined } {
-  if (!text) return { value: undefined, problem: `the row has more than ${formatBytes(maxRowBytes)}` }
-  try {
-    return { value: JSON.parse(utf8.decode(text)), problem: undefined }
-  } catch (error) {
-    const isText = error instanceof SyntaxError
-    return { value: undefined, problem: isText ? 'the row is no JSON' : 'the row is not UTF-8' }
   }
 }

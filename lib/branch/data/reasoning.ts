@@ -2,8 +2,11 @@ import type { Turn } from './chatTemplate.js'
 import type { Conversation, Message } from './conversation.js'
 import type { ResolvedData } from './options.js'
 
-/** What became of an answer's reasoning: it has some; an empty one was added; its opening tag was; it has none. */
-export type Thinking = 'given' | 'added' | 'opened' | 'none'
+/**
+ * What became of an answer's reasoning: it has some; an empty one was added; its opening tag was; it has none; it begins and
+ * does not end, because the row has it so or truncation took its end.
+ */
+export type Thinking = 'given' | 'added' | 'opened' | 'none' | 'unclosed'
 
 const emptyReasoning = '<think>\n\n</think>\n\n'
 const opening = '<think>\n'
@@ -32,8 +35,12 @@ export function placeReasoning(
     think === 'prompt' && atStart
       ? { source: source + opening, target: target.slice(atStart[0].length) }
       : { source, target }
-  return { turn, thinking: 'given' }
+  return { turn, thinking: closes < 0 ? 'unclosed' : 'given' }
 }
+
+/** Whether an answer's reasoning begins, in its prompt or in itself, and has no end. */
+export const isUnclosed = (source: string, target: string): boolean =>
+  (/<think>\s*$/.test(source) || target.includes('<think>')) && !target.includes('</think>')
 
 /** The conversation without the reasoning of all answers but the last, as models are served. */
 export function withoutEarlierReasoning({ messages, tools }: Conversation): Conversation {

@@ -20,6 +20,8 @@ export interface SourceSummary {
   rows: number
   /** Left out by where and choose. */
   filtered: number
+  /** Left out because they have more tokens than fit: excessLengthStrategy drop. */
+  tooLong: number
   bad: number
   /** The first of them. */
   badRows: BadRowPlace[]
@@ -50,6 +52,7 @@ export function newSummary(name: string, files: string[]): SourceSummary {
     files,
     rows: 0,
     filtered: 0,
+    tooLong: 0,
     bad: 0,
     badRows: [],
     badReasons: {},
@@ -58,7 +61,7 @@ export function newSummary(name: string, files: string[]): SourceSummary {
     truncated: 0,
     tokens: 0,
     trainedTokens: 0,
-    thinking: { given: 0, added: 0, opened: 0, none: 0 },
+    thinking: { given: 0, added: 0, opened: 0, none: 0, unclosed: 0 },
   }
 }
 

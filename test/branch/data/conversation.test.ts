@@ -55,6 +55,39 @@ describe('messages', () => {
     expect(found?.messages[1]).toEqual({ role: 'assistant', content: '', tool_calls: calls })
   })
 
+  test("OpenAI's older form of calls and definitions", () => {
+    const call = { name: 'f', arguments: '{"a":1}' }
+    const messages = [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: null, function_call: call },
+      { role: 'function', name: 'f', content: '1' },
+      { role: 'assistant', content: 'b', function_call: null },
+    ]
+    expect(readConversation({ messages, functions: [{ name: 'f' }] }, by)).toEqual({
+      messages: [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', content: '', tool_calls: [{ type: 'function', function: call }] },
+        { role: 'tool', name: 'f', content: '1' },
+        { role: 'assistant', content: 'b' },
+      ],
+      tools: [{ type: 'function', function: { name: 'f' } }],
+    })
+    messages[1] = { role: 'assistant', content: 'c', function_call: 'f' as unknown as typeof call }
+    expect(() => readConversation({ messages }, by)).toThrow('expected an object with a name as function_call')
+  })
+
+  test('role and content under conversations, from and value under messages', () => {
+    const shared = [
+      { from: 'human', value: 'a' },
+      { from: 'gpt', value: 'b' },
+    ]
+    expect(messagesOf({ conversations: dialogue('a', 'b') }, reader('sharegpt'))).toEqual(dialogue('a', 'b'))
+    expect(messagesOf({ messages: shared }, by)).toEqual(dialogue('a', 'b'))
+    expect(() => messagesOf({ conversations: [{ text: 'a' }] }, reader('sharegpt'))).toThrow(
+      'message 0 has the unknown role undefined',
+    )
+  })
+
   test('a system text of the row, or of the data, where there is none', () => {
     const messages = dialogue('a', 'b')
     const system = (content: string) => [{ role: 'system', content }, ...messages]

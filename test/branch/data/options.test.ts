@@ -31,6 +31,7 @@ test('defaults', () => {
     train: 'assistant',
     maskHistory: false,
     cutoffLength: 16384,
+    excessLengthStrategy: 'truncate',
     packing: 'neat',
     packingBatch: 1000,
     validation: undefined,

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { DataProgress, PrepareDataOptions } from '../../../lib/branch/data/options.js'
 import { prepareData } from '../../../lib/branch/data/prepareData.js'
 import type { PreparedData } from '../../../lib/branch/data/preparedData.js'
+import { preparedDataText } from '../../../lib/report/preparedData.js'
 import { hashFiles, stampFiles } from '../../support/directoryContents.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import { readPrepared } from './readPrepared.js'
@@ -56,7 +57,7 @@ test('what is written is what the rows say, and the rest of the summary', async 
   }
   const [summary] = prepared.sources
   expect(summary).toMatchObject({ name: 'sums', rows: 60, filtered: 0, bad: 0, documents: 60, truncated: 0 })
-  expect(summary?.thinking).toEqual({ given: 60, added: 0, opened: 0, none: 0 })
+  expect(summary?.thinking).toEqual({ given: 60, added: 0, opened: 0, none: 0, unclosed: 0 })
   expect(prepared.train.efficiency).toBe(prepared.train.tokens / (prepared.train.packs * 256))
   expect(prepared.train.efficiency).toBeGreaterThan(0.85)
   expect(prepared.train.lengths.reduce((sum, count) => sum + count)).toBe(60)
@@ -146,6 +147,7 @@ describe('the cache', () => {
     ['train', { train: 'all' }],
     ['maskHistory', { maskHistory: true }],
     ['cutoffLength', { cutoffLength: 255 }],
+    ['excessLengthStrategy', { excessLengthStrategy: 'drop' }],
     ['packing', { packing: 'pack' }],
     ['packingBatch', { packingBatch: 999 }],
     ['validation', { validation: { fraction: 0.1 } }],
@@ -298,6 +300,8 @@ describe('validation', () => {
 })
 
 describe('rows that cannot be used', () => {
+  const noJson =
+    'the row is no JSON: an object or list that goes on in the next line. Write each row in one line, as jq -c . does'
   const bad = ['{', { messages: dialogue('a') }, { messages: dialogue('a', 'x <|im_end|>') }]
 
   test('are counted and located', async () => {
@@ -307,7 +311,7 @@ describe('rows that cannot be used', () => {
     const [summary] = (await prepareData(given)).sources
     expect(summary).toMatchObject({ rows: 63, bad: 3, documents: 60 })
     expect(summary?.badRows).toEqual([
-      { file: path, row: 40, line: 41, reason: 'the row is no JSON' },
+      { file: path, row: 40, line: 41, reason: noJson },
       { file: path, row: 41, line: 42, reason: 'the last message is no answer' },
       { file: path, row: 42, line: 43, reason: 'the text holds the special token <|im_end|>' },
     ])
@@ -321,7 +325,7 @@ describe('rows that cannot be used', () => {
       code: 'ERR_DATA',
       message:
         'Expected at most 1 % of the rows of "sums" to be unusable (maxBadRows) but 4 of 64 are (6.25 %). Correct the rows or the ' +
-        `options of the source:\n  2 × the row is no JSON, first in ${path}, row 40 (line 41)\n` +
+        `options of the source:\n  2 × ${noJson}, first in ${path}, row 40 (line 41)\n` +
         `  1 × the last message is no answer, first in ${path}, row 41 (line 42)\n` +
         `  1 × the text holds the special token <|im_end|>, first in ${path}, row 42 (line 43)`,
     }
@@ -449,6 +453,64 @@ test('a template of its own file, and notices of what is odd', async () => {
   expect(prepared.notices).toEqual([
     expect.stringMatching(/^Whoever asks the model with the checkpoint's own chat template/),
   ])
+})
+
+describe('rows of more tokens than fit', () => {
+  const long = { messages: dialogue('a', `<think>\n${'word '.repeat(300)}\n</think>\n\nb`) }
+  const open = { messages: dialogue('a', '<think>\nhm') }
+
+  test('are truncated, and reasoning without end is told', async () => {
+    const given = options()
+    writeLines(given.sources[0] as string, [...sums(2), long, open])
+    const prepared = await prepareData(given)
+    expect(prepared.sources[0]).toMatchObject({ documents: 4, truncated: 1, tooLong: 0, bad: 0 })
+    expect(prepared.sources[0]?.thinking).toEqual({ given: 2, added: 0, opened: 0, none: 0, unclosed: 2 })
+    expect(prepared.notices).toContainEqual(expect.stringMatching(/^2 of the answers begin a reasoning/))
+    expect(preparedDataText(prepared)).toContain('begun and not ended in 2')
+  })
+
+  test('are left out with excessLengthStrategy drop: counted, not bad, and not taken', async () => {
+    const given = options({ excessLengthStrategy: 'drop' })
+    const path = writeLines(given.sources[0] as string, [long, ...sums(3), long])
+    const prepared = await prepareData({ ...given, sources: [{ path, take: 3, weight: 2 }] })
+    expect(prepared.sources[0]).toMatchObject({ rows: 4, documents: 6, truncated: 0, tooLong: 1, bad: 0 })
+    expect(rowsOf(prepared)).toEqual([1, 1, 2, 2, 3, 3])
+    expect(preparedDataText(prepared)).toMatch(/too long .*\nsums +4 +0 +0 +1 +6 /)
+  })
+
+  test('nothing is left when all are', async () => {
+    const given = options({ excessLengthStrategy: 'drop' })
+    writeLines(given.sources[0] as string, [long])
+    await expect(prepareData(given)).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: expect.stringContaining('1 rows, 0 filtered out, 0 unusable, 1 too long, 0 for validation'),
+    })
+  })
+})
+
+describe('files that cannot be read as they are', () => {
+  test.each([
+    ['a.jsonl', '{\n "messages": []\n}\n', /line 1 cannot be used: the row is no JSON: an object or list that goes on/],
+    ['a.jsonl', Buffer.from('{"messages":[{"role":"user","content":"caf\xe9"}]}\n', 'latin1'), /it looks like Latin-1/],
+    ['a.jsonl', '[{"role":"user"}]\n', /line 1 cannot be used: expected an object but the row is a list/],
+    ['a.json', '["a", {', /its first row cannot be used: expected an object but the row is a string/],
+    ['a.jsonl', '\n \n', /but it has none/],
+    ['a.jsonl', '{"text":"a"}\n', /it has text\. Name the columns of the source "a" with columns\./],
+  ])('%s %j', async (name, content, message) => {
+    const path = join(temporaryDirectory(), name)
+    writeFileSync(path, content)
+    await expect(prepareData(options({ sources: [path] }))).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: expect.stringMatching(message),
+    })
+  })
+
+  test('an empty file beside others does not decide', async () => {
+    const directory = temporaryDirectory()
+    writeFileSync(join(directory, '0.jsonl'), '')
+    writeLines(join(directory, '1.jsonl'), sums(3))
+    expect((await prepareData(options({ sources: [directory] }))).sources[0]).toMatchObject({ rows: 3, bad: 0 })
+  })
 })
 
 describe('while it runs', () => {

@@ -39,7 +39,7 @@ test('rows from where, of which source, how many; those passed over are told', a
   const preview = await previewData({ ...given, row: 1, samples: 3 })
   expect(preview.samples.map(({ row }) => row)).toEqual([1, 4, 5])
   expect(preview.badRows.map(({ row, reason }) => [row, reason])).toEqual([
-    [2, 'the row is no JSON'],
+    [2, expect.stringMatching(/^the row is no JSON/)],
     [3, 'there is no message'],
   ])
   const from = await previewData({ ...given, sources: [...given.sources, other], source: 'other', row: 2 })
@@ -65,6 +65,22 @@ describe('where <think> is', () => {
   ] as const)('%j %j', async (given, change, place) => {
     expect((await previewData({ ...options([given]), ...change })).samples[0]?.thinkIn).toBe(place)
   })
+})
+
+test('an earlier answer has <think>, the last has none', async () => {
+  const rows = [{ messages: dialogue('a', '<think>\nhm\n</think>\n\nb', 'c', 'd') }]
+  const preview = await previewData(options(rows))
+  expect(preview.samples[0]).toMatchObject({ thinkIn: 'target', answers: 2, answersWithThink: 1 })
+  expect(dataPreviewText(preview, false)).toContain('the model learns to write it. (1 of 2 answers)')
+  const none = await previewData(options([{ messages: dialogue('what is <think>?', 'b') }]))
+  expect(dataPreviewText(none, false)).toContain('No <think> is in or before what is trained.')
+})
+
+test('rows that are too long are passed over and counted', async () => {
+  const rows = [{ messages: dialogue('a', 'long '.repeat(100)) }, ...sums(1)]
+  const preview = await previewData({ ...options(rows), cutoffLength: 60, excessLengthStrategy: 'drop' })
+  expect(preview).toMatchObject({ tooLong: 1, bad: 0, samples: [{ row: 1 }] })
+  expect(dataPreviewText(preview, false)).toContain('Too long: 1 rows')
 })
 
 describe('as text', () => {

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { describe, expect, test } from 'vitest'
 import { readParquet } from '../../../lib/branch/data/readParquet.js'
-import { type RawRow, readColumns, readRows } from '../../../lib/branch/data/readRows.js'
+import { type RawRow, readFirstRow, readRows } from '../../../lib/branch/data/readRows.js'
 import { listSourceFiles, type SourceFile } from '../../../lib/branch/data/sourceFiles.js'
 import { BranchMergeError } from '../../../lib/errors.js'
 import { Random } from '../../support/random.js'
@@ -33,6 +33,8 @@ function written(name: string, content: string | Uint8Array): string {
 const values = (rows: RawRow[]) => rows.map(({ value }) => value)
 const problems = (rows: RawRow[]) => rows.flatMap(({ problem, row, line }) => (problem ? [[row, line, problem]] : []))
 
+const latin1 = 'the row is not UTF-8, it looks like Latin-1: convert the file, with iconv -f WINDOWS-1252 -t UTF-8'
+
 describe('JSON Lines', () => {
   test('rows have their numbers, blank lines are none', async () => {
     const rows = await rowsOf(written('a.jsonl', '\ufeff{"a":1}\r\n\n  \n{"a":2}\n{"a":3}'))
@@ -47,8 +49,12 @@ describe('JSON Lines', () => {
     const text = Buffer.concat([Buffer.from('{"a":1}\n{"a"\n"'), Buffer.from([0xff]), Buffer.from('"\n{"a":2}\n')])
     const rows = await rowsOf(written('a.jsonl', text))
     expect(problems(rows)).toEqual([
-      [1, 2, 'the row is no JSON'],
-      [2, 3, 'the row is not UTF-8'],
+      [
+        1,
+        2,
+        'the row is no JSON: an object or list that goes on in the next line. Write each row in one line, as jq -c . does',
+      ],
+      [2, 3, latin1],
     ])
     expect(values(rows)).toEqual([{ a: 1 }, undefined, undefined, { a: 2 }])
   })
@@ -63,6 +69,94 @@ describe('JSON Lines', () => {
     const rows = await rowsOf(written('a.jsonl', `{"a":1}\n"${'x'.repeat(65 * 2 ** 20)}"\n{"a":2}\n`))
     expect(problems(rows)).toEqual([[1, 2, 'the row has more than 67.1 MB']])
     expect(values(rows)).toEqual([{ a: 1 }, undefined, { a: 2 }])
+  })
+
+  test.each([
+    ['{"a": ["b"', 'an object or list that goes on in the next line. Write each row in one line, as jq -c . does'],
+    ["{'a': 1}", 'texts stand in " there, not in \' as Python prints them'],
+    ['{"a": 1},', 'a comma stands behind it'],
+    ['{"a": 1}\0', 'it holds NUL bytes'],
+    ['{"a": "b}', undefined],
+    ['{"a": 1}}', undefined],
+  ])('why %j is no JSON', async (line, why) => {
+    const [row] = await rowsOf(written('a.jsonl', `${line}\n`))
+    expect(row?.problem).toBe(`the row is no JSON${why ? `: ${why}` : ''}`)
+  })
+
+  test.each([
+    ['{"a":1,"b":{"a":[{"a":2}]},"c":"\\"a\\":"}', undefined],
+    ['{"a":1,"a":1}', 'a'],
+    ['[{"a":1},{"a":1}]', undefined],
+    ['{"x":[{"a":1},{"b":"\\\\","c":",","b":2}]}', 'b'],
+    ['{"a\\u0062":1,"ab":2}', 'ab'],
+    ['{"__proto__":1,"constructor":2,"__proto__":3}', '__proto__'],
+    ['{"x":{"a":{}},"a":[],"x":0}', 'x'],
+  ])('a key that stands twice: %s', async (line, key) => {
+    const [row] = await rowsOf(written('a.jsonl', `${line}\n`))
+    expect(row?.problem).toBe(key && `an object of the row has the key "${key}" twice`)
+  })
+
+  test('CR alone ends lines where it ends the first', async () => {
+    const lines = (text: string) => rowsOf(written('a.jsonl', text))
+    expect(values(await lines('{"a":1}\r{"a":2}\r\r{"a":3}'))).toEqual([{ a: 1 }, { a: 2 }, { a: 3 }])
+    expect((await lines('{"a":1}\r{"a":2}\r\r{"a":3}\r'))[2]).toMatchObject({ row: 2, line: 4 })
+    expect(values(await lines('{"a":\r1}\n{"a":2}\r\n{"a":\r3}\n'))).toEqual([{ a: 1 }, { a: 2 }, { a: 3 }])
+    expect(values(await lines('{"a":1}\r'))).toEqual([{ a: 1 }])
+  })
+
+  test('the CR of the first line at every place of a chunk', async () => {
+    const chunk = 2 ** 18
+    for (const end of ['\r', '\r\n']) {
+      for (const length of [chunk - 2, chunk - 1, chunk, chunk + 1]) {
+        const first = JSON.stringify({ a: 'x'.repeat(length - 8) })
+        expect(first).toHaveLength(length)
+        const rows = await rowsOf(written('a.jsonl', `${first}${end}{"a":2}${end}{"a":3}`))
+        expect(values(rows), `${JSON.stringify(end)} ${length}`).toEqual([JSON.parse(first), { a: 2 }, { a: 3 }])
+      }
+    }
+  })
+
+  test('byte order marks of files that were joined', async () => {
+    const text = '\ufeff{"a":"\ufeff"}\n\ufeff\n\ufeff{"a":2}\ufeff\r\n'
+    expect(values(await rowsOf(written('a.jsonl', text)))).toEqual([{ a: '\ufeff' }, { a: 2 }])
+  })
+
+  test.each(['utf16le', 'utf16be'] as const)('%s with a byte order mark is read', async (encoding) => {
+    const rows = Array.from({ length: 60_000 }, (_, i) => ({ i, text: 'é字😀' }))
+    const little = Buffer.from(`\ufeff${rows.map((row) => JSON.stringify(row)).join('\n')}`, 'utf16le')
+    const bytes = encoding === 'utf16le' ? little : Buffer.from(little).swap16()
+    const read = await rowsOf(written('a.jsonl', bytes))
+    expect(values(read)).toEqual(rows)
+    expect(read.at(-1)).toMatchObject({ row: 59_999, line: 60_000 })
+    expect(values(await rowsOf(written('a.jsonl.gz', gzipSync(bytes))))).toEqual(rows)
+    await expect(rowsOf(written('a.jsonl', bytes.subarray(0, -1)))).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: expect.stringMatching(/^Expected whole UTF-16[LB]E at .*, which its byte order mark promises/),
+    })
+  })
+
+  test.each([
+    ['UTF-16', Buffer.from('{"a":1}\n', 'utf16le'), 'iconv -f UTF-16LE -t UTF-8'],
+    ['UTF-16', Buffer.from('{"a":1}\n', 'utf16le').swap16(), 'iconv -f UTF-16BE -t UTF-8'],
+    ['UTF-32', Buffer.from('fffe00007b000000', 'hex'), 'iconv -f UTF-32 -t UTF-8'],
+    ['gzip', gzipSync('{"a":1}\n'), 'Give it a name that ends in .gz'],
+    ['Zstandard', Buffer.from('28b52ffd0400', 'hex'), 'zstd -d'],
+    ['xz', Buffer.from('fd377a585a0000', 'hex'), 'unxz'],
+    ['bzip2', Buffer.from('BZh91AY&SY'), 'bunzip2'],
+    ['zip', Buffer.from('PK\x03\x04'), 'unzip'],
+    ['Parquet', parquet(1), 'Give it a name that ends in .parquet'],
+    ['Git LFS', 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n', 'git lfs pull'],
+    ['HTML', '\n<!DOCTYPE html><html></html>', 'Download it again'],
+  ])('%s under the name of JSON Lines is named', async (kind, content, cure) => {
+    await expect(rowsOf(written('a.jsonl', content))).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: expect.stringMatching(new RegExp(`^Expected .*${kind}.*\\. .*${cure.replaceAll('.', '\\.')}`)),
+    })
+  })
+
+  test('gzip files one after the other are one file', async () => {
+    const bytes = Buffer.concat([gzipSync('{"a":1}\n{"a"'), gzipSync(':2}\n')])
+    expect(values(await rowsOf(written('a.jsonl.gz', bytes)))).toEqual([{ a: 1 }, { a: 2 }])
   })
 
   test('gzipped, and how far it is', async () => {
@@ -160,9 +254,44 @@ describe('Parquet', () => {
     expect(rows[24]?.bytesRead).toBeGreaterThan(rows[0]?.bytesRead as number)
   })
 
+  test('bytes that are no UTF-8 make their row bad, in lists and dictionaries too', async () => {
+    const bad = Uint8Array.of(0xff, 0xfe)
+    const text = (value: string) => new TextEncoder().encode(value)
+    const optional = { repetition_type: 'OPTIONAL' } as const
+    const bytes = parquetWriteBuffer({
+      schema: [
+        { name: 'root', num_children: 3 },
+        { name: 'prompt', type: 'BYTE_ARRAY', ...optional },
+        { name: 'kind', type: 'BYTE_ARRAY', ...optional },
+        { name: 'answers', ...optional, converted_type: 'LIST', num_children: 1 },
+        { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+        { name: 'element', type: 'BYTE_ARRAY', ...optional },
+      ],
+      columnData: [
+        { name: 'prompt', data: [text('a'), bad, text('é'), text('d'), null] },
+        { name: 'kind', data: [text('k'), text('k'), text('k'), text('k'), text('k')] },
+        { name: 'answers', data: [[text('a')], [text('b')], [text('c'), bad], [text('d')], null] },
+      ],
+    })
+    const rows = await rowsOf(written('a.parquet', new Uint8Array(bytes)))
+    expect(problems(rows)).toEqual([
+      [1, undefined, 'the column prompt is not UTF-8'],
+      [2, undefined, 'the column answers is not UTF-8'],
+    ])
+    expect(rows[3]?.value).toEqual({ prompt: 'd', kind: 'k', answers: ['d'] })
+  })
+
+  test('a pointer of Git LFS is named', async () => {
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'
+    await expect(rowsOf(written('a.parquet', pointer))).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: expect.stringMatching(/it is a pointer of Git LFS and not the file itself\. Fetch it with git lfs pull/),
+    })
+  })
+
   test('only the columns that are wanted', async () => {
     const path = written('a.parquet', parquet(25, 'UNCOMPRESSED'))
-    expect(await readColumns(await open(path))).toEqual(['problem', 'number', 'note', 'messages'])
+    expect((await readFirstRow(await open(path))).columns).toEqual(['problem', 'number', 'note', 'messages'])
     expect(values(await rowsOf(path, ['problem', 'nonsense']))[24]).toEqual({ problem: 'What is 24?' })
     expect(values(await rowsOf(path, ['nonsense']))).toHaveLength(25)
   })

@@ -41,6 +41,7 @@ export function encoderOf(templateText: string, options: Partial<Encoding> = {})
     train: 'assistant',
     maskHistory: false,
     cutoffLength: 4096,
+    excessLengthStrategy: 'truncate',
     packing: 'none',
     ...options,
   })
