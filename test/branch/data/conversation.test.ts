@@ -57,7 +57,7 @@ describe('messages', () => {
 
   test("OpenAI's older form of calls and definitions", () => {
     const call = { name: 'f', arguments: '{"a":1}' }
-    const messages = [
+    const messages: Record<string, unknown>[] = [
       { role: 'user', content: 'a' },
       { role: 'assistant', content: null, function_call: call },
       { role: 'function', name: 'f', content: '1' },
@@ -72,7 +72,7 @@ describe('messages', () => {
       ],
       tools: [{ type: 'function', function: { name: 'f' } }],
     })
-    messages[1] = { role: 'assistant', content: 'c', function_call: 'f' as unknown as typeof call }
+    messages[1] = { role: 'assistant', content: 'c', function_call: 'f' }
     expect(() => readConversation({ messages }, by)).toThrow('expected an object with a name as function_call')
   })
 

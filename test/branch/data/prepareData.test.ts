@@ -351,7 +351,7 @@ describe('rows that cannot be used', () => {
     await expect(prepareData({ ...given, sources })).rejects.toMatchObject({
       code: 'ERR_DATA',
       message:
-        'Expected examples to train with but none is left:\n  sums: 60 rows, 60 filtered out, 0 unusable, 0 for validation',
+        'Expected examples to train with but none is left:\n  sums: 60 rows, 60 filtered out, 0 unusable, 0 too long, 0 for validation',
     })
   })
 })
@@ -493,7 +493,7 @@ describe('files that cannot be read as they are', () => {
     ['a.jsonl', '{\n "messages": []\n}\n', /line 1 cannot be used: the row is no JSON: an object or list that goes on/],
     ['a.jsonl', Buffer.from('{"messages":[{"role":"user","content":"caf\xe9"}]}\n', 'latin1'), /it looks like Latin-1/],
     ['a.jsonl', '[{"role":"user"}]\n', /line 1 cannot be used: expected an object but the row is a list/],
-    ['a.json', '["a", {', /its first row cannot be used: expected an object but the row is a string/],
+    ['a.json', '["a"]', /its first row cannot be used: expected an object but the row is a string/],
     ['a.jsonl', '\n \n', /but it has none/],
     ['a.jsonl', '{"text":"a"}\n', /it has text\. Name the columns of the source "a" with columns\./],
   ])('%s %j', async (name, content, message) => {
