@@ -201,6 +201,8 @@ export interface NativeCopyPlan {
   outputBytes: number
   inputs: { path: string; bytes: number }[]
   tensors: {
+    /** As messages have it. */
+    name: string
     input: number
     begin: number
     end: number

@@ -22,7 +22,8 @@ Napi::Array array_at(const Napi::Object& object, const char* name) {
 
 TensorCopy read_copy(const Napi::Value& value) {
   const Napi::Object o = object_at(value, "a tensor");
-  return {size_t(read_count(o.Get("input"), "input")),
+  return {read_string(o.Get("name"), "name"),
+          size_t(read_count(o.Get("input"), "input")),
           read_count(o.Get("begin"), "begin"),
           read_count(o.Get("end"), "end"),
           read_dtype(o.Get("dtype")),

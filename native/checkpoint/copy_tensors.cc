@@ -3,13 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <system_error>
 
 #include "checkpoint/file.h"
 #include "error.h"
 #include "tensor/convert.h"
+#include "tensor/finite.h"
 
 namespace branchmerge {
 namespace {
@@ -51,11 +55,29 @@ void check(const CopyPlan& plan, uint64_t header_bytes) {
 }
 
 void interleave_halves(const TensorCopy& tensor, std::span<const std::byte> in, std::vector<std::byte>& out) {
-  const uint64_t row = tensor.row_elements * element_bytes(tensor.dtype), half = tensor.head_rows / 2;
+  const uint64_t row = tensor.row_elements * element_bytes(tensor.output_dtype), half = tensor.head_rows / 2;
   out.resize(in.size());
   for (uint64_t head = 0; head < in.size(); head += tensor.head_rows * row)
     for (uint64_t j = 0; j < tensor.head_rows; j++)
       std::memcpy(out.data() + head + (j % half * 2 + j / half) * row, in.data() + head + j * row, row);
+}
+
+/// `at`: bytes of the element of the input.
+[[noreturn]] void refuse_element(const TensorCopy& tensor, const std::string& path, uint64_t index,
+                                 const std::byte* at) {
+  double value = 0;
+  convert_elements(tensor.dtype, at, DType::F64, reinterpret_cast<std::byte*>(&value), 1);
+  const std::string element =
+      "Tensor '" + tensor.name + "' of " + path + ": element " + std::to_string(index);
+  if (!std::isfinite(value))
+    throw Error("ERR_NON_FINITE",
+                element + (std::isnan(value) ? " is NaN" : " is infinite") +
+                    ". The checkpoint comes from a broken training run or a damaged conversion");
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%g", value);
+  throw Error("ERR_NON_FINITE", element + " is " + text.data() + ", more than " +
+                                    std::string(dtype_name(tensor.output_dtype)) +
+                                    " can hold. Choose BF16 or F32 (dtype, --dtype)");
 }
 
 /// Buffers that last from one tensor to the next.
@@ -65,25 +87,28 @@ class Copier {
          const std::atomic<bool>& cancelled)
       : output_(output), on_progress_(on_progress), cancelled_(cancelled) {}
 
-  void copy(const TensorCopy& tensor, const File& input) {
+  void copy(const TensorCopy& tensor, const File& input, const std::string& path) {
     const uint64_t elements = elements_of(tensor), piece = piece_elements(tensor);
     for (uint64_t first = 0; first < elements; first += piece) {
       if (cancelled_) throw Error("ERR_CANCELLED", "The operation was cancelled");
-      move(tensor, input, first, std::min(piece, elements - first));
+      move(tensor, input, path, first, std::min(piece, elements - first));
     }
   }
 
  private:
-  void move(const TensorCopy& tensor, const File& input, uint64_t first, uint64_t count) {
+  void move(const TensorCopy& tensor, const File& input, const std::string& path, uint64_t first,
+            uint64_t count) {
     const uint64_t in_size = element_bytes(tensor.dtype), out_size = element_bytes(tensor.output_dtype);
     read_.resize(count * in_size);
     input.read_exactly(read_, tensor.begin + first * in_size);
-    if (tensor.head_rows > 0) {
-      interleave_halves(tensor, read_, ordered_);
-      std::swap(read_, ordered_);
-    }
     converted_.resize(count * out_size);
     convert_elements(tensor.dtype, read_.data(), tensor.output_dtype, converted_.data(), count);
+    const uint64_t bad = find_non_finite(tensor.output_dtype, converted_.data(), count);
+    if (bad < count) refuse_element(tensor, path, first + bad, read_.data() + bad * in_size);
+    if (tensor.head_rows > 0) {
+      interleave_halves(tensor, converted_, ordered_);
+      std::swap(converted_, ordered_);
+    }
     output_.write_all(converted_, tensor.output_begin + first * out_size);
     written_ += converted_.size();
     on_progress_(written_);
@@ -119,7 +144,8 @@ void copy_tensors(const CopyPlan& plan, std::span<const std::byte> header,
                 plan.output + ": cannot write: " + std::generic_category().message(errno) + ".");
   output.write_all(header, 0);
   Copier copier(output, on_progress, cancelled);
-  for (const TensorCopy& tensor : plan.tensors) copier.copy(tensor, inputs[tensor.input]);
+  for (const TensorCopy& tensor : plan.tensors)
+    copier.copy(tensor, inputs[tensor.input], plan.inputs[tensor.input].path);
   output.sync();
 }
 

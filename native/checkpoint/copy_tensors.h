@@ -12,6 +12,7 @@ namespace branchmerge {
 
 /// A tensor that goes into another file, perhaps in another dtype or order.
 struct TensorCopy {
+  std::string name;     // as messages have it
   size_t input;         // of CopyPlan::inputs
   uint64_t begin, end;  // bytes of the input file
   DType dtype, output_dtype;
@@ -37,7 +38,8 @@ struct CopyPlan {
 
 /// Writes and syncs the file; publishing it is the caller's. Memory: a few MiB, and one head of an
 /// interleaved tensor. on_progress(bytes of the output that are written). Throws ERR_FILE_READ,
-/// ERR_FILE_CHANGED, ERR_OUTPUT_WRITE, ERR_DISK_FULL, ERR_CANCELLED, ERR_INVALID_ARGUMENT.
+/// ERR_FILE_CHANGED, ERR_NON_FINITE for NaN, infinity and what becomes infinite in the output's dtype,
+/// ERR_OUTPUT_WRITE, ERR_DISK_FULL, ERR_CANCELLED, ERR_INVALID_ARGUMENT.
 void copy_tensors(const CopyPlan& plan, std::span<const std::byte> header,
                   const std::function<void(uint64_t)>& on_progress, const std::atomic<bool>& cancelled);
 

@@ -201,6 +201,32 @@ describe('refuses, and leaves nothing', () => {
     })
   })
 
+  test.for<[string, number, 'BF16' | 'F16' | 'F32', RegExp | undefined]>([
+    ['70000 in F16', 70000, 'F16', /down_proj\.weight' of .*model\.safetensors: element 5 is 70000, more than F16/],
+    ['70000 in BF16', 70000, 'BF16', undefined],
+    ['3.4e38 in BF16', 3.4e38, 'BF16', /element 5 is 3\.4e\+38, more than BF16/],
+    ['3.4e38 in F32', 3.4e38, 'F32', undefined],
+    ['NaN in F32', Number.NaN, 'F32', /element 5 is NaN/],
+    ['minus infinity in F16', Number.NEGATIVE_INFINITY, 'F16', /element 5 is infinite/],
+  ])('what is not finite in the file: %s', async ([, value, dtype, message]) => {
+    const directory = await makeModel(temporaryDirectory(), qwen2)
+    const path = join(directory, 'model.safetensors')
+    const tensors = readSafetensors(path)
+    const tensor = tensors.get('model.layers.1.mlp.down_proj.weight') as { data: Uint8Array }
+    const values = decode('F32', tensor.data)
+    values[5] = value
+    tensor.data = encode('F32', [...values])
+    writeFileSync(path, safetensorsBytes(tensors as never))
+    const before = readdirSync(directory)
+    const result = exportGguf(directory, { out: join(directory, 'x.gguf'), dtype })
+    if (!message) {
+      await result
+      return
+    }
+    await expect(result).rejects.toMatchObject({ code: 'ERR_NON_FINITE', message: expect.stringMatching(message) })
+    expect(readdirSync(directory)).toEqual(before)
+  })
+
   test('a file that is there, unless it may be replaced', async () => {
     const directory = await makeModel(temporaryDirectory(), qwen2)
     const out = join(directory, 'x.gguf')

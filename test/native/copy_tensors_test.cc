@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <numeric>
 
 #include "error_code.h"
@@ -36,7 +37,7 @@ class Setting {
   const TemporaryDirectory directory_;
 };
 
-const TensorCopy kWhole{0, 4, 68, DType::F32, DType::F32, 64, 0, 0};
+const TensorCopy kWhole{"weight", 0, 4, 68, DType::F32, DType::F32, 64, 0, 0};
 
 void copy(const CopyPlan& plan, bool cancelled = false, std::string_view header = "HEAD") {
   copy_tensors(
@@ -78,6 +79,30 @@ TEST_CASE("converts") {
   copy(setting.plan(tensor));
   const std::string file = setting.read();
   CHECK(file.substr(64 + 2 * 3, 2) == std::string("\x40\x40"));  // 3
+}
+
+TEST_CASE("names the element that the output cannot hold by its place in the input") {
+  const Setting setting;
+  const auto put = [&](float value) {
+    std::fstream file(setting.input(), std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(4 + 4 * 5);
+    file.write(reinterpret_cast<const char*>(&value), sizeof(value));
+  };
+  TensorCopy tensor = kWhole;
+  tensor.output_dtype = DType::F16;
+  tensor.head_rows = 4;
+  tensor.row_elements = 2;
+  const auto code = [&] { return error_code([&] { copy(setting.plan(tensor)); }); };
+  put(65504);
+  CHECK(code().empty());
+  std::filesystem::remove(setting.output());
+  put(65520);
+  const std::string message = error_message([&] { copy(setting.plan(tensor)); });
+  CHECK(message.find("'weight'") != std::string::npos);
+  CHECK(message.find("element 5 is 65520, more than F16") != std::string::npos);
+  std::filesystem::remove(setting.output());
+  put(std::numeric_limits<float>::quiet_NaN());
+  CHECK(code() == "ERR_NON_FINITE");
 }
 
 TEST_CASE("refuses a plan that does not fit its files, and an input that changed") {

@@ -63,7 +63,7 @@ interface FactorTensor extends GgufTensor {
  *
  * @param path - directory of the checkpoint, with config.json and tokenizer.json
  * @throws ERR_MODEL_UNSUPPORTED, ERR_TOKENIZER, ERR_CONFIG_JSON, ERR_TENSOR_MISSING, ERR_SHAPE_MISMATCH,
- *   ERR_DTYPE_UNSUPPORTED, ERR_OUTPUT_EXISTS, ERR_OUTPUT_WRITE, ERR_DISK_FULL and what {@link openCheckpoint} throws; then
+ *   ERR_DTYPE_UNSUPPORTED, ERR_NON_FINITE, ERR_OUTPUT_EXISTS, ERR_OUTPUT_WRITE, ERR_DISK_FULL and what {@link openCheckpoint} throws; then
  *   nothing is left
  */
 export async function exportGguf(path: string, options: ExportGgufOptions): Promise<ExportGgufSummary> {
@@ -151,6 +151,7 @@ function copyPlan(
       if (!('source' in tensor)) return []
       const { source, dtype, headRows } = tensor
       return {
+        name: source.name,
         input: source.file,
         begin: source.begin,
         end: source.end,

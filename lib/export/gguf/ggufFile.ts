@@ -94,65 +94,56 @@ function putValue(bytes: Bytes, entry: GgufValue): void {
       for (const text of entry.value) bytes.string(text)
       return
     case 'int32s':
-      bytes.uint32(valueTypes.array).uint32(valueTypes.int32).uint64(entry.value.length)
-      for (const value of entry.value) bytes.int32(value)
+      bytes.uint32(valueTypes.array).uint32(valueTypes.int32).uint64(entry.value.length).int32s(entry.value)
   }
 }
 
-/** Bytes that grow; a vocabulary takes some megabytes. */
+/** Pieces of a file in their order; a vocabulary has some hundred thousand. */
 class Bytes {
   size = 0
-  private buffer = new Uint8Array(1 << 16)
-  private view = new DataView(this.buffer.buffer)
+  private readonly pieces: Uint8Array[] = []
 
   uint8(value: number): this {
-    this.view.setUint8(this.grow(1), value)
-    return this
+    return this.add(Uint8Array.of(value))
   }
   uint32(value: number): this {
-    this.view.setUint32(this.grow(4), value, true)
-    return this
+    const piece = Buffer.alloc(4)
+    piece.writeUInt32LE(value)
+    return this.add(piece)
   }
-  int32(value: number): this {
-    this.view.setInt32(this.grow(4), value, true)
-    return this
+  int32s(values: readonly number[]): this {
+    const piece = Buffer.alloc(4 * values.length)
+    for (const [i, value] of values.entries()) piece.writeInt32LE(value, 4 * i)
+    return this.add(piece)
   }
   uint64(value: number): this {
-    this.view.setBigUint64(this.grow(8), BigInt(value), true)
-    return this
+    const piece = Buffer.alloc(8)
+    piece.writeBigUInt64LE(BigInt(value))
+    return this.add(piece)
   }
   float32(value: number): this {
-    this.view.setFloat32(this.grow(4), value, true)
-    return this
+    const piece = Buffer.alloc(4)
+    piece.writeFloatLE(value)
+    return this.add(piece)
   }
   /** Its length in bytes, and UTF-8. */
   string(value: string): this {
-    return this.uint64(Buffer.byteLength(value)).text(value)
+    const encoded = Buffer.from(value, 'utf8')
+    return this.uint64(encoded.length).add(encoded)
   }
   text(value: string): this {
-    const encoded = Buffer.from(value, 'utf8')
-    const at = this.grow(encoded.length)
-    this.buffer.set(encoded, at)
-    return this
+    return this.add(Buffer.from(value, 'utf8'))
   }
   zeros(count: number): this {
-    this.grow(count)
-    return this
+    return this.add(new Uint8Array(count))
   }
   whole(): Uint8Array {
-    return this.buffer.slice(0, this.size)
+    return Buffer.concat(this.pieces)
   }
 
-  /** Makes room, and returns where it begins. */
-  private grow(count: number): number {
-    const at = this.size
-    this.size += count
-    if (this.size > this.buffer.length) {
-      const larger = new Uint8Array(Math.max(this.size, 2 * this.buffer.length))
-      larger.set(this.buffer)
-      this.buffer = larger
-      this.view = new DataView(larger.buffer)
-    }
-    return at
+  private add(piece: Uint8Array): this {
+    this.pieces.push(piece)
+    this.size += piece.length
+    return this
   }
 }

@@ -8,16 +8,34 @@ import type { GgufMetadata } from './ggufFile.js'
 /** llama.cpp's kinds of tokens. */
 const tokenTypes = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const
 
+const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+const afterDigits = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
+
 /**
  * Patterns that split text before the merges, by llama.cpp's name for them. It has each of them as a program of its own, so
- * that no other pattern can be had; Python's and JavaScript's spellings of the same one differ in their escapes only.
+ * that no other pattern can be had. The name decides as well whether a piece that is a token is one without any merge.
  */
-const preTokenizers: Record<string, string> = {
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
-    'qwen2',
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
-    'llama-bpe',
-}
+const preTokenizers: { name: string; ignoresMerges: boolean; patterns: readonly string[] }[] = [
+  {
+    name: 'qwen2',
+    ignoresMerges: false,
+    patterns: [`${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|${afterDigits}`],
+  },
+  ...([true, false] as const).map((ignoresMerges) => ({
+    name: ignoresMerges ? 'llama-bpe' : 'smaug-bpe',
+    ignoresMerges,
+    patterns: [`${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|${afterDigits}`],
+  })),
+  {
+    name: 'deepseek-v3',
+    ignoresMerges: false,
+    patterns: [
+      '\\p{N}{1,3}',
+      '[一-龥\u3040-ゟ゠-ヿ]+',
+      '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+',
+    ],
+  },
+]
 
 /**
  * The metadata of a byte-level BPE tokenizer with its chat template.
@@ -49,7 +67,9 @@ export async function tokenizerMetadata(
     const id = namedToken(settings, config, name, tokens)
     if (id !== undefined) metadata.set(`tokenizer.ggml.${key}_token_id`, { type: 'uint32', value: id })
   }
-  metadata.set('tokenizer.ggml.add_bos_token', { type: 'bool', value: addsFirstToken(tokenizer, settings) })
+  for (const name of ['bos', 'eos'] as const) {
+    metadata.set(`tokenizer.ggml.add_${name}_token`, { type: 'bool', value: addsToken(tokenizer, settings, name) })
+  }
   const template = files.chatTemplate
   if (template !== undefined) metadata.set('tokenizer.chat_template', { type: 'string', value: template })
   return metadata
@@ -96,21 +116,49 @@ function merges(tokenizer: Record<string, unknown>, directory: string): string[]
 }
 
 function preTokenizer(tokenizer: Record<string, unknown>, directory: string): string {
-  const patterns = stepsOf(tokenizer.pre_tokenizer)
-    .filter(({ type }) => type === 'Split')
-    .map(({ pattern }) => (isMapping(pattern) ? String(pattern.Regex ?? pattern.String) : ''))
-  const name = patterns.length === 1 ? preTokenizers[patterns[0] ?? ''] : undefined
-  if (name) return name
+  refuseOtherSteps(tokenizer, directory)
+  const patterns = splitPatterns(tokenizer.pre_tokenizer)
+  const ignoresMerges = model(tokenizer, directory).ignore_merges === true
+  const same = preTokenizers.filter((each) => JSON.stringify(each.patterns) === JSON.stringify(patterns))
+  const found = same.find((each) => each.ignoresMerges === ignoresMerges)
+  if (found) return found.name
+  if (same.length > 0)
+    throw refusal(directory, `ignore_merges ${!ignoresMerges}, as llama.cpp has it for its split pattern`)
   throw refusal(
     directory,
-    `the split pattern of Qwen 2 and 3 or of Llama 3, which llama.cpp has, but it has ${patterns.length > 0 ? JSON.stringify(patterns) : 'none'}`,
+    'pre_tokenizer as llama.cpp has it: the split pattern of Qwen 2 and 3, Llama 3 or DeepSeek-V3, then bytes ' +
+      `(ByteLevel). It has ${excerpt(tokenizer.pre_tokenizer)}`,
   )
 }
 
-function stepsOf(preTokenizer: unknown): Record<string, unknown>[] {
-  if (!isMapping(preTokenizer)) return []
-  const { pretokenizers } = preTokenizer
-  return Array.isArray(pretokenizers) ? pretokenizers.filter(isMapping) : [preTokenizer]
+/** The patterns of splits that are followed by the bytes alone; undefined where there is another step, or another splitting. */
+function splitPatterns(preTokenizer: unknown): unknown[] | undefined {
+  const steps = isMapping(preTokenizer) && Array.isArray(preTokenizer.pretokenizers) ? preTokenizer.pretokenizers : []
+  const [bytes, ...splits] = steps.filter(isMapping).toReversed()
+  const isPlain = bytes?.type === 'ByteLevel' && bytes.add_prefix_space !== true && bytes.use_regex === false
+  const areSplits = splits.every(
+    ({ type, behavior, invert }) => type === 'Split' && behavior === 'Isolated' && invert !== true,
+  )
+  if (!isPlain || !areSplits) return undefined
+  return splits.toReversed().map(({ pattern }) => (isMapping(pattern) ? pattern.Regex : undefined))
+}
+
+/** What a tokenizer may do beside splitting and merging, and llama.cpp does not. */
+function refuseOtherSteps(tokenizer: Record<string, unknown>, directory: string): void {
+  const { normalizer } = tokenizer
+  const steps = isMapping(normalizer) && Array.isArray(normalizer.normalizers) ? normalizer.normalizers : [normalizer]
+  // llama.cpp's own conversion passes over NFC too; most text is in that form.
+  const other = steps.find((step) => isMapping(step) && step.type !== 'NFC')
+  if (other) throw refusal(directory, `no normalizer but NFC, which llama.cpp has not. It has ${excerpt(other)}`)
+  const bpe = model(tokenizer, directory)
+  for (const name of ['continuing_subword_prefix', 'end_of_word_suffix', 'dropout', 'byte_fallback']) {
+    if (bpe[name]) throw refusal(directory, `no ${name}, which llama.cpp has not. It is ${JSON.stringify(bpe[name])}`)
+  }
+}
+
+function excerpt(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'none'
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text
 }
 
 /** By its text in tokenizer_config.json, or else by its id in config.json. */
@@ -130,15 +178,20 @@ function namedToken(
   return typeof id === 'number' && id >= 0 && id < tokens.length ? id : undefined
 }
 
-/** add_bos_token of tokenizer_config.json, or whether the tokenizer puts a special token before a text. */
-function addsFirstToken(tokenizer: Record<string, unknown>, settings: Record<string, unknown>): boolean {
-  if (typeof settings.add_bos_token === 'boolean') return settings.add_bos_token
+/** add_bos_token and add_eos_token of tokenizer_config.json, or whether the tokenizer puts a special token at that end. */
+function addsToken(
+  tokenizer: Record<string, unknown>,
+  settings: Record<string, unknown>,
+  name: 'bos' | 'eos',
+): boolean {
+  const said = settings[`add_${name}_token`]
+  if (typeof said === 'boolean') return said
   const { post_processor: processor } = tokenizer
   const steps = isMapping(processor) && Array.isArray(processor.processors) ? processor.processors : [processor]
   return steps.some((step) => {
     if (!isMapping(step) || step.type !== 'TemplateProcessing' || !Array.isArray(step.single)) return false
-    const [first] = step.single
-    return isMapping(first) && 'SpecialToken' in first
+    const token = step.single.at(name === 'bos' ? 0 : -1)
+    return isMapping(token) && 'SpecialToken' in token
   })
 }
 
