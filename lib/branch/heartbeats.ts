@@ -92,6 +92,18 @@ export async function hostOf(directory: string, rank: number): Promise<string | 
   return said(await readFile(heartbeatPath(directory, rank), 'utf8').catch(() => '')).host
 }
 
+/** The processes that have not said that they ended as they should. */
+export async function unfinishedRanks(directory: string, processes: number): Promise<number[]> {
+  const ranks = Array.from({ length: processes }, (_, rank) => rank)
+  const ended = await Promise.all(
+    ranks.map(async (rank) => {
+      const text = await readFile(heartbeatPath(directory, rank), 'utf8').catch(() => '')
+      return parse(text).phase === 'ended'
+    }),
+  )
+  return ranks.filter((rank) => !ended[rank])
+}
+
 /** Forgets an earlier run's heartbeats. */
 export async function clearHeartbeats(directory: string): Promise<void> {
   for (const name of await heartbeatNames(directory)) await rm(join(directory, name), { force: true })

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { BranchMergeError } from '../errors.js'
-import { HeartbeatWatch, type Silence } from './heartbeats.js'
+import { HeartbeatWatch, type Silence, unfinishedRanks } from './heartbeats.js'
 import type { Launch } from './launchCommand.js'
 import { type ErrorEvent, LineReader, parseEvent, type TrainingEvent } from './trainerEvents.js'
 import { firstFailure, killedProcess, trainingError } from './trainingFailure.js'
@@ -26,6 +27,8 @@ export interface Supervision {
 
 /** Time for mpirun and srun to kill what they have started. */
 const starterSeconds = 10
+/** Time in which a file that another host has written is seen here. */
+const sharedFileSeconds = 30
 /** Lines that are kept for the report of a failure. */
 const keptLines = 200
 
@@ -143,13 +146,30 @@ export class SupervisedTrainer {
     const { silence, errors, log } = this
     if (exitCode === 0) return 'done'
     if (!silence && errors.length === 0) {
-      const saved = exitCode === requeueExitCode || (this.lastEnd === 'requeue' && !killedProcess(log))
       if (exitCode === interruptedExitCode || this.lastEnd === 'interrupted') return 'interrupted'
-      if (saved) return this.interrupted ? 'interrupted' : 'requeue'
+      if (await this.hasSaved(exitCode)) return this.interrupted ? 'interrupted' : 'requeue'
     }
-    const { directory } = this.options
-    const failure = await firstFailure(directory, { exitCode, exitSignal, errors, silence, log })
+    const { directory, launch } = this.options
+    const { processes } = launch
+    const failure = await firstFailure(directory, { processes, exitCode, exitSignal, errors, silence, log })
     throw trainingError(failure, log, join(directory, logFileName))
+  }
+
+  /**
+   * Whether it is to be started again because all of its processes saved. When one is killed, mpirun and srun send SIGTERM to
+   * the others, and rank 0 may then save and say so, as if it had been asked to.
+   */
+  private async hasSaved(exitCode: number | null): Promise<boolean> {
+    if (exitCode !== requeueExitCode && this.lastEnd !== 'requeue') return false
+    const { directory, launch } = this.options
+    if (launch.starter === 'process') return true
+    const end = performance.now() + sharedFileSeconds * 1000
+    while (!killedProcess(this.log)) {
+      if ((await unfinishedRanks(directory, launch.processes)).length === 0) return true
+      if (performance.now() > end) return false
+      await delay(500)
+    }
+    return false
   }
 }
 

@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { BranchMergeError } from '../errors.js'
-import { hostOf, type Silence } from './heartbeats.js'
+import { hostOf, type Silence, unfinishedRanks } from './heartbeats.js'
 import type { ErrorEvent } from './trainerEvents.js'
 
 /** The process that failed first, as far as it can be told. */
@@ -14,6 +14,7 @@ export interface FirstFailure {
 
 /** What is known when the trainer has ended without success. */
 export interface TrainingEnd {
+  processes: number
   exitCode: number | null
   exitSignal: NodeJS.Signals | null
   /** Of all processes, in the order of their coming. */
@@ -33,12 +34,12 @@ const killedPatterns = [
 
 /** A process of which mpirun or srun say that a signal ended it. */
 export function killedProcess(log: readonly string[]): FirstFailure | undefined {
-  for (const line of log) {
-    for (const pattern of killedPatterns) {
-      const { rank, host, signal } = pattern.exec(line)?.groups ?? {}
-      if (rank === undefined) continue
-      return { rank: Number(rank), host, code: undefined, message: `it was ended by ${signal}` }
-    }
+  // Open MPI 5 breaks its lines.
+  const text = log.join(' ').replace(/\s+/g, ' ')
+  for (const pattern of killedPatterns) {
+    const { rank, host, signal } = pattern.exec(text)?.groups ?? {}
+    if (rank === undefined) continue
+    return { rank: Number(rank), host, code: undefined, message: `it was ended by ${signal}` }
   }
   return undefined
 }
@@ -50,8 +51,12 @@ export async function firstFailure(directory: string, end: TrainingEnd): Promise
   if (first) return { ...first, host: await hostOf(directory, first.rank) }
   const killed = killedProcess(end.log)
   if (killed) return killed
-  const rank = end.log.some((line) => line.startsWith('srun:') || line.startsWith('mpirun')) ? undefined : 0
-  return { rank, host: undefined, code: undefined, message: `it ended with ${endText(end)} and said no reason` }
+  const nameless = { host: undefined, code: undefined, message: `it ended with ${endText(end)} and said no reason` }
+  if (end.processes === 1) return { rank: 0, ...nameless }
+  const [rank, ...others] = await unfinishedRanks(directory, end.processes)
+  // Several: the first one, and those that were ended after it.
+  if (rank === undefined || others.length > 0) return { rank: undefined, ...nameless }
+  return { rank, host: await hostOf(directory, rank), code: undefined, message: 'it ended and said no reason' }
 }
 
 function ofSilence({ rank, host, step, seconds }: Silence): FirstFailure {

@@ -42,10 +42,12 @@ export class SlurmCluster {
 
   private async startDaemons(): Promise<void> {
     chmodSync(this.directory, 0o755) // munge serves every user, so its socket must be within reach
-    for (const name of ['state', 'spool']) mkdirSync(join(this.directory, name))
+    mkdirSync(join(this.directory, 'state'))
+    for (const name of nodes) mkdirSync(join(this.directory, 'spool', name), { recursive: true })
     const socket = this.startMunge()
     await until('munged listens', 10, () => existsSync(socket))
     writeFileSync(this.env.SLURM_CONF, configuration(this.directory, socket, await freePorts(nodes.length + 1)))
+    await this.writeCgroupConfiguration()
     this.startDaemon('slurmctld', ['slurmctld', '-D', '-i'])
     for (const name of nodes) this.startDaemon(name, ['slurmd', '-D', '-N', name])
     await until('both nodes are idle', 40, async () => (await this.idleNodes()) === nodes.length)
@@ -57,6 +59,13 @@ export class SlurmCluster {
     const places = ['key', 'pid', 'log', 'seed'].map((name) => `--${name}-file=${path(`munge.${name}`)}`)
     this.startDaemon('munged', ['munged', '--foreground', `--socket=${path('munge.socket')}`, ...places])
     return path('munge.socket')
+  }
+
+  /** From Slurm 23.11 on slurmd wants the kernel's cgroups, which a container or a chroot may lack, unless it is told. */
+  private async writeCgroupConfiguration(): Promise<void> {
+    const [, major, minor] = /(\d+)\.(\d+)/.exec(await this.run('slurmd', ['-V'])) ?? []
+    if (Number(major) * 100 + Number(minor) < 2311) return
+    writeFileSync(join(this.directory, 'cgroup.conf'), 'CgroupPlugin=disabled\n')
   }
 
   /** The shell in between ends the daemon when its input closes: when the test says so, or is no more. */

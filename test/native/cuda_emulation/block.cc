@@ -256,6 +256,14 @@ class Grid {
 
 Grid* running = nullptr;
 
+/// Names the grid that runs, and no longer than it exists.
+struct Running {
+  explicit Running(Grid* grid) { running = grid; }
+  ~Running() { running = nullptr; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+
 void run_fiber() {
   running->enter();
   running->run_body();
@@ -308,7 +316,7 @@ void drop_barrier(const std::string& name) {
 
 void run_grid(dim3 grid, dim3 threads, size_t dynamic_shared_bytes, const std::function<void()>& body) {
   Grid all(grid, threads, dynamic_shared_bytes, body);
-  running = &all;  // meaningless once the grid is done or has failed
+  const Running while_it_runs(&all);
   all.run();
 }
 
