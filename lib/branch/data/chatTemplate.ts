@@ -1,7 +1,9 @@
-import { Template } from '@huggingface/jinja'
 import { BranchMergeError } from '../../errors.js'
 import { BadRow } from './badRow.js'
 import type { Conversation, Message } from './conversation.js'
+import { fromJson } from './jinja/fromJson.js'
+import { JinjaTemplate } from './jinja/template.js'
+import type { Value } from './jinja/values.js'
 
 /** What one answer is asked with, and what the model writes: up to and with the token that ends it. */
 export interface Turn {
@@ -17,7 +19,7 @@ const dateString = '26 Jul 2024'
 
 /** A chat template of Hugging Face's kind, that cuts what it writes into turns. */
 export class ChatTemplate {
-  private readonly template: Template
+  private readonly template: JinjaTemplate
   /** It says itself, by `{% generation %}`, what the model writes. */
   private readonly marked: boolean
 
@@ -39,7 +41,7 @@ export class ChatTemplate {
       )
     }
     try {
-      this.template = new Template(withMarks(text))
+      this.template = new JinjaTemplate(text)
     } catch (cause) {
       throw templateError(name, `it has an error: ${(cause as Error).message}`, cause)
     }
@@ -60,11 +62,11 @@ export class ChatTemplate {
 
   /** What a model is given to write the next answer. */
   prompt(messages: readonly Message[], tools: Conversation['tools']): string {
-    return withoutMarks(this.render(messages, tools, true))
+    return this.render(messages, tools, true)
   }
 
   private markedTurns({ messages, tools }: Conversation): Turn[] {
-    const parts = this.render(messages, tools, false).split(begin)
+    const parts = this.render(messages, tools, false, [begin, end]).split(begin)
     const answers = messages.filter(({ role }) => role === 'assistant').length
     if (parts.length !== answers + 1) throw new BadRow(`${this.name} marks ${parts.length - 1} of ${answers} answers`)
     let source = parts[0] as string
@@ -100,32 +102,27 @@ export class ChatTemplate {
     return turns
   }
 
-  private render(messages: readonly Message[], tools: Conversation['tools'], addGenerationPrompt: boolean): string {
+  private render(
+    messages: readonly Message[],
+    tools: Conversation['tools'],
+    addGenerationPrompt: boolean,
+    marks?: readonly [string, string],
+  ): string {
+    const variables = new Map<string, Value>([
+      ...Object.entries(this.tokens),
+      ['messages', messages.map((message) => fromJson(message))],
+      ['tools', fromJson(tools ?? null)],
+      ['documents', null],
+      ['date_string', dateString],
+      ['add_generation_prompt', addGenerationPrompt],
+    ])
     try {
-      return this.template.render({
-        ...this.tokens,
-        messages,
-        tools: tools ?? null,
-        documents: null,
-        date_string: dateString,
-        add_generation_prompt: addGenerationPrompt,
-      })
+      return this.template.render(variables, marks)
     } catch (cause) {
       throw new BadRow(`${this.name}: ${(cause as Error).message}`)
     }
   }
 }
-
-/** The tags as texts; what the tags do to the white space around them stays. */
-function withMarks(text: string): string {
-  return text.replace(
-    /(^[ \t]*)?{%(-?)\s*(end)?generation\s*(-?)%}\n?/gm,
-    (_, _indent, left: string, isEnd: string | undefined, right: string) =>
-      `{{${left}'${isEnd ? end : begin}'${right}}}`,
-  )
-}
-
-const withoutMarks = (text: string): string => text.replaceAll(begin, '').replaceAll(end, '')
 
 /** That nothing of what is to be learnt is lost: templates for asking leave the reasoning out, or whole answers. */
 function checkComplete({ messages }: Conversation, turns: readonly Turn[], lastOnly: boolean): void {
