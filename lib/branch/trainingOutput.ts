@@ -1,8 +1,8 @@
-import { copyFile, readdir, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { torchName } from '../checkpoint/dtypes.js'
 import { readConfig } from '../checkpoint/readConfig.js'
-import { isSideFile, listSideFiles } from '../checkpoint/sideFiles.js'
+import { completeSideFiles, isOfTokenizer, listSideFiles } from '../checkpoint/sideFiles.js'
 import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, sync, write } from '../merge/durableFiles.js'
@@ -92,20 +92,17 @@ export async function writeExpertFiles(output: string, files: ExpertFiles): Prom
   await sync(output)
 }
 
-const isOfTokenizer = (name: string): boolean =>
-  isSideFile(name) &&
-  !/^((generation_)?config|(video_)?(pre)?processor_config)\.json$|^(licen[cs]e|notice|copying|use_policy)/i.test(name)
-
 /** Side files of an earlier beginning of this run that it no longer has. */
 async function removeStale(output: string, sources: ReadonlyMap<string, string>): Promise<void> {
-  for (const name of await readdir(output)) {
-    if (isSideFile(name) && !sources.has(name)) await rm(join(output, name), { force: true })
+  for (const name of (await completeSideFiles(output)).files) {
+    if (!sources.has(name)) await rm(join(output, name), { force: true })
   }
 }
 
 async function copyWhole(source: string, path: string): Promise<void> {
   const temporary = `${path}.${process.pid}${partialSuffix}`
   await write(path, async () => {
+    await mkdir(dirname(path), { recursive: true })
     try {
       await copyFile(source, temporary)
       await sync(temporary)

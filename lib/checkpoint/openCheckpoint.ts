@@ -11,6 +11,7 @@ import { indexFileName, singleFileName } from './weightFiles.js'
 const maxIndexBytes = 64 * 2 ** 20
 /** The largest published models have a few hundred. */
 const maxShards = 10_000
+const shardPattern = /^model-\d+-of-\d+\.safetensors$/
 
 /** A tensor as a header describes it, and where its bytes lie. */
 export interface CheckpointTensor {
@@ -89,7 +90,7 @@ async function openDirectory(directory: string, signal: AbortSignal | undefined)
     return assemble({ path: directory, directory, layout: 'single' }, [file], problems)
   }
   if (names.includes(indexFileName)) return openShards(directory, names, signal)
-  throw noWeights(directory, names)
+  throw await noWeights(directory, names)
 }
 
 async function openShards(directory: string, names: string[], signal: AbortSignal | undefined): Promise<Checkpoint> {
@@ -97,15 +98,20 @@ async function openShards(directory: string, names: string[], signal: AbortSigna
   const index = await readIndex(indexPath)
   const shards = [...new Set(index.weightMap.map(([, file]) => file))].sort()
   checkShardNames(indexPath, shards)
-  await checkShardsExist(directory, shards)
+  const unlisted = names.filter((name) => shardPattern.test(name) && !shards.includes(name)).sort()
+  await checkShardsExist(directory, shards, unlisted)
   const files: NativeFileInfo[] = []
   for (const shard of shards) files.push(await readFile(join(directory, shard), signal))
-  checkWeightMap(indexPath, index, shards, files)
-  const listed = new Set(shards)
-  const problems = names
-    .filter((name) => /^model-\d+-of-\d+\.safetensors$/.test(name) && !listed.has(name))
-    .map((name) => `${name} is not listed in ${indexFileName} and is ignored`)
-  const checkpoint = assemble({ path: directory, directory, layout: 'sharded' }, files, problems)
+  const passedOver = checkWeightMap(indexPath, index, shards, files)
+  const problems = [
+    ...unlisted.map((name) => `${name} is not listed in ${indexFileName} and is ignored`),
+    ...shards.flatMap((shard, i) => overlayProblem(shard, passedOver[i] as Map<string, string>)),
+  ]
+  const chosen = files.map((file, i) => ({
+    ...file,
+    tensors: file.tensors.filter(({ name }) => !passedOver[i]?.has(name)),
+  }))
+  const checkpoint = assemble({ path: directory, directory, layout: 'sharded' }, chosen, problems)
   const sizeProblem = totalSizeProblem(index.totalSize, checkpoint.bytes)
   if (sizeProblem) problems.push(sizeProblem)
   return checkpoint
@@ -134,7 +140,8 @@ function checkShardNames(index: string, shards: string[]): void {
   throw new BranchMergeError('ERR_INDEX_SHARD_NAME', `Expected names of .safetensors files in ${index}, not "${odd}"`)
 }
 
-async function checkShardsExist(directory: string, shards: string[]): Promise<void> {
+/** `unlisted`: shards in the directory that the index does not name. */
+async function checkShardsExist(directory: string, shards: string[], unlisted: string[]): Promise<void> {
   const missing: string[] = []
   for (const shard of shards) {
     await stat(join(directory, shard)).catch((cause) => {
@@ -143,34 +150,59 @@ async function checkShardsExist(directory: string, shards: string[]): Promise<vo
     })
   }
   if (missing.length === 0) return
+  const advice =
+    unlisted.length > 0
+      ? `The directory holds other shards, ${listSome(unlisted)}: the index is stale. ` +
+        'Replace it by the index of these shards, or the shards by those that it lists.'
+      : 'Download the rest.'
   throw new BranchMergeError(
     'ERR_INDEX_SHARD_MISSING',
     `${indexFileName} lists ${shards.length} shards but ${missing.length} of them ` +
-      `${missing.length === 1 ? 'is' : 'are'} not in ${directory}: ${listSome(missing)}. Download the rest.`,
+      `${missing.length === 1 ? 'is' : 'are'} not in ${directory}: ${listSome(missing)}. ${advice}`,
   )
 }
 
-/** Every shard must hold exactly the tensors that the index places in it; so none can be in two. */
-function checkWeightMap(indexPath: string, index: NativeIndex, shards: string[], files: NativeFileInfo[]): void {
+/**
+ * Every tensor must be in the shard where the index places it, and every shard hold tensors of the index only. Another
+ * shard may hold an older copy, which the index passes over.
+ *
+ * @returns for each shard its tensors that are passed over, with the shard that they come from
+ */
+function checkWeightMap(
+  indexPath: string,
+  index: NativeIndex,
+  shards: string[],
+  files: NativeFileInfo[],
+): Map<string, string>[] {
   const places = new Map(index.weightMap)
   const unseen = new Map(places)
   const faults: string[] = []
+  const passedOver = files.map(() => new Map<string, string>())
   for (const [i, file] of files.entries()) {
     for (const { name } of file.tensors) {
       const place = places.get(name)
       if (place === shards[i]) unseen.delete(name)
-      else
-        faults.push(
-          `"${name}" is in ${shards[i]} but the index ${place ? `places it in ${place}` : 'does not list it'}`,
-        )
+      else if (place !== undefined) passedOver[i]?.set(name, place)
+      else faults.push(`"${name}" is in ${shards[i]} but the index does not list it`)
     }
   }
-  for (const [name, shard] of unseen) faults.push(`"${name}" is not in ${shard} as the index says`)
-  if (faults.length === 0) return
+  for (const [name, shard] of unseen) {
+    const found = shards.filter((_, i) => passedOver[i]?.has(name))
+    faults.push(`"${name}" is not in ${shard} as the index says${found.length > 0 ? ` but in ${found.join()}` : ''}`)
+  }
+  if (faults.length === 0) return passedOver
   throw new BranchMergeError(
     'ERR_INDEX_MISMATCH',
     `${indexPath} does not describe its shards: ${listSome(faults, '; ')}`,
   )
+}
+
+function overlayProblem(shard: string, passedOver: Map<string, string>): string[] {
+  const [first] = passedOver
+  if (!first) return []
+  const [name, place] = first
+  const others = passedOver.size > 1 ? `, and ${passedOver.size - 1} more such` : ''
+  return [`"${name}" of ${shard} is passed over: ${indexFileName} takes it from ${place}${others}`]
 }
 
 function totalSizeProblem(declared: number | undefined, actual: number): string | undefined {
@@ -255,7 +287,7 @@ function notSafetensors(path: string): BranchMergeError {
   )
 }
 
-function noWeights(directory: string, names: string[]): BranchMergeError {
+async function noWeights(directory: string, names: string[]): Promise<BranchMergeError> {
   const found = `Expected ${singleFileName} or ${indexFileName} in ${directory}`
   const message = (advice: string) => new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `${found}; ${advice}`)
   if (names.includes('adapter_model.safetensors')) return message('it holds an adapter: merge that into its base first')
@@ -267,5 +299,28 @@ function noWeights(directory: string, names: string[]): BranchMergeError {
   }
   if (names.some((name) => name.endsWith('.gguf')))
     return message('it holds GGUF files: merge the safetensors that they come from')
-  return message('it holds no weights')
+  const snapshots = names.includes('snapshots') ? await snapshotsOf(directory) : []
+  if (snapshots.length > 0) return message(`it is a cache of Hugging Face: pass ${snapshots.join(' or ')}`)
+  const below = await checkpointsIn(directory, names)
+  return message(below.length > 0 ? `pass a directory below it: ${listSome(below)}` : 'it holds no weights')
+}
+
+/** Checkpoints of a hub's cache, the one that `main` refers to alone where there is one. */
+async function snapshotsOf(directory: string): Promise<string[]> {
+  const snapshots = join(directory, 'snapshots')
+  const revisions = await readdir(snapshots).catch((): string[] => [])
+  const main = await readSmallFile(join(directory, 'refs', 'main'), 1024, 'ERR_FILE_READ').catch(() => undefined)
+  const current = main?.toString('latin1').trim()
+  const all = await checkpointsIn(snapshots, revisions)
+  return all.filter((path) => basename(path) === current).concat(all.filter(() => !revisions.includes(current ?? '')))
+}
+
+/** Subdirectories that hold weights: those of a training, for example. */
+async function checkpointsIn(directory: string, names: string[]): Promise<string[]> {
+  const found: string[] = []
+  for (const name of names.slice(0, maxShards).sort()) {
+    const content = await readdir(join(directory, name)).catch((): string[] => [])
+    if (content.includes(singleFileName) || content.includes(indexFileName)) found.push(join(directory, name))
+  }
+  return found
 }

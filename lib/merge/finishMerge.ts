@@ -12,7 +12,7 @@ import type { MergedTensor, MergeOutcome } from './mergePass.js'
 import { examineOutput, isComplete } from './outputDirectory.js'
 import { PartDirectory, type PartRecord, partDirectoryName } from './partDirectory.js'
 import { type MergePlan, outputBytes, planSplitMerge } from './planMerge.js'
-import { OutputTransaction } from './publishOutput.js'
+import { OutputTransaction, topName } from './publishOutput.js'
 
 /** Options of {@link finishMerge}. */
 export interface FinishOptions {
@@ -135,7 +135,7 @@ async function publishParts(plan: MergePlan, outcome: MergeOutcome, paths: Map<s
   const { run, files, sideFiles } = plan
   const moved = [...paths].filter(([name, path]) => path === join(run.out, name)).map(([name]) => name)
   // What an earlier call that was killed had given its name does not stand in the way: no part began beside it.
-  const named = (await isComplete(run.out)) ? [] : [...moved, ...sideFiles, manifestFileName]
+  const named = (await isComplete(run.out)) ? [] : [...moved, ...sideFiles.map(topName), manifestFileName]
   await examineOutput(run.out, run.overwrite, [partDirectoryName, ...named])
   const output = await OutputTransaction.open(run.out, {
     overwrite: true,

@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
 import { readSmallFile } from '../checkpoint/readSmallFile.js'
+import { isSideFile } from '../checkpoint/sideFiles.js'
 import { BranchMergeError } from '../errors.js'
 import type { Recipe } from '../recipe/recipe.js'
 import type { MergeNode, NodeParameters } from '../recipe/resolvedRecipe.js'
@@ -254,7 +255,8 @@ function isComplete(value: Record<string, unknown>): boolean {
   if (!Object.values(models).every((model) => isObject(model) && isListOf(model.files, isMeasured))) return false
   if (!isObject(output)) return false
   const { files, sideFiles } = output
-  const isNamed = ({ name }: Record<string, unknown>) => typeof name === 'string' && basename(name) === name
+  const isNamed = ({ name }: Record<string, unknown>) =>
+    typeof name === 'string' && (basename(name) === name || isSideFile(name))
   if (!isListOf(files, (file) => isNamed(file) && isMeasured(file))) return false
   if (!isListOf(sideFiles, (file) => isNamed(file) && typeof file.sha256 === 'string')) return false
   const { length } = merges as unknown[]

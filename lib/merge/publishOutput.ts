@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { isSideFile } from '../checkpoint/sideFiles.js'
 import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
@@ -103,7 +103,9 @@ export class OutputTransaction {
   }
 
   private partialPath(name: string): string {
-    return this.adopted.get(name) ?? join(this.directory, `${name}.${this.token}${partialSuffix}`)
+    // All of them at the top: leftovers are looked for there.
+    const flat = name.replaceAll('/', '%2F')
+    return this.adopted.get(name) ?? join(this.directory, `${flat}.${this.token}${partialSuffix}`)
   }
 
   async writeFile(name: string, text: string): Promise<void> {
@@ -129,7 +131,7 @@ export class OutputTransaction {
     for (const name of completeNames) await removeIfPresent(join(this.directory, name))
     await sync(this.directory)
     for (const name of shards) await this.publishFile(name)
-    for (const name of stale) await removeIfPresent(join(this.directory, name))
+    for (const name of stale) await this.remove(name)
     for (const name of files.sideFiles) await this.publishFile(name)
     await this.publishFile(manifestFileName)
     // What looks complete has nothing unfinished beside it.
@@ -142,9 +144,14 @@ export class OutputTransaction {
 
   private async publishFile(name: string): Promise<void> {
     const path = join(this.directory, name)
-    await write(path, () => rename(this.partialPath(name), path))
+    const isNested = dirname(path) !== this.directory
+    await write(path, async () => {
+      if (isNested) await mkdir(dirname(path), { recursive: true })
+      await rename(this.partialPath(name), path)
+    })
     this.written.delete(name)
     this.published.add(name)
+    if (isNested) await sync(dirname(path))
   }
 
   private async syncDirectories(): Promise<void> {
@@ -161,7 +168,18 @@ export class OutputTransaction {
       ...(await indexedShards(join(this.directory, indexFileName))),
       ...(await recordedSideFiles(join(this.directory, manifestFileName))),
     ]
-    return [...new Set(old)].filter((name) => this.content.includes(name) && !kept.includes(name))
+    return [...new Set(old)].filter((name) => this.content.includes(topName(name)) && !kept.includes(name))
+  }
+
+  /** A file, and its subdirectory when that is empty then. */
+  private async remove(name: string): Promise<void> {
+    await removeIfPresent(join(this.directory, name))
+    await this.removeSubdirectoryOf(name)
+  }
+
+  private async removeSubdirectoryOf(name: string): Promise<void> {
+    const directory = dirname(join(this.directory, name))
+    if (directory !== this.directory) await rmdir(directory).catch(ignore)
   }
 
   /** Leaves what was written for a run that goes on with it. */
@@ -171,7 +189,10 @@ export class OutputTransaction {
 
   /** Removes whatever was written, and the directory if it was created for it. Never throws: it follows an error. */
   async discard(): Promise<void> {
-    for (const name of this.written) await rm(this.partialPath(name), { force: true }).catch(ignore)
+    for (const name of this.written) {
+      await rm(this.partialPath(name), { force: true }).catch(ignore)
+      await this.removeSubdirectoryOf(name)
+    }
     await rm(this.journalPath, { force: true }).catch(ignore)
     for (const name of this.published) await this.takeBack(name).catch(ignore)
     if (this.created) await removeEmpty(this.directory, dirname(this.created))
@@ -181,11 +202,14 @@ export class OutputTransaction {
   private async takeBack(name: string): Promise<void> {
     const path = join(this.directory, name)
     const place = this.adopted.get(name)
-    await (place === undefined ? rm(path, { force: true }) : rename(path, place))
+    await (place === undefined ? this.remove(name) : rename(path, place))
   }
 }
 
 const ignore = () => {}
+
+/** What lies at the top of the directory for a file, which may be in a subdirectory. */
+export const topName = (name: string): string => name.split('/')[0] as string
 
 /** The pass may have failed before there was a journal. */
 async function readIfPresent(path: string, fingerprint: string, outputs: number): Promise<JournalRecord | undefined> {

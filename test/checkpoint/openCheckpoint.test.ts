@@ -106,7 +106,7 @@ describe('an index and its shards', () => {
     [
       'a tensor placed in another shard',
       (directory) => editIndex(directory, (json) => Object.assign(json.weight_map, { [firstName]: shard(2) })),
-      `"${firstName}" is in ${shard(1)} but the index places it in ${shard(2)}`,
+      `"${firstName}" is not in ${shard(2)} as the index says but in ${shard(1)}`,
     ],
     [
       'a tensor that no shard has',
@@ -118,15 +118,6 @@ describe('an index and its shards', () => {
       (directory) => editIndex(directory, (json) => delete json.weight_map[firstName]),
       `"${firstName}" is in ${shard(1)} but the index does not list it`,
     ],
-    [
-      'a tensor in two shards',
-      (directory) => {
-        const members = new Map([...tensors].filter(([name]) => dealToShards(tensors, 3)[1]?.includes(name)))
-        members.set(firstName, tensors.get(firstName) as typeof members extends Map<string, infer T> ? T : never)
-        writeFileSync(join(directory, shard(2)), safetensorsBytes(members))
-      },
-      `"${firstName}" is in ${shard(2)} but the index places it in ${shard(1)}`,
-    ],
   ]
   test.each(mismatches)('%s', async (_, damage, message) => {
     const directory = sharded()
@@ -134,6 +125,29 @@ describe('an index and its shards', () => {
     await expect(openCheckpoint(directory)).rejects.toMatchObject({
       code: 'ERR_INDEX_MISMATCH',
       message: expect.stringContaining(message),
+    })
+  })
+
+  test('of a tensor in two shards the index chooses one, and the other is a problem', async () => {
+    const directory = sharded()
+    const stored = tensors.get(firstName) as NonNullable<ReturnType<typeof tensors.get>>
+    const overlay = new Map([[firstName, { ...stored, data: Buffer.alloc(stored.data.length, 1) }]])
+    const name = 'model-overlay-00001.safetensors'
+    writeFileSync(join(directory, name), safetensorsBytes(overlay))
+    editIndex(directory, (json) => Object.assign(json.weight_map, { [firstName]: name }))
+    const { tensors: found, files, problems, bytes } = await openCheckpoint(directory)
+    const places = found.filter((tensor) => tensor.name === firstName).map(({ file }) => files[file]?.name)
+    expect(places).toEqual([name])
+    expect(bytes).toBe(parameters * 2)
+    expect(problems).toEqual([`"${firstName}" of ${shard(1)} is passed over: ${index} takes it from ${name}`])
+  })
+
+  test('an index of other shards than those that are there is told as stale', async () => {
+    const directory = sharded()
+    for (const i of [1, 2, 3]) renameSync(join(directory, shard(i)), join(directory, `model-0000${i}-of-00004.safetensors`))
+    await expect(openCheckpoint(directory)).rejects.toMatchObject({
+      code: 'ERR_INDEX_SHARD_MISSING',
+      message: expect.stringMatching(/other shards, model-00001-of-00004\.safetensors.*: the index is stale/),
     })
   })
 
@@ -207,6 +221,18 @@ describe('paths that hold no checkpoint', () => {
   ]
   test.each(cases)('%s', async (_, path, code, message) => {
     await expect(openCheckpoint(path())).rejects.toMatchObject({ code, message: expect.stringContaining(message) })
+  })
+
+  test("a hub's cache is told, with the snapshot to pass", async () => {
+    const cache = join(temporaryDirectory(), 'models--org--x')
+    const [old, current] = [join(cache, 'snapshots', 'abc'), join(cache, 'snapshots', 'def')]
+    for (const path of [old, current]) writeCheckpoint(path, { tensors })
+    const hint = (text: string) => ({ code: 'ERR_CHECKPOINT_NOT_FOUND', message: expect.stringMatching(text) })
+    await expect(openCheckpoint(cache)).rejects.toMatchObject(hint(`cache of Hugging Face: pass ${old} or ${current}$`))
+    mkdirSync(join(cache, 'refs'))
+    writeFileSync(join(cache, 'refs', 'main'), 'def')
+    await expect(openCheckpoint(cache)).rejects.toMatchObject(hint(`cache of Hugging Face: pass ${current}$`))
+    await expect(openCheckpoint(join(cache, 'snapshots'))).rejects.toMatchObject(hint(`below it: ${old}, ${current}$`))
   })
 
   test('a pointer of Git LFS is told from other files', async () => {

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { compareSideFiles, listSideFiles } from '../../lib/checkpoint/sideFiles.js'
+import { compareSideFiles, completeSideFiles, listSideFiles } from '../../lib/checkpoint/sideFiles.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
 function directoryOf(files: Record<string, string>): string {
@@ -68,8 +68,50 @@ test('links to files come along, directories do not', async () => {
   const directory = named('config.json')
   mkdirSync(join(directory, 'tokenizer'))
   symlinkSync('config.json', join(directory, 'vocab.json'))
+  expect(await completeSideFiles(directory)).toEqual({
+    files: ['config.json', 'vocab.json'],
+    others: ['tokenizer/'],
+    broken: [],
+  })
+})
+
+test('a link to nothing in the place of a side file is refused, and named in a comparison', async () => {
+  const [directory, whole] = [named('config.json'), named('config.json')]
   symlinkSync('nowhere', join(directory, 'merges.txt'))
-  expect(await listSideFiles(directory)).toEqual(['config.json', 'vocab.json'])
+  symlinkSync('nowhere', join(directory, 'notes.md'))
+  await expect(listSideFiles(directory)).rejects.toMatchObject({
+    code: 'ERR_FILE_READ',
+    message: expect.stringContaining('merges.txt: it is a link to nowhere, which is not there'),
+  })
+  expect(await compareSideFiles(whole, directory)).toEqual([
+    { name: 'merges.txt', difference: 'a broken link in Right' },
+  ])
+})
+
+test('chat templates and the modules of sentence-transformers come along from their directories', async () => {
+  const directory = named('config.json', 'modules.json', 'sentence_bert_config.json', 'tiktoken.model', 'README.md')
+  for (const [subdirectory, ...names] of [
+    ['additional_chat_templates', 'tool_use.jinja', 'notes.md'],
+    ['1_Pooling', 'config.json'],
+    ['2_Dense', 'config.json', 'model.safetensors'],
+    ['onnx', 'config.json'],
+  ] as const) {
+    mkdirSync(join(directory, subdirectory))
+    for (const name of names) writeFileSync(join(directory, subdirectory, name), '{}')
+  }
+  expect(await completeSideFiles(directory)).toEqual({
+    files: [
+      '1_Pooling/config.json',
+      '2_Dense/config.json',
+      'additional_chat_templates/tool_use.jinja',
+      'config.json',
+      'modules.json',
+      'sentence_bert_config.json',
+      'tiktoken.model',
+    ],
+    others: ['2_Dense/model.safetensors', 'README.md', 'additional_chat_templates/notes.md', 'onnx/'],
+    broken: [],
+  })
 })
 
 test('differences are told by bytes, by name', async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { constants, copyFile, rename, rm, rmdir, stat } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { constants, copyFile, mkdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type ConfigJson, decoderShape, type Family, families, readConfigJson } from '../../checkpoint/decoderShape.js'
 import { type DecoderTensor, decoderTensors } from '../../checkpoint/decoderTensors.js'
 import { torchName } from '../../checkpoint/dtypes.js'
@@ -162,6 +162,9 @@ async function tokenizerOf(options: InitOptions, signal: AbortSignal | undefined
   }
 }
 
+/** Side files that say what a model is, not its tokenizer. */
+const ofModel = /^(config|generation_config|modules|config_sentence_transformers|sentence_\w+_config)\.json$|^\d+_/
+
 /** The files of a tokenizer in a directory, or one tokenizer.json. */
 async function existingTokenizer(path: string): Promise<Tokenizer> {
   const isDirectory = (await stat(path).catch(() => undefined))?.isDirectory() ?? false
@@ -172,7 +175,7 @@ async function existingTokenizer(path: string): Promise<Tokenizer> {
   const directory = isDirectory ? path : join(path, '..')
   const size = await tokenizerSize(main)
   const names = isDirectory
-    ? (await listSideFiles(directory)).filter((name) => !/^(config|generation_config)\.json$/.test(name))
+    ? (await listSideFiles(directory)).filter((name) => !ofModel.test(name))
     : ['tokenizer.json']
   const files = names.map((name) => [name, { source: join(directory, name) }] as const)
   return { files: new Map(files), size, ids: await tokenizerIds(main, isDirectory ? directory : undefined) }
@@ -244,7 +247,7 @@ async function writeNewCheckpoint(
   if (!exists) await makeDirectory(directory)
   for (const name of leftovers) await rm(join(directory, name), { force: true })
   const token = `${process.pid}-${randomBytes(4).toString('hex')}`
-  const partial = (name: string) => join(directory, `${name}.${token}${partialSuffix}`)
+  const partial = (name: string) => join(directory, `${name.replaceAll('/', '%2F')}.${token}${partialSuffix}`)
   const names = [...files.keys(), singleFileName]
   try {
     for (const [name, content] of files) {
@@ -257,12 +260,19 @@ async function writeNewCheckpoint(
     }
     await writeNewWeights(partial(singleFileName), tensors, weights)
     await sync(directory)
-    for (const name of names) await write(directory, () => rename(partial(name), join(directory, name)))
+    for (const name of names) {
+      await write(directory, async () => {
+        await mkdir(dirname(join(directory, name)), { recursive: true })
+        await rename(partial(name), join(directory, name))
+      })
+      if (name.includes('/')) await sync(dirname(join(directory, name)))
+    }
     await sync(directory)
   } catch (error) {
     for (const name of names) {
       await rm(partial(name), { force: true })
       await rm(join(directory, name), { force: true })
+      if (name.includes('/')) await rmdir(dirname(join(directory, name))).catch(() => {})
     }
     if (!exists) await rmdir(directory).catch(() => {}) // the error at hand says more
     throw error
