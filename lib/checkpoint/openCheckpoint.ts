@@ -186,9 +186,10 @@ function checkWeightMap(
       else faults.push(`"${name}" is in ${shards[i]} but the index does not list it`)
     }
   }
+  const elsewhere = new Map(passedOver.flatMap((names, i) => [...names.keys()].map((name) => [name, shards[i]])))
   for (const [name, shard] of unseen) {
-    const found = shards.filter((_, i) => passedOver[i]?.has(name))
-    faults.push(`"${name}" is not in ${shard} as the index says${found.length > 0 ? ` but in ${found.join()}` : ''}`)
+    const found = elsewhere.get(name)
+    faults.push(`"${name}" is not in ${shard} as the index says${found === undefined ? '' : ` but in ${found}`}`)
   }
   if (faults.length === 0) return passedOver
   throw new BranchMergeError(

@@ -8,7 +8,7 @@ const maxConfigBytes = 16 * 2 ** 20
 export interface ModelConfig {
   /** The file as it is, for copying. */
   text: string
-  /** The output head is the embedding matrix and need not be stored. */
+  /** The output head is the embedding matrix and need not be stored; by the model type where config.json does not say. */
   tiesWordEmbeddings: boolean
   /** `auto_map` names Python modules that lie beside the weights. */
   namesCustomCode: boolean
@@ -19,6 +19,31 @@ export interface ModelConfig {
   /** Method of `quantization_config`, where there is one: 'gptq'. The weights may have been dequantised since. */
   quantisation: string | undefined
 }
+
+/**
+ * Types of language models whose head is tied unless their configuration says otherwise, as of Transformers 5.18, which
+ * leaves such defaults out of config.json. All other types are untied by default, or say it.
+ */
+const tiedByDefault: ReadonlySet<unknown> = new Set([
+  ...['gemma', 'gemma2', 'gemma3', 'gemma3_text', 'gemma3n', 'gemma3n_text', 'gemma4', 'gemma4_text', 'gemma4_unified'],
+  ...['gemma4_unified_text', 'recurrent_gemma', 'vaultgemma', 'cohere', 'cohere2', 'cohere2_moe'],
+  ...['ernie4_5', 'ernie4_5_moe', 'ernie4_5_vl_moe_text', 'paddleocr_vl_text', 'hunyuan_vl_text'],
+  ...[
+    'biogpt',
+    'bloom',
+    'ctrl',
+    'falcon',
+    'falcon_mamba',
+    'gpt2',
+    'gpt_bigcode',
+    'gpt_neo',
+    'mamba',
+    'mpt',
+    'openai-gpt',
+  ],
+  ...['opt', 'xglm', 'jetmoe', 'lfm2', 'lfm2_moe', 'minicpm3', 'modernbert-decoder', 'smollm3', 'starcoder2', 'youtu'],
+  ...['zamba', 'zamba2', 'zaya'],
+])
 
 /**
  * config.json of a model directory, or undefined where there is none.
@@ -32,9 +57,10 @@ export async function readConfig(directory: string): Promise<ModelConfig | undef
   const own = (key: string) => json[key] ?? object(json.text_config)?.[key]
   const [architecture] = Array.isArray(json.architectures) ? json.architectures : []
   const layers = own('num_hidden_layers')
+  const languageModel = object(json.text_config)?.model_type ?? json.model_type
   return {
     text,
-    tiesWordEmbeddings: own('tie_word_embeddings') === true,
+    tiesWordEmbeddings: (own('tie_word_embeddings') ?? tiedByDefault.has(languageModel)) === true,
     namesCustomCode: json.auto_map !== undefined,
     architecture: typeof architecture === 'string' ? architecture : undefined,
     layers: typeof layers === 'number' ? layers : undefined,

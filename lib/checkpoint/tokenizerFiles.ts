@@ -1,7 +1,8 @@
-import { join } from 'node:path'
+import { readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { isMapping } from '../validate.js'
-import { readSmallFile } from './readSmallFile.js'
+import { readFailure, readSmallFile } from './readSmallFile.js'
 
 /** Vocabularies of 256k tokens have 33 MB. */
 const maxBytes = 256 * 2 ** 20
@@ -14,6 +15,8 @@ export interface TokenizerFiles {
   config: string
   /** chat_template.jinja, or chat_template of tokenizer_config.json. */
   chatTemplate: string | undefined
+  /** Further templates by name, of additional_chat_templates and the list in tokenizer_config.json. */
+  namedTemplates: ReadonlyMap<string, string>
 }
 
 /** @throws ERR_FILE_READ, ERR_TOKENIZER */
@@ -28,8 +31,28 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
   }
   const config = (await readText(join(directory, 'tokenizer_config.json'))) ?? '{}'
   const template = await readText(join(directory, 'chat_template.jinja'))
-  const own = templateOf(parseTokenizerJson(config, join(directory, 'tokenizer_config.json')).chat_template)
-  return { directory, tokenizer, config, chatTemplate: template ?? own }
+  const inFiles = {
+    ...(await additionalTemplates(directory)),
+    ...(template === undefined ? {} : { default: template }),
+  }
+  const listed = templatesOf(parseTokenizerJson(config, join(directory, 'tokenizer_config.json')).chat_template)
+  // Where there are files, Transformers looks at no others.
+  const { default: chatTemplate, ...named } = Object.keys(inFiles).length > 0 ? inFiles : listed
+  return { directory, tokenizer, config, chatTemplate, namedTemplates: new Map(Object.entries(named)) }
+}
+
+/** As Transformers lays them out: a file for each name. */
+async function additionalTemplates(directory: string): Promise<Record<string, string>> {
+  const folder = 'additional_chat_templates'
+  const files = await readdir(join(directory, folder)).catch((cause): string[] => {
+    if (cause.code === 'ENOENT') return []
+    throw readFailure(join(directory, folder), cause)
+  })
+  const templates: Record<string, string> = {}
+  for (const file of files.filter((name) => name.endsWith('.jinja')).sort()) {
+    templates[basename(file, '.jinja')] = (await readText(join(directory, folder, file))) ?? ''
+  }
+  return templates
 }
 
 async function readText(path: string): Promise<string | undefined> {
@@ -54,10 +77,13 @@ export function parseTokenizerJson(text: string, path: string): Record<string, u
   throw new BranchMergeError('ERR_TOKENIZER', `Expected a JSON object in ${path}`)
 }
 
-/** A text, or a list of named ones of which `default` counts. */
-function templateOf(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  const named: unknown[] = Array.isArray(value) ? value : []
-  const entry = named.find((candidate) => isMapping(candidate) && candidate.name === 'default')
-  return isMapping(entry) && typeof entry.template === 'string' ? entry.template : undefined
+/** A text, which is the default, or a list of named ones. */
+function templatesOf(value: unknown): Record<string, string> {
+  if (typeof value === 'string') return { default: value }
+  const entries = (Array.isArray(value) ? value : []).flatMap((entry: unknown) =>
+    isMapping(entry) && typeof entry.name === 'string' && typeof entry.template === 'string'
+      ? [[entry.name, entry.template] as const]
+      : [],
+  )
+  return Object.fromEntries(entries)
 }

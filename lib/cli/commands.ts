@@ -3,6 +3,7 @@ import { sizeNames } from '../branch/init/modelSizes.js'
 import { families } from '../checkpoint/decoderShape.js'
 import { floatDtypes } from '../checkpoint/dtypes.js'
 import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
+import { type ModelChoices, modelChoices } from '../recipe/recipe.js'
 
 /** A command's work, given its arguments; resolves to the exit code. */
 export type Run = (args: Record<string, unknown>) => Promise<number>
@@ -29,10 +30,26 @@ export interface CommandGroup {
 
 const method = 'Method, each overrides the preset:'
 const output = 'Output:'
+const unlike = 'Models that are not stored alike (the default comes first):'
 const running = 'Running:'
 const cluster = 'On several machines:'
 const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
 const mergedDirectory = { type: 'string', describe: 'Directory that fuse or merge wrote' } as const
+
+const choiceOptions = {
+  embeddings: {
+    choices: modelChoices.embeddings,
+    describe: 'Rows to keep of vocabularies of different sizes',
+    group: unlike,
+  },
+  names: { choices: modelChoices.names, describe: 'Take names that agree but for prefixes as one', group: unlike },
+  heads: {
+    choices: modelChoices.heads,
+    describe: 'Read the embedding as the head of models that tie it',
+    group: unlike,
+  },
+  architectures: { choices: modelChoices.architectures, describe: 'Merge other architectures, too', group: unlike },
+} as const satisfies Record<keyof ModelChoices, Options>
 
 const checkpointOptions = {
   out: { type: 'string', describe: 'Directory to write', group: output },
@@ -42,10 +59,15 @@ const checkpointOptions = {
     describe: 'Go on with a run that was cut off; keep the work of this one',
     group: output,
   },
-  dtype: { type: 'string', describe: `Convert float tensors: ${floatDtypes.join(', ')}`, group: output },
+  dtype: {
+    type: 'string',
+    describe: `Convert float tensors: ${floatDtypes.join(', ')}; NAME=DTYPE reads a model in it, once for each`,
+    group: output,
+  },
   'max-shard-size': { type: 'string', describe: 'Split into files of at most this: 5GB, 2GiB', group: output },
   stats: { type: 'string', describe: 'Write JSON lines, one for each tensor, to this file', group: output },
   plan: { type: 'boolean', describe: 'Show what would be done and write nothing', group: output },
+  ...choiceOptions,
   preset: { choices: presetNames, describe: 'All choices of the method at once', group: 'Method:' },
   'non-finite': {
     choices: nonFiniteValues,
@@ -94,11 +116,6 @@ export const mergeOptions = {
   model: { type: 'string', describe: 'NAME=PATH of a model; once for each', group: 'Inputs:' },
   recipe: { type: 'string', describe: 'File of a recipe, whatever its name', group: 'Inputs:' },
   sha256: { type: 'boolean', describe: 'Record the SHA-256 of whole input files', group: 'Inputs:' },
-  embeddings: {
-    choices: ['refuse', 'common', 'left', 'right'],
-    describe: 'Rows to keep of vocabularies of different sizes',
-    group: 'Inputs:',
-  },
   ...checkpointOptions,
   shard: {
     type: 'string',
@@ -155,7 +172,6 @@ const batch: Command = {
   options: {
     model: mergeOptions.model,
     sha256: mergeOptions.sha256,
-    embeddings: mergeOptions.embeddings,
     out: { ...outDirectory, describe: 'Directory for one directory a recipe, named as its file' },
     ...optionsOfRuns,
   },

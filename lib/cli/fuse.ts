@@ -12,6 +12,7 @@ import { checkStatsPath, fusionStatsLine, writeStatsFile } from '../report/stats
 import { finishedText, fusionText } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
+import { unlikeModels } from './modelArguments.js'
 import { printJson, printText } from './print.js'
 
 /** `branchmerge fuse LEFT RIGHT --out DIR` */
@@ -69,8 +70,9 @@ async function tell(args: Record<string, unknown>, { summary, text, tensors, out
 
 /** The options of the API among the arguments; resolveFuseCheckpointsOptions checks their values. */
 function fuseOptions(args: Record<string, unknown>): FuseCheckpointsOptions {
-  const { out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory, device } = args
+  const { out, overwrite, resume, maxShardSize, preset, nonFinite, threads, memory, device } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  return { ...choices, out, overwrite, resume, dtype, maxShardSize, threads, memory, device } as FuseCheckpointsOptions
+  const rest = { out, overwrite, resume, maxShardSize, threads, memory, device, ...unlikeModels(args) }
+  return { ...choices, ...rest } as FuseCheckpointsOptions
 }

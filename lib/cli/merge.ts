@@ -13,7 +13,7 @@ import { checkStatsPath, mergeStatsLine, writeStatsFile } from '../report/statsF
 import { finishedText, mergeText } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
-import { modelPaths, recipeArgument } from './modelArguments.js'
+import { modelPaths, recipeArgument, unlikeModels } from './modelArguments.js'
 import { printJson, printText } from './print.js'
 import { UsageError } from './usageError.js'
 
@@ -89,11 +89,9 @@ export async function recipeOf({ source, recipe }: Record<string, unknown>) {
 
 /** The options of the API among the arguments; resolveMergeRequest checks their values. */
 export function mergeOptions(args: Record<string, unknown>): MergeOptions {
-  const { model, out, overwrite, resume, dtype, maxShardSize, preset, nonFinite, threads, memory, device, sha256 } =
-    args
-  const { embeddings } = args
+  const { model, out, overwrite, resume, maxShardSize, preset, nonFinite, threads, memory, device, sha256 } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  const rest = { out, overwrite, resume, dtype, maxShardSize, threads, memory, device, sha256, embeddings }
+  const rest = { out, overwrite, resume, maxShardSize, threads, memory, device, sha256, ...unlikeModels(args) }
   return { models: modelPaths(model), ...choices, ...rest } as MergeOptions
 }

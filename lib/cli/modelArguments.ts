@@ -6,17 +6,34 @@ import { UsageError } from './usageError.js'
 
 /** `--model NAME=PATH`, any number of times, as paths by name. */
 export function modelPaths(given: unknown): Record<string, string> {
-  const texts = given === undefined ? [] : Array.isArray(given) ? given : [given]
-  const paths = new Map<string, string>()
+  return byModel(listOf(given), 'PATH', 'model')
+}
+
+/** `--dtype DTYPE` and `--dtype NAME=DTYPE`, and the choices about models that are not stored alike. */
+export function unlikeModels(args: Record<string, unknown>): Record<string, unknown> {
+  const { embeddings, names, heads, architectures } = args
+  const isNamed = (text: unknown) => typeof text === 'string' && text.includes('=')
+  const dtypes = listOf(args.dtype)
+  const [dtype, ...more] = dtypes.filter((text) => !isNamed(text))
+  if (more.length > 0) throw invalidArgument('one dtype, and others as NAME=DTYPE,', 'dtype', more[0])
+  const modelDtypes = byModel(dtypes.filter(isNamed), 'DTYPE', 'dtype')
+  return { dtype, modelDtypes, embeddings, names, heads, architectures }
+}
+
+const listOf = (given: unknown): unknown[] => (given === undefined ? [] : Array.isArray(given) ? given : [given])
+
+/** Texts NAME=VALUE as values by name. */
+function byModel(texts: unknown[], value: string, option: string): Record<string, string> {
+  const found = new Map<string, string>()
   for (const text of texts) {
-    const [, name, path] = typeof text === 'string' ? (/^([^=]+)=(.+)$/s.exec(text) ?? []) : []
-    if (name === undefined || path === undefined) throw invalidArgument('NAME=PATH', 'model', text)
-    if (paths.has(name)) {
-      throw new BranchMergeError('ERR_INVALID_ARGUMENT', `Expected the model ${name} once, not twice, for model`)
+    const [, name, rest] = typeof text === 'string' ? (/^([^=]+)=(.+)$/s.exec(text) ?? []) : []
+    if (name === undefined || rest === undefined) throw invalidArgument(`NAME=${value}`, option, text)
+    if (found.has(name)) {
+      throw new BranchMergeError('ERR_INVALID_ARGUMENT', `Expected the model ${name} once, not twice, for ${option}`)
     }
-    paths.set(name, path)
+    found.set(name, rest)
   }
-  return Object.fromEntries(paths)
+  return Object.fromEntries(found)
 }
 
 /** A recipe file by its name, or an expression. */

@@ -81,9 +81,14 @@ class Batch {
 
   private async request(file: string): Promise<MergeRequest> {
     const recipe = await readRecipe(file)
-    const { out, models } = this.options
+    const { out, models, modelDtypes } = this.options
     const own = out === undefined ? {} : { out: join(out, basename(file).replace(/\.\w+$/, '')) }
-    return resolveMergeRequest(recipe, { ...this.options, ...own, models: modelsOf(recipe, models) })
+    return resolveMergeRequest(recipe, {
+      ...this.options,
+      ...own,
+      models: ofRecipe(recipe, models),
+      modelDtypes: ofRecipe(recipe, modelDtypes),
+    })
   }
 
   /** The plan of a recipe that is to be run now, or what became of it. */
@@ -153,9 +158,9 @@ class Batch {
 
 const failed = ({ code, message }: BranchMergeError) => ({ status: 'failed', error: { code, message } }) as const
 
-/** The paths of models that the recipe declares; all where it declares none. */
-function modelsOf({ value }: RecipeDocument, paths: BatchOptions['models']): Record<string, string> {
+/** What is given for models that the recipe declares; all where it declares none. */
+function ofRecipe<T>({ value }: RecipeDocument, byModel: Readonly<Record<string, T>> | undefined): Record<string, T> {
   const declared = (value as Recipe | null)?.models
-  const given = Object.entries(paths ?? {})
+  const given = Object.entries(byModel ?? {})
   return Object.fromEntries(declared ? given.filter(([name]) => Object.hasOwn(declared, name)) : given)
 }

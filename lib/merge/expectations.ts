@@ -2,18 +2,18 @@ import { isFloat } from '../checkpoint/dtypes.js'
 import { compareSideFiles } from '../checkpoint/sideFiles.js'
 import { recipeError } from '../recipe/problems.js'
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
-import type { PlannedModel } from './planMerge.js'
+import type { OpenedModel } from './planMerge.js'
 
 /** Files that decide which tokens a text becomes; tokenizer_config.json also holds what merely is a matter of taste. */
 const tokenizerFiles =
-  /^(tokenizer|vocab|added_tokens|special_tokens_map|tekken)\.json$|^(vocab|merges)\.txt$|^(tokenizer|spiece|sentencepiece.*)\.model$|\.tiktoken$/
+  /^(tokenizer|vocab|added_tokens|special_tokens_map|tekken)\.json$|^(vocab|merges)\.txt$|^(tokenizer|spiece|tiktoken|sentencepiece.*)\.model$|\.tiktoken$/
 
 /**
  * What the recipe says must hold of every input.
  *
  * @throws ERR_RECIPE with everything that does not
  */
-export async function refuseUnmet(recipe: ResolvedRecipe, models: PlannedModel[]): Promise<void> {
+export async function refuseUnmet(recipe: ResolvedRecipe, models: OpenedModel[]): Promise<void> {
   const { expect } = recipe
   const problems = models.flatMap((model) => [...unmetFacts(expect, model), ...unmetDtype(expect, model)])
   if (expect.sameTokenizer) problems.push(...(await differentTokenizers(models)))
@@ -22,7 +22,7 @@ export async function refuseUnmet(recipe: ResolvedRecipe, models: PlannedModel[]
 
 type Expectations = ResolvedRecipe['expect']
 
-function unmetFacts(expect: Expectations, { label, checkpoint, config }: PlannedModel): string[] {
+function unmetFacts(expect: Expectations, { label, checkpoint, config }: OpenedModel): string[] {
   const facts = {
     architecture: config?.architecture,
     layers: config?.layers,
@@ -36,12 +36,12 @@ function unmetFacts(expect: Expectations, { label, checkpoint, config }: Planned
   })
 }
 
-function unmetDtype({ dtype }: Expectations, { label, checkpoint }: PlannedModel): string[] {
+function unmetDtype({ dtype }: Expectations, { label, checkpoint }: OpenedModel): string[] {
   const other = dtype && checkpoint.tensors.find((tensor) => isFloat(tensor.dtype) && tensor.dtype !== dtype)
   return other ? [`expect.dtype: Expected ${dtype} but "${other.name}" of ${label} is ${other.dtype}`] : []
 }
 
-async function differentTokenizers([first, ...others]: PlannedModel[]): Promise<string[]> {
+async function differentTokenizers([first, ...others]: OpenedModel[]): Promise<string[]> {
   const problems: string[] = []
   for (const other of others) {
     const [one, two] = [first?.checkpoint.directory, other.checkpoint.directory]

@@ -10,7 +10,7 @@ import {
   resolveFuseCheckpointsOptions,
 } from './fuseOptions.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
-import { type MergeRequest, recordOf } from './mergeOptions.js'
+import { type MergeRequest, recordOf, withModelDtypes } from './mergeOptions.js'
 import { preflightMerge } from './planMerge.js'
 import type { PresetName } from './presets.js'
 import type { MergedTensorStats, StepStats, TensorStats } from './tensorStats.js'
@@ -54,9 +54,12 @@ export async function fuseCheckpoints(
 /** The merge that a fusion is: `left & right`. */
 export function fusionRequest(left: string, right: string, options: ResolvedFuseCheckpointsOptions): MergeRequest {
   const { preset, overrides, fusion, onTensor, out, overwrite, dtype, maxShardBytes, resume } = options
-  const { memoryBytes, threads, device } = options
+  const { memoryBytes, threads, device, modelDtypes } = options
   const choices: RecipeOptions = { preset, ...overrides, nonFinite: fusion.nonFinite }
-  const recipe = { models: { left: {}, right: {} }, expression: 'left & right', options: choices }
+  const recipe = withModelDtypes(
+    { models: { left: {}, right: {} }, expression: 'left & right', options: choices, ...options.choices },
+    modelDtypes,
+  )
   const models = { left: checkPath(left, 'left'), right: checkPath(right, 'right') }
   const resolved = resolveRecipe(recipeObject(recipe), { models })
   const run = {

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { type FloatDtype, floatDtypeFromName, floatDtypes } from '../checkpoint/dtypes.js'
 import type { NativeDeviceRequest, NativeFusionOptions } from '../native.js'
+import { type DtypeName, type ModelChoices, modelChoices } from '../recipe/recipe.js'
 import {
   checkBoolean,
   checkChoice,
@@ -11,6 +12,7 @@ import {
   checkPath,
   checkSignal,
   invalidArgument,
+  isMapping,
 } from '../validate.js'
 import { type DeviceOption, resolveDevice } from './deviceOption.js'
 import { type FusionChoices, type PresetName, presets } from './presets.js'
@@ -41,8 +43,10 @@ export interface FuseOptions extends OrUndefined<FusionChoices> {
   onProgress?: ((progress: Progress) => void) | undefined
 }
 
-/** Options of a fusion of two checkpoints. */
-export interface FuseCheckpointsOptions extends FuseOptions {
+/** Options of a fusion of two checkpoints. What models store in different dtypes is read in `dtype`, too. */
+export interface FuseCheckpointsOptions extends FuseOptions, ModelChoices {
+  /** Dtypes in which single models are read, by their names: left and right, or the recipe's. Over `dtype`. */
+  modelDtypes?: Readonly<Record<string, DtypeName>> | undefined
   /** Directory to write: new or empty, unless `overwrite`. */
   out: string
   /** Replace the checkpoint that is in `out`. */
@@ -83,6 +87,8 @@ export interface ResolvedFuseCheckpointsOptions extends ResolvedFuseOptions {
   resume: boolean
   memoryBytes: number | undefined
   device: NativeDeviceRequest
+  choices: ModelChoices
+  modelDtypes: Readonly<Record<string, FloatDtype>>
   onTensor: ((stats: TensorStats) => void) | undefined
 }
 
@@ -110,6 +116,8 @@ export const fusionOptionNames = [
 const optionNames = [...fusionOptionNames, 'dtype', 'threads', 'signal', 'onProgress']
 export const checkpointOptionNames = [
   ...optionNames,
+  ...(Object.keys(modelChoices) as (keyof ModelChoices)[]),
+  'modelDtypes',
   'out',
   'overwrite',
   'maxShardSize',
@@ -136,6 +144,8 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
     resume: checkBoolean(options.resume ?? false, 'resume'),
     memoryBytes: optionalMemory(options.memory, 'memory'),
     device: resolveDevice(options.device),
+    choices: givenChoices(options),
+    modelDtypes: resolveModelDtypes(options.modelDtypes),
     onTensor: checkFunction(options.onTensor, 'onTensor'),
   }
 }
@@ -176,16 +186,30 @@ function resolveOverrides(options: FuseOptions): Partial<FusionChoices> {
   }
 }
 
+/** The choices that are not left to the recipe. @throws ERR_INVALID_ARGUMENT */
+export function givenChoices(options: ModelChoices): ModelChoices {
+  const given = (Object.keys(modelChoices) as (keyof ModelChoices)[]).filter((name) => options[name] !== undefined)
+  return Object.fromEntries(given.map((name) => [name, checkChoice<string>(options[name], name, modelChoices[name])]))
+}
+
+/** @throws ERR_INVALID_ARGUMENT */
+export function resolveModelDtypes(given: unknown = {}): Record<string, FloatDtype> {
+  if (!isMapping(given)) throw invalidArgument('dtypes by the names of models', 'modelDtypes', given)
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, floatDtype(value, `modelDtypes.${name}`)]),
+  )
+}
+
 function epsilon(value: unknown): number {
   if (value === 0) return 0
   if (typeof value === 'number' && value >= 1e-30 && value <= 1) return value
   throw invalidArgument('0 or a number from 1e-30 to 1', 'epsilon', value)
 }
 
-function floatDtype(value: unknown): FloatDtype {
+function floatDtype(value: unknown, name = 'dtype'): FloatDtype {
   const dtype = typeof value === 'string' ? floatDtypeFromName(value) : undefined
   if (dtype) return dtype
-  throw invalidArgument(`one of ${floatDtypes.join(', ')}`, 'dtype', value)
+  throw invalidArgument(`one of ${floatDtypes.join(', ')}`, name, value)
 }
 
 const unitBytes: Record<string, number> = {

@@ -29,6 +29,8 @@ export interface Manifest {
   models: Record<string, { files: ManifestInput[] }>
   /** Names that were stored but left out, because the configuration ties them. */
   tiedWeights: string[]
+  /** Names of buffers that models compute from their configuration, left out because not all models store them alike. */
+  buffers?: string[]
   output: {
     files: ManifestOutput[]
     sideFiles: ManifestSideFile[]
@@ -116,6 +118,7 @@ export function manifestText(plan: MergePlan, outcome: MergeOutcome, written: Wr
     merges: plan.recipe.merges.map((merge, i) => mergeRecord(merge, i, outcome)),
     models: Object.fromEntries(models.map((model) => [model.name, { files: inputRecords(model, plan) }])),
     tiedWeights: [...new Set(models.flatMap(({ tiedHead }) => tiedHead?.head.name ?? []))],
+    ...(plan.buffers.length > 0 ? { buffers: plan.buffers } : {}),
     output: {
       files: written.files,
       sideFiles: written.sideFiles,

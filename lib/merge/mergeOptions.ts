@@ -1,18 +1,20 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
 import type { NativeDeviceRequest } from '../native.js'
-import { type EmbeddingRows, type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
+import { type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
-import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument } from '../validate.js'
+import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument, isMapping } from '../validate.js'
 import { resolveDevice } from './deviceOption.js'
 import {
   checkpointOptionNames,
   type FuseCheckpointsOptions,
   fusionOptionNames,
+  givenChoices,
   optionalMemory,
   optionalShardSize,
   type Progress,
   resolveCommon,
+  resolveModelDtypes,
 } from './fuseOptions.js'
 import type { MergedTensorStats } from './tensorStats.js'
 
@@ -24,8 +26,6 @@ export interface MergeOptions extends Omit<FuseCheckpointsOptions, 'out' | 'onTe
   models?: Readonly<Record<string, string>> | undefined
   /** Directory to write: new or empty, unless `overwrite`. Default: the recipe's `output.path`. */
   out?: string | undefined
-  /** Vocabularies of different sizes, over what the recipe says: which rows of embeddings and output heads are kept. */
-  embeddings?: EmbeddingRows | undefined
   /** Record the SHA-256 of every whole input file, and check those that the recipe expects. Reads the inputs once more. */
   sha256?: boolean | undefined
   /** Called once for every tensor, when it is done. */
@@ -59,7 +59,7 @@ export interface MergeRequest {
   label(model: string): string
 }
 
-const optionNames = [...checkpointOptionNames, 'models', 'embeddings', 'sha256']
+const optionNames = [...checkpointOptionNames, 'models', 'sha256']
 
 /**
  * Resolves what is to be merged and how.
@@ -69,7 +69,7 @@ const optionNames = [...checkpointOptionNames, 'models', 'embeddings', 'sha256']
  */
 export function resolveMergeRequest(source: string | Recipe | RecipeDocument, options: MergeOptions): MergeRequest {
   const given = resolveRunOptions(options)
-  const document = withChoices(documentOf(source), givenFusionOptions(options), options.embeddings)
+  const document = withOptions(documentOf(source), options)
   const recipe = resolveRecipe(document, { models: options.models })
   const out = options.out ?? recipe.output.path
   if (out === undefined) throw invalidArgument("a directory (or the recipe's output.path)", 'out', out)
@@ -117,19 +117,28 @@ function documentOf(source: unknown): RecipeDocument {
 }
 
 /** The recipe with options of the call over its own. */
-function withChoices(
-  document: RecipeDocument,
-  given: RecipeOptions,
-  embeddings: EmbeddingRows | undefined,
-): RecipeDocument {
+function withOptions(document: RecipeDocument, given: MergeOptions): RecipeDocument {
   const { value, file, locate } = document
-  if (typeof value !== 'object' || value === null) return document
-  const { options } = value as Recipe
+  if (!isMapping(value)) return document
+  const recipe = value as Recipe
+  const options = givenFusionOptions(given)
   const changed = {
-    ...(Object.keys(given).length > 0 ? { options: { ...options, ...given } } : {}),
-    ...(embeddings === undefined ? {} : { embeddings }),
+    ...(Object.keys(options).length > 0 ? { options: { ...recipe.options, ...options } } : {}),
+    ...givenChoices(given),
   }
-  return Object.keys(changed).length === 0 ? document : new RecipeDocument({ ...value, ...changed }, file, locate)
+  const whole = withModelDtypes({ ...recipe, ...changed }, resolveModelDtypes(given.modelDtypes))
+  return new RecipeDocument(whole, file, locate)
+}
+
+/** The recipe with the dtypes in which single models are read. */
+export function withModelDtypes(recipe: Recipe, dtypes: Readonly<Record<string, FloatDtype>>): Recipe {
+  const { models = {} } = recipe
+  if (Object.keys(dtypes).length === 0 || !isMapping(models)) return recipe
+  const read = Object.entries(dtypes).map(([name, dtype]) => {
+    const model = models[name] ?? {}
+    return [name, { ...(typeof model === 'string' ? { path: model } : model), dtype }] as const
+  })
+  return { ...recipe, models: { ...models, ...Object.fromEntries(read) } }
 }
 
 function givenFusionOptions(options: MergeOptions): RecipeOptions {

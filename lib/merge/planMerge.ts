@@ -4,37 +4,45 @@ import { join } from 'node:path'
 import { alignmentRank, type FloatDtype, torchName } from '../checkpoint/dtypes.js'
 import { type Checkpoint, openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { type ModelConfig, readConfig } from '../checkpoint/readConfig.js'
-import { compareSideFiles, listSideFiles, type SideFileDifference } from '../checkpoint/sideFiles.js'
+import { compareSideFiles, completeSideFiles, type SideFileDifference } from '../checkpoint/sideFiles.js'
 import type { NativeStep } from '../native.js'
 import { bindTensors, type TensorBinding } from '../recipe/bindTensors.js'
 import { recipeError } from '../recipe/problems.js'
 import { firstModel, lastModel, operands, type ResolvedModel, type ResolvedRecipe } from '../recipe/resolvedRecipe.js'
+import { refuseOtherArchitectures } from './architectures.js'
+import { unequalBuffers } from './computedBuffers.js'
 import { refuseUnusableDevices } from './devices.js'
 import { refuseUnmet } from './expectations.js'
 import { hashInputs } from './inputHashes.js'
-import { type MatchedTensor, matchTensors, type RowChoice } from './matchTensors.js'
+import { manifestFileName } from './manifest.js'
+import { type MatchedModel, type MatchedTensor, matchTensors, type RowChoice } from './matchTensors.js'
 import type { MergeRequest } from './mergeOptions.js'
-import { configWithDtype, configWithVocabulary } from './outputConfig.js'
+import { configWithDtype, configWithoutQuantisation, configWithTies, configWithVocabulary } from './outputConfig.js'
 import { examineOutput, refuseInputs } from './outputDirectory.js'
 import { compareNames, type OutputFile, planOutput } from './planOutput.js'
 import { planPrograms } from './programs.js'
 import { checkFreeSpace } from './publishOutput.js'
 import { refuseQuantised } from './quantisedModels.js'
 import { Refusals } from './refusals.js'
-import { findTiedHead, type TiedHead, verifyTiedHead } from './tiedWeights.js'
+import { prefixedNames, withNames } from './tensorNames.js'
+import { type SettledHeads, settleHeads, type TiedHead, verifyTiedHead } from './tiedWeights.js'
 import { rowsOf, vocabularyRows } from './vocabulary.js'
 
 /** A model of a merge with everything about it that its headers and its configuration tell. */
-export interface PlannedModel {
+export interface OpenedModel {
   /** In the recipe. */
   name: string
   /** In messages. */
   label: string
   checkpoint: Checkpoint
   config: ModelConfig | undefined
-  tiedHead: TiedHead | undefined
   /** Float tensors are converted to this as they are read. */
   readAs: FloatDtype | undefined
+}
+
+/** The same, its tensors under the names of the output. */
+export interface PlannedModel extends OpenedModel {
+  tiedHead: TiedHead | undefined
 }
 
 /** How another model's side file differs from the one that comes along. */
@@ -67,12 +75,16 @@ export interface MergePlan extends Pick<MergeRequest, 'recipe' | 'record' | 'run
   memoryLimit: number
   /** SHA-256 of each file of a model, by the model's name, where they were asked for. */
   sha256: Map<string, string[]>
+  /** Names of buffers that some models store, left out. */
+  buffers: string[]
   /** What users should know, in words. */
   notes: string[]
 }
 
 /** 256 MiB of read-ahead (docs/design.md); output blocks, the kernels' scratch and Node take less than the rest. */
 const fixedMemoryBytes = 384 * 2 ** 20
+
+const noSideFiles = { files: [], others: [] }
 
 /**
  * Reads headers, configurations and side files of all models and decides what to write where. Writes nothing, reads no
@@ -134,21 +146,27 @@ async function checkInputs(plan: MergePlan, refusals: Refusals): Promise<Map<str
 /** The plan, where the models can be matched; what is wrong goes to `refusals`. */
 async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<MergePlan | undefined> {
   const { recipe, run } = request
-  const models = await openModels(request, refusals)
-  if (models.length === recipe.models.length) {
+  const opened = await openModels(request, refusals)
+  if (opened.length === recipe.models.length) {
     await refusals.check(() =>
       refuseInputs(
         run.out,
-        models.map(({ checkpoint }) => checkpoint),
+        opened.map(({ checkpoint }) => checkpoint),
       ),
     )
   }
-  if (models.length < recipe.models.length) return undefined
-  await refusals.check(() => refuseUnmet(recipe, models))
+  if (opened.length < recipe.models.length) return undefined
+  await refusals.check(() => refuseUnmet(recipe, opened))
   const reference = positionOf(firstModel(recipe.root), recipe)
+  if (recipe.choices.architectures === 'equal') await refusals.check(() => refuseOtherArchitectures(opened))
+  const { models, buffers, heads, notes } = alignModels(opened, recipe, reference)
   const found = await refusals.check(() => {
     refuseQuantised(models) // first: of one such model and one that is not, no tensor fits
-    return matchTensors(models.map(participant), reference, { rows: rowChoice(recipe) })
+    return matchTensors(
+      models.map((model) => participant(model, buffers)),
+      reference,
+      { rows: rowChoice(recipe), mixedAs: run.dtype },
+    )
   })
   if (!found) return undefined
   const matched = operands(recipe.root)[0]?.kind === 'merge' ? inWrittenOrder(found, reference) : found
@@ -157,7 +175,48 @@ async function draftPlan(request: MergeRequest, refusals: Refusals): Promise<Mer
     matched.map(({ name }) => name),
   )
   await refusals.check(() => refuseProblems(binding))
-  return refusals.count > 0 ? undefined : await assemblePlan(request, models, matched, binding, reference)
+  if (refusals.count > 0) return undefined
+  return await assemblePlan(request, { models, buffers, heads, notes }, matched, binding, reference)
+}
+
+/** What models that are not stored alike have in common, as the recipe chooses. */
+interface AlignedModels {
+  models: PlannedModel[]
+  /** Names of buffers that are left out. */
+  buffers: string[]
+  heads: SettledHeads<OpenedModel>
+  notes: string[]
+}
+
+function alignModels(opened: OpenedModel[], { choices }: ResolvedRecipe, reference: number): AlignedModels {
+  const first = opened[reference] as OpenedModel
+  const names = opened.map(({ checkpoint }) =>
+    choices.names === 'prefixes' ? prefixedNames(first.checkpoint, checkpoint) : new Map<string, string>(),
+  )
+  const named = opened.map((model, i) => ({
+    ...model,
+    checkpoint: withNames(model.checkpoint, names[i] as Map<string, string>),
+  }))
+  const heads = settleHeads(named, choices.heads)
+  const buffers = unequalBuffers(heads.models)
+  const notes = [
+    ...names.flatMap((renamed, i) => nameNote(renamed, first, opened[i] as OpenedModel)),
+    ...heads.borrowing.map((label) => `${label}: its embedding is read as its output head; the output's is not tied`),
+    ...bufferNote(buffers),
+  ]
+  return { models: heads.models, buffers, heads, notes }
+}
+
+function nameNote(names: ReadonlyMap<string, string>, first: OpenedModel, { label }: OpenedModel): string[] {
+  const [pair] = names
+  if (!pair) return []
+  return [`${label}: ${names.size} names are those of ${first.label} but for prefixes: "${pair[0]}" is "${pair[1]}"`]
+}
+
+function bufferNote([name, ...others]: string[]): string[] {
+  if (name === undefined) return []
+  const which = others.length > 0 ? `"${name}" and ${others.length} more are` : `"${name}" is`
+  return [`${which} left out: models compute such buffers from config.json, and not all store them alike`]
 }
 
 /** The order of a checkpoint that we wrote: what the last of several merges, on its own, would find in its Left. */
@@ -172,14 +231,15 @@ const positionOf = (model: string, { models }: ResolvedRecipe): number => models
 
 /** Undefined: different numbers of rows are refused. */
 function rowChoice(recipe: ResolvedRecipe): RowChoice | undefined {
-  const { embeddings, root } = recipe
+  const { choices, root } = recipe
+  const { embeddings } = choices
   if (embeddings === 'refuse') return undefined
   if (embeddings === 'common') return {}
   return { beyond: positionOf(embeddings === 'left' ? firstModel(root) : lastModel(root), recipe) }
 }
 
-async function openModels(request: MergeRequest, refusals: Refusals): Promise<PlannedModel[]> {
-  const models: PlannedModel[] = []
+async function openModels(request: MergeRequest, refusals: Refusals): Promise<OpenedModel[]> {
+  const models: OpenedModel[] = []
   for (const model of request.recipe.models) {
     const opened = await refusals.check(() => openModel(model, request))
     if (opened) models.push(opened)
@@ -187,16 +247,16 @@ async function openModels(request: MergeRequest, refusals: Refusals): Promise<Pl
   return models
 }
 
-async function openModel({ name, path, dtype }: ResolvedModel, { run, label }: MergeRequest): Promise<PlannedModel> {
+async function openModel({ name, path, dtype }: ResolvedModel, { run, label }: MergeRequest): Promise<OpenedModel> {
   const checkpoint = await openCheckpoint(path, { signal: run.signal })
   const config = checkpoint.directory ? await readConfig(checkpoint.directory) : undefined
-  return { name, label: label(name), checkpoint, config, tiedHead: findTiedHead(checkpoint, config), readAs: dtype }
+  return { name, label: label(name), checkpoint, config, readAs: dtype }
 }
 
-const participant = ({ label, checkpoint, tiedHead, readAs }: PlannedModel) => ({
+const participant = ({ label, checkpoint, tiedHead, readAs }: PlannedModel, buffers: string[]): MatchedModel => ({
   label,
   checkpoint,
-  leftOut: tiedHead?.head.name,
+  leftOut: tiedHead ? [...buffers, tiedHead.head.name] : buffers,
   readAs,
 })
 
@@ -206,7 +266,7 @@ function refuseProblems({ problems }: TensorBinding): void {
 
 async function assemblePlan(
   { recipe, record, run }: MergeRequest,
-  models: PlannedModel[],
+  { models, buffers, heads, notes }: AlignedModels,
   matched: MatchedTensor[],
   binding: TensorBinding,
   reference: number,
@@ -215,7 +275,7 @@ async function assemblePlan(
   const files = planOutput(matched, { checkpoint, reference }, run)
   const source = models.find(({ name }) => name === recipe.output.tokenizer) as PlannedModel
   const { directory } = source.checkpoint
-  const sideFiles = directory ? await listSideFiles(directory) : []
+  const { files: sideFiles, others } = directory ? await completeSideFiles(directory) : noSideFiles
   const rows = vocabularyRows(matched, models)
   const memoryLimit = run.memoryBytes ?? Math.floor(totalmem() / 4)
   const bytesOf = ({ models }: MatchedTensor) => sum(models.map(({ bytes }) => bytes))
@@ -235,14 +295,22 @@ async function assemblePlan(
     sideFiles,
     sideFileBytes: await totalSize(sideFiles.map((name) => join(directory as string, name))),
     differences: await compareWithSource(source, models),
-    config: changedConfig(files, source, rows),
+    config: changedConfig(files, source, { rows, ties: heads.ties }),
     parameters: sum(matched.map(({ elements }) => elements)),
     bytesToRead: sum(matched.map(bytesOf)),
     bytesToWrite: sum(files.map(({ bytes }) => bytes)),
     memoryBytes: Math.min(largest, memoryLimit) + fixedMemoryBytes,
     memoryLimit,
     sha256: new Map(),
-    notes: [...notes(models), ...vocabularyNotes({ source, rows, matched, models })],
+    buffers,
+    notes: [
+      ...modelNotes(models),
+      ...notes,
+      ...dtypeNotes(matched, models, run.dtype),
+      ...vocabularyNotes({ source, rows, matched, models }),
+      ...quantisationNote(source),
+      ...leftBehindNote(source, others),
+    ],
   }
 }
 
@@ -263,18 +331,52 @@ async function compareWithSource(source: PlannedModel, models: PlannedModel[]): 
   return differences
 }
 
-/** Text of config.json with the output's dtype and vocabulary, or undefined where it is as it was. */
-function changedConfig(files: OutputFile[], source: PlannedModel, rows: number | undefined): string | undefined {
+/** Text of config.json with the output's dtype, vocabulary and tie of the head, or undefined where it is as it was. */
+function changedConfig(
+  files: OutputFile[],
+  source: PlannedModel,
+  { rows, ties }: { rows: number | undefined; ties: boolean | undefined },
+): string | undefined {
   const { config, checkpoint } = source
   if (!config) return undefined
   const stored = new Map(checkpoint.tensors.map(({ name, dtype }) => [name, dtype]))
   const tensors = files.flatMap((file) => file.tensors)
   const converted = tensors.find(({ name, outputDtype }) => outputDtype !== stored.get(name))?.outputDtype
-  const { text } = config
-  const typed = converted === undefined ? text : configWithDtype({ text }, torchName(converted as FloatDtype))
-  const changed =
-    rows === undefined ? typed : configWithVocabulary({ text: typed }, { before: rowsOf(checkpoint), rows })
-  return changed === text ? undefined : changed
+  let { text } = config
+  if (config.quantisation !== undefined) text = configWithoutQuantisation({ text })
+  if (converted !== undefined) text = configWithDtype({ text }, torchName(converted as FloatDtype))
+  if (rows !== undefined) text = configWithVocabulary({ text }, { before: rowsOf(checkpoint), rows })
+  if (ties !== undefined && ties !== config.tiesWordEmbeddings) text = configWithTies({ text }, ties)
+  return text === config.text ? undefined : text
+}
+
+/** Which tensors are read in another dtype because the models differ. */
+function dtypeNotes(matched: MatchedTensor[], models: PlannedModel[], dtype: FloatDtype | undefined): string[] {
+  return models.flatMap(({ label, readAs }, i) => {
+    const read = matched.filter((tensor) => tensor.models[i]?.dtype !== tensor.dtype && readAs === undefined)
+    if (read.length === 0) return []
+    const stored = [...new Set(read.map((tensor) => tensor.models[i]?.dtype))].join(', ')
+    return [`${label}: ${read.length} tensors are ${stored} and read as ${dtype}, since the models differ`]
+  })
+}
+
+/** The weights of the output are no codes, whatever those of the source were. */
+function quantisationNote({ label, config }: PlannedModel): string[] {
+  if (config?.quantisation === undefined) return []
+  return [
+    `quantization_config (${config.quantisation}) in config.json of ${label} is left out: the weights are not quantised`,
+  ]
+}
+
+const maxListed = 10
+
+/** Files of the source that are neither its weights nor copied. */
+function leftBehindNote({ label, checkpoint }: PlannedModel, others: string[]): string[] {
+  const weights = new Set(checkpoint.files.map(({ name }) => name))
+  const names = others.filter((name) => !weights.has(name) && name !== manifestFileName)
+  if (names.length === 0) return []
+  const more = names.length > maxListed ? `, and ${names.length - maxListed} more` : ''
+  return [`Not copied from ${label}: ${names.slice(0, maxListed).join(', ')}${more}`]
 }
 
 /** Which rows are in the output, where the models have different numbers of them. */
@@ -295,13 +397,15 @@ function vocabularyNotes({
   return [`${kept}; tokens from ${rows} on of the tokenizer, which comes from ${source.label}, have none`]
 }
 
-function notes(models: PlannedModel[]): string[] {
+function modelNotes(models: PlannedModel[]): string[] {
   return [
     ...models.flatMap(({ label, checkpoint }) => checkpoint.problems.map((problem) => `${label}: ${problem}`)),
     ...models.flatMap(({ label, tiedHead }) =>
       tiedHead
         ? [
-            `${label}: ${tiedHead.head.name} is tied to ${tiedHead.embedding.name} and left out, as Hugging Face stores it`,
+            tiedHead.because === undefined
+              ? `${label}: ${tiedHead.head.name} is tied to ${tiedHead.embedding.name} and left out, as Hugging Face stores it`
+              : `${label}: ${tiedHead.head.name} equals ${tiedHead.embedding.name} and is left out, as ${tiedHead.because} ties them`,
           ]
         : [],
     ),

@@ -118,7 +118,8 @@ class Resolution {
     const rules = (this.recipe.rules ?? []).flatMap((rule, i) => (rule ? [this.resolveRule(rule, i)] : []))
     this.checkParameters(rules)
     this.checkUse(root)
-    const { output = {}, intermediate = 'storage', embeddings = 'refuse', expect = {} } = this.recipe
+    const { output = {}, intermediate = 'storage', expect = {} } = this.recipe
+    const { embeddings = 'refuse', names = 'equal', heads = 'equal', architectures = 'equal' } = this.recipe
     this.checkTokenizer(output.tokenizer)
     if (this.problems.count > 0 || root?.kind !== 'merge') return undefined
     const { dtype: expectedDtype, ...expected } = expect
@@ -134,7 +135,7 @@ class Resolution {
         tokenizer: output.tokenizer ?? firstModel(root),
       },
       intermediate,
-      embeddings,
+      choices: { embeddings, names, heads, architectures },
       expect: { ...expected, ...(expectedDtype ? { dtype: floatDtype(expectedDtype) as FloatDtype } : {}) },
     }
   }

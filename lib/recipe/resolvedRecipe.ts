@@ -1,6 +1,6 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
 import type { MethodName } from './methods.js'
-import type { EmbeddingRows, RecipeExpectations } from './recipe.js'
+import type { ModelChoices, RecipeExpectations } from './recipe.js'
 import type { Gradient, InputSetting, Setting } from './setting.js'
 
 export interface ModelNode {
@@ -65,7 +65,7 @@ export interface ResolvedRecipe {
     tokenizer: string
   }
   intermediate: 'storage' | 'float32'
-  embeddings: EmbeddingRows
+  choices: Required<{ [K in keyof ModelChoices]: NonNullable<ModelChoices[K]> }>
   expect: Omit<RecipeExpectations, 'dtype'> & { dtype?: FloatDtype }
 }
 

@@ -144,7 +144,8 @@ describe('an index and its shards', () => {
 
   test('an index of other shards than those that are there is told as stale', async () => {
     const directory = sharded()
-    for (const i of [1, 2, 3]) renameSync(join(directory, shard(i)), join(directory, `model-0000${i}-of-00004.safetensors`))
+    for (const i of [1, 2, 3])
+      renameSync(join(directory, shard(i)), join(directory, `model-0000${i}-of-00004.safetensors`))
     await expect(openCheckpoint(directory)).rejects.toMatchObject({
       code: 'ERR_INDEX_SHARD_MISSING',
       message: expect.stringMatching(/other shards, model-00001-of-00004\.safetensors.*: the index is stale/),

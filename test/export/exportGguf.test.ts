@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { describe, expect, test } from 'vitest'
@@ -143,6 +143,28 @@ test('the tokenizer and the chat template come along', async () => {
     }
     expect(chatTemplate).toBe(json('tokenizer_config.json').chat_template)
   })
+})
+
+test('further chat templates come along by their names, and buffers that models compute do not', async () => {
+  const directory = await makeModel(temporaryDirectory(), qwen2)
+  mkdirSync(join(directory, 'additional_chat_templates'))
+  writeFileSync(join(directory, 'additional_chat_templates', 'tool-use.jinja'), 'tools')
+  writeFileSync(join(directory, 'chat_template.jinja'), 'the default')
+  const weights = join(directory, 'model.safetensors')
+  const frequencies = { dtype: 'F32', shape: [4], data: new Uint8Array(16) }
+  writeFileSync(
+    weights,
+    safetensorsBytes(
+      new Map([...readSafetensors(weights), ['model.layers.0.self_attn.rotary_emb.inv_freq', frequencies]]),
+    ),
+  )
+  const out = join(directory, 'model.gguf')
+  await exportGguf(directory, { out })
+  await readWithLlama(out, [0], ({ chatTemplate }) => expect(chatTemplate).toBe('the default'))
+  const text = readFileSync(out, 'latin1')
+  expect(text).toContain('tokenizer.chat_template.tool_use')
+  expect(text).toContain('tokenizer.chat_templates')
+  expect(text).not.toContain('inv_freq')
 })
 
 describe('refuses, and leaves nothing', () => {

@@ -17,7 +17,9 @@ const sharded = checkpointOf(
   shards,
 )
 const pairOf = (checkpoint: Checkpoint, leftOut?: string) =>
-  matchTensors(['Left', 'Right'].map((label) => ({ label, checkpoint, leftOut })))
+  matchTensors(
+    ['Left', 'Right'].map((label) => ({ label, checkpoint, leftOut: leftOut === undefined ? [] : [leftOut] })),
+  )
 const pairs = pairOf(sharded)
 const plan = (options: { dtype?: 'F32' | 'F64'; maxShardBytes?: number } = {}, left = sharded, of = pairs) =>
   planOutput(

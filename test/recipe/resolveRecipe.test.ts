@@ -46,7 +46,7 @@ describe('trees', () => {
       rules: [],
       output: { path: undefined, dtype: undefined, maxShardSize: undefined, tokenizer: 'math' },
       intermediate: 'storage',
-      embeddings: 'refuse',
+      choices: { embeddings: 'refuse', names: 'equal', heads: 'equal', architectures: 'equal' },
       expect: {},
     })
   })
@@ -157,7 +157,7 @@ expect: {architecture: Qwen2ForCausalLM, layers: 64, tensors: 771, parameters: 3
     expect(recipe).toMatchObject({
       output: { path: join(directory, 'out'), dtype: 'F32', maxShardSize: '5GB', tokenizer: 'coding' },
       intermediate: 'float32',
-      embeddings: 'common',
+      choices: { embeddings: 'common', names: 'equal', heads: 'equal', architectures: 'equal' },
       expect: {
         architecture: 'Qwen2ForCausalLM',
         layers: 64,

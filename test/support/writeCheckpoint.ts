@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { byteSize, decode, encode, type FloatDtype } from './floats.js'
 import { Random } from './random.js'
 import type { TestTensor } from './readSafetensors.js'
@@ -81,7 +81,7 @@ export interface CheckpointContent {
   shards?: string[][]
   /** Fields of config.json beside the model's own; null for no config.json. */
   config?: Record<string, unknown> | null
-  /** Further files, by name. */
+  /** Further files, by name; directories of names are made. */
   files?: Record<string, string>
 }
 
@@ -91,7 +91,10 @@ export function writeCheckpoint(directory: string, { tensors, shards, config = {
   if (shards) writeShards(directory, tensors, shards)
   else writeFileSync(join(directory, 'model.safetensors'), safetensorsBytes(tensors))
   const texts = { ...(config ? { 'config.json': configText(config) } : {}), ...tokenizerFiles, ...files }
-  for (const [name, text] of Object.entries(texts)) writeFileSync(join(directory, name), text)
+  for (const [name, text] of Object.entries(texts)) {
+    mkdirSync(dirname(join(directory, name)), { recursive: true })
+    writeFileSync(join(directory, name), text)
+  }
   return directory
 }
 

@@ -13,8 +13,15 @@ const maxTemplateBytes = 2 ** 20
  */
 export async function readTemplate(name: string, files: TokenizerFiles): Promise<{ name: string; text: string }> {
   if (name === 'checkpoint') {
-    const { chatTemplate, directory } = files
+    const { chatTemplate, namedTemplates, directory } = files
     if (chatTemplate !== undefined) return { name: `the chat template of ${directory}`, text: chatTemplate }
+    if (namedTemplates.size > 0) {
+      throw new BranchMergeError(
+        'ERR_CHAT_TEMPLATE',
+        `Expected a chat template called default in ${directory} but there are only ${[...namedTemplates.keys()].join(', ')}. ` +
+          'Write the one that counts to a .jinja file, and name it with template.',
+      )
+    }
     throw new BranchMergeError(
       'ERR_CHAT_TEMPLATE',
       `Expected a chat template in ${directory} (chat_template.jinja, or chat_template in tokenizer_config.json) but there is ` +

@@ -1,3 +1,4 @@
+import { isComputedBuffer } from '../../checkpoint/computedBuffers.js'
 import type { DecoderShape } from '../../checkpoint/decoderShape.js'
 import { decoderTensors } from '../../checkpoint/decoderTensors.js'
 import type { Checkpoint, CheckpointTensor } from '../../checkpoint/openCheckpoint.js'
@@ -40,7 +41,8 @@ const ofLayer: Record<string, string> = {
  *   architecture does not have
  */
 export function exportedTensors(checkpoint: Checkpoint, shape: DecoderShape, dtype: GgufDtype): ExportedTensor[] {
-  const found = new Map(checkpoint.tensors.map((tensor) => [tensor.name, tensor]))
+  const weights = checkpoint.tensors.filter((tensor) => !isComputedBuffer(tensor))
+  const found = new Map(weights.map((tensor) => [tensor.name, tensor]))
   const tensors = decoderTensors(shape).map(({ name, shape: expected }) => {
     const source = take(found, name, expected, checkpoint.path)
     const rotated = interleavesHeads(shape.family) && /\.self_attn\.[qk]_proj\./.test(name)

@@ -72,6 +72,9 @@ export async function tokenizerMetadata(
   }
   const template = files.chatTemplate
   if (template !== undefined) metadata.set('tokenizer.chat_template', { type: 'string', value: template })
+  const named = new Map([...files.namedTemplates].map(([name, text]) => [name.replaceAll(/[^A-Za-z0-9]/g, '_'), text]))
+  for (const [name, text] of named) metadata.set(`tokenizer.chat_template.${name}`, { type: 'string', value: text })
+  if (named.size > 0) metadata.set('tokenizer.chat_templates', { type: 'strings', value: [...named.keys()] })
   return metadata
 }
 

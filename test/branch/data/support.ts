@@ -18,6 +18,7 @@ const files = (config: object = {}) => ({
   tokenizer: tokenizerText,
   config: JSON.stringify(config),
   chatTemplate: undefined,
+  namedTemplates: new Map(),
 })
 
 export const fixtureTokenizer = () => new TextTokenizer(files())

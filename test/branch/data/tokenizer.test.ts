@@ -1,6 +1,7 @@
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { readTemplate } from '../../../lib/branch/data/readTemplate.js'
 import { TextTokenizer } from '../../../lib/branch/data/tokenizer.js'
 import { readTokenizerFiles } from '../../../lib/checkpoint/tokenizerFiles.js'
 import { temporaryDirectory } from '../../support/temporary.js'
@@ -57,7 +58,26 @@ describe('files', () => {
       { name: 'tool_use', template: 'tools' },
       { name: 'default', template: 'the default' },
     ]
-    expect((await readTokenizerFiles(writeModel({ config: { chat_template } }))).chatTemplate).toBe('the default')
+    const files = await readTokenizerFiles(writeModel({ config: { chat_template } }))
+    expect(files.chatTemplate).toBe('the default')
+    expect(files.namedTemplates).toEqual(new Map([['tool_use', 'tools']]))
+  })
+
+  test('named templates without a default are told where one is needed', async () => {
+    const chat_template = [{ name: 'tool_use', template: 'tools' }]
+    const directory = writeModel({ config: { chat_template } })
+    const [listed, refusal] = [await readTokenizerFiles(directory), { code: 'ERR_CHAT_TEMPLATE' }]
+    await expect(readTemplate('checkpoint', listed)).rejects.toMatchObject({
+      ...refusal,
+      message: expect.stringContaining(`called default in ${directory} but there are only tool_use`),
+    })
+    mkdirSync(join(directory, 'additional_chat_templates'))
+    writeFileSync(join(directory, 'additional_chat_templates', 'rag.jinja'), 'documents')
+    const inFiles = await readTokenizerFiles(directory)
+    expect([inFiles.chatTemplate, inFiles.namedTemplates]).toEqual([undefined, new Map([['rag', 'documents']])])
+    await expect(readTemplate('checkpoint', inFiles)).rejects.toMatchObject(refusal)
+    writeFileSync(join(directory, 'chat_template.jinja'), 'in a file')
+    expect(await readTemplate('checkpoint', await readTokenizerFiles(directory))).toMatchObject({ text: 'in a file' })
   })
 
   test.each([
