@@ -246,6 +246,8 @@ export interface Native {
   parseIndex(path: string, text: Uint8Array): NativeIndex
   /** Reads a whole safetensors file and hashes its tensors. */
   hashFile(path: string, threads: number): NativeJob<NativeFileHashes>
+  /** Hashes of byte ranges of a file, each as a merge has that of an input's tensor. */
+  hashRanges(path: string, ranges: [begin: number, end: number][], threads: number): NativeJob<string[]>
   /** Whether two byte ranges hold the same bytes (tied weights). */
   equalRanges(
     left: { path: string; begin: number; end: number },

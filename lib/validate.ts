@@ -83,10 +83,14 @@ export function checkBoolean(value: unknown, name: string): boolean {
   throw invalidArgument('true or false', name, value)
 }
 
-/** A path that the operating system can take: no empty text, no NUL. */
+/** A path that the operating system can take: no empty text, no NUL; and none that only a shell understands. */
 export function checkPath(value: unknown, name: string): string {
-  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value
-  throw invalidArgument('a path', name, value)
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) throw invalidArgument('a path', name, value)
+  // A shell expands it at the beginning of a word alone, so --out=~/merged comes as it is.
+  if (value === '~' || value.startsWith('~/')) {
+    throw invalidArgument(`the home directory written out, or ./${value} for a directory of that name,`, name, value)
+  }
+  return value
 }
 
 export function checkFunction<F>(value: F, name: string): F {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
 import { optionalMemory, optionalShardSize } from '../merge/fuseOptions.js'
+import { pathFromFile } from '../pathFromFile.js'
 import { type Locate, type Path, Problems } from '../recipe/problems.js'
 import { readYaml } from '../recipe/readYaml.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
@@ -105,7 +106,7 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
   const data = isMapping(dataOptions) ? resolveData(dataOptions, problems, { base: ['data'], directory }) : undefined
   checkSlurmTime(run.launcher?.slurm ?? {}, problems)
   problems.throwIfAny()
-  const from = (path: string) => resolve(isAbsolute(path) ? path : join(directory, path))
+  const from = (path: string) => resolve(pathFromFile(path, directory))
   const launcher = resolveLauncher(run.launcher ?? {})
   const resolved = {
     preset: run.preset,

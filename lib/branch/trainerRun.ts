@@ -1,4 +1,4 @@
-import { availableParallelism, totalmem } from 'node:os'
+import { memoryOfProcess, threadsOfProcess } from '../machineLimits.js'
 import { processesPerHost } from './launchCommand.js'
 import type { ResolvedRun } from './resolveRun.js'
 
@@ -51,8 +51,7 @@ const memoryShare = 0.8
 
 /** What this machine has, or what Slurm gave us of it. */
 export function hostResources(run: ResolvedRun, inAllocation: boolean): HostResources {
-  const limit = process.constrainedMemory()
-  const machine = { cores: availableParallelism(), memoryBytes: limit > 0 ? Math.min(limit, totalmem()) : totalmem() }
+  const machine = { cores: threadsOfProcess(), memoryBytes: memoryOfProcess() }
   if (!inAllocation) return { processes: processesPerHost(run.launcher), ...machine }
   const number = (name: string) => Number(process.env[name] ?? Number.NaN)
   const processes = Math.ceil(run.launcher.processes / (number('SLURM_NNODES') || 1))

@@ -86,7 +86,7 @@ const checkpointOptions = {
   device: { type: 'string', describe: 'auto (default), cpu, cuda, or devices as cuda:0,2', group: running },
   memory: {
     type: 'string',
-    describe: "Most for tensors, as 8GB or 8GiB; default: a quarter of the machine's",
+    describe: "Most for tensors, as 8GB or 8GiB; default: a quarter of the machine's, or of its container's",
     group: running,
   },
   json,

@@ -43,6 +43,9 @@ async function dataOf(args: Record<string, unknown>): Promise<{ model: string; d
   const options = optionsOf(args)
   const given = Object.keys(options)
   if (args.file === undefined) {
+    if (args.set !== undefined) {
+      throw new UsageError('Expected --set only with the file of a run: it stands for what the file says')
+    }
     if (given.includes('model') && given.includes('sources')) {
       return checkPrepareOptions(options as unknown as PrepareDataOptions)
     }

@@ -1,6 +1,7 @@
-import { availableParallelism, freemem, totalmem } from 'node:os'
+import { freemem } from 'node:os'
 import { findTrainer } from '../branch/findTrainer.js'
 import { formatBytes } from '../formatUnits.js'
+import { memoryOfProcess, threadsOfProcess } from '../machineLimits.js'
 import type { DeviceReport } from '../merge/devices.js'
 import { requestedInstructionSet } from '../merge/instructionSet.js'
 import { freeBytes } from '../merge/outputDirectory.js'
@@ -47,8 +48,8 @@ async function diagnose(): Promise<Diagnosis> {
     platform: `${process.platform}-${process.arch} (${libc()})`,
     ...(await diagnoseNative()),
     trainer: await findTrainer().catch(() => null),
-    cores: availableParallelism(),
-    memoryBytes: totalmem(),
+    cores: threadsOfProcess(),
+    memoryBytes: memoryOfProcess(),
     freeMemoryBytes: freemem(),
     directory: process.cwd(),
     freeDiskBytes: await freeBytes('.'),

@@ -10,11 +10,10 @@ import { helpCommand } from './usageMessage.js'
 export async function main(args: string[]): Promise<number> {
   process.stdout.on('error', leaveQuietly)
   let exitCode = 0
-  const parser = commandLine(args, async ({ load }, parsed) => {
-    exitCode = await (await load(parsed))(parsed)
-  })
   try {
-    await parser.parseAsync()
+    await commandLine(args, async ({ load }, parsed) => {
+      exitCode = await (await load(parsed))(parsed)
+    }).parseAsync()
     return exitCode
   } catch (error) {
     return reportFailure(error, args)

@@ -7,17 +7,21 @@ import { usageMessage } from './usageMessage.js'
 /** Does a command's work with its arguments. */
 export type Execute = (command: Command, parsed: Record<string, unknown>) => void | Promise<void>
 
-/** The whole command line. Parsing it throws what is wrong with it, or executes the command that it names. */
+/**
+ * The whole command line. Parsing it throws what is wrong with it, or executes the command that it names.
+ *
+ * @throws UsageError for arguments behind `--`
+ */
 export function commandLine(args: readonly string[], execute: Execute): Argv {
+  refuseAfterDashes(args)
   const parser = yargs(args)
-  for (const entry of commands) declare(parser, entry, execute)
+  for (const entry of commands) declare(parser, entry, args, execute)
   return parser
     .scriptName('branchmerge')
     .locale('en')
     .usage('$0 <command>\n\nFine-tunes experts from one language model and merges them into one.')
     .demandCommand(1)
     .strict()
-    .check((parsed) => refuseOtherThanNumbers(parsed, args))
     .version(version)
     .help()
     .wrap(Math.min(110, parser.terminalWidth()))
@@ -27,10 +31,10 @@ export function commandLine(args: readonly string[], execute: Execute): Argv {
     })
 }
 
-function declare(parser: Argv, entry: Command | CommandGroup, execute: Execute): void {
+function declare(parser: Argv, entry: Command | CommandGroup, args: readonly string[], execute: Execute): void {
   if ('commands' in entry) {
     const group = (argv: Argv) => {
-      for (const command of entry.commands) declare(argv, command, execute)
+      for (const command of entry.commands) declare(argv, command, args, execute)
       return argv.demandCommand(1)
     }
     parser.command(entry.usage, entry.describe, group, () => {})
@@ -39,26 +43,61 @@ function declare(parser: Argv, entry: Command | CommandGroup, execute: Execute):
   parser.command(
     entry.usage,
     entry.describe,
-    (argv) => builder(argv, entry),
+    (argv) => builder(argv, entry, args),
     (parsed) => execute(entry, parsed),
   )
 }
 
-function builder(argv: Argv, { positionals, options, examples }: Command): Argv {
+function builder(argv: Argv, { positionals, options, examples }: Command, args: readonly string[]): Argv {
   for (const [name, positional] of Object.entries(positionals)) argv.positional(name, positional)
-  for (const [name, option] of Object.entries(options)) argv.option(name, withValue(option))
+  for (const [name, option] of Object.entries(options)) argv.option(name, withValue(name, option))
+  argv.check((parsed) => refuseValues(args, parsed, options))
   for (const [line, describe] of examples) argv.example(`$0 ${line}`, describe ?? '')
   return argv
 }
 
-/** An option that is no flag needs a value: yargs would take it for absent without one. */
-const withValue = (option: Options): Options => (option.type === 'boolean' ? option : { ...option, requiresArg: true })
+/**
+ * An option that is no flag needs a value: yargs would take it for absent without one. It would also make 0 of a number's empty text, as
+ * an unset variable of the shell leaves it, and false of every other value of a flag than "true".
+ */
+function withValue(name: string, option: Options): Options {
+  if (option.type === 'boolean') return option
+  if (option.type !== 'number') return { ...option, requiresArg: true }
+  return { ...option, string: true, requiresArg: true, coerce: (given) => numbersOf(name, given) }
+}
 
-/** yargs makes NaN of what it expected to be a number. */
-function refuseOtherThanNumbers(parsed: Record<string, unknown>, args: readonly string[]): true {
-  const name = Object.keys(parsed).find((key) => Number.isNaN(parsed[key]))
-  if (name === undefined) return true
-  const at = args.findIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`))
-  const given = args[at]?.includes('=') ? args[at].slice(args[at].indexOf('=') + 1) : args[at + 1]
+/** A decimal number, or several where the option was given several times: what takes one tells so. */
+function numbersOf(name: string, given: unknown): number | number[] | undefined {
+  if (given === undefined) return undefined
+  if (Array.isArray(given)) return given.map((each) => numbersOf(name, each) as number)
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(given as string)) return Number(given)
   throw new UsageError(`Expected a number for --${name} but received ${JSON.stringify(given)}`)
+}
+
+/** Options of which an empty text says something. */
+const mayBeEmpty = new Set(['system'])
+
+function refuseValues(args: readonly string[], parsed: Record<string, unknown>, options: Command['options']): true {
+  for (const [name, { type }] of Object.entries(options)) {
+    if (type === 'boolean') refuseFlagValue(args, name)
+    else if (!mayBeEmpty.has(name) && [parsed[name]].flat().includes(''))
+      throw new UsageError(`Expected a value for --${name} but received ""`)
+  }
+  return true
+}
+
+function refuseFlagValue(args: readonly string[], name: string): void {
+  const given = args.find((arg) => arg.startsWith(`--${name}=`))
+  if (given === undefined || /=(true|false)$/.test(given)) return
+  throw new UsageError(`Expected --${name} without a value but received ${given}`)
+}
+
+/** yargs would leave them out of what it parses. */
+function refuseAfterDashes(args: readonly string[]): void {
+  const at = args.indexOf('--')
+  const [first] = at < 0 ? [] : args.slice(at + 1)
+  if (first === undefined) return
+  throw new UsageError(
+    `Expected nothing behind -- but received ${first}: write a path that begins with - as ./${first}`,
+  )
 }

@@ -1,11 +1,13 @@
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { type Recipe, type RecipeDocument, readRecipe } from '../recipe/recipe.js'
 import { checkFunction, checkPath, invalidArgument } from '../validate.js'
 import { executeTogether, type PlanResult } from './executeTogether.js'
 import { finishedMerge } from './finishedMerge.js'
+import { KnownHashes } from './inputContent.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest, resolveRunOptions } from './mergeOptions.js'
+import { realOrFuturePath } from './outputDirectory.js'
 import { preflightMerge } from './planMerge.js'
 import { type Candidate, canJoin, type Pass } from './shareReads.js'
 
@@ -43,7 +45,7 @@ interface Waiting {
  * a model of that name.
  *
  * @returns a result for each file, in their order
- * @throws ERR_INVALID_ARGUMENT for options; the signal's reason after an abort
+ * @throws ERR_INVALID_ARGUMENT for options, and for recipes that write to one place; the signal's reason after an abort
  */
 export async function batch(files: readonly string[], options: BatchOptions = {}): Promise<BatchResult[]> {
   if (!Array.isArray(files) || files.length === 0) throw invalidArgument('a list of recipe files', 'files', files)
@@ -58,6 +60,8 @@ class Batch {
   private readonly options: Omit<BatchOptions, 'onRecipe'>
   private readonly onRecipe: BatchOptions['onRecipe']
   private readonly results: BatchResult[] = []
+  /** Recipes that are finished are mostly of the same models: these are read once to know it. */
+  private readonly known = new KnownHashes()
   private passes = 0
 
   constructor({ onRecipe, ...options }: BatchOptions) {
@@ -71,6 +75,7 @@ class Batch {
       const request = await this.attempt(() => this.request(checkPath(file, 'files')))
       waiting.push({ file, position, request })
     }
+    await refuseSharedOutputs(waiting)
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const prepared = await this.prepare(next)
       if ('status' in prepared) this.tell(next, prepared)
@@ -96,7 +101,9 @@ class Batch {
     const { request } = waiting
     if (request instanceof BranchMergeError) return failed(request)
     const { out } = request.run
-    const found = await this.attempt(async () => (await finishedMerge(request)) ?? (await preflightMerge(request)))
+    const found = await this.attempt(
+      async () => (await finishedMerge(request, this.known)) ?? (await preflightMerge(request)),
+    )
     if (found instanceof BranchMergeError) return failed(found)
     return 'manifest' in found ? { status: 'skipped', out } : { of: waiting, plan: found }
   }
@@ -153,6 +160,25 @@ class Batch {
       if (error instanceof BranchMergeError) return error
       throw error
     }
+  }
+}
+
+/** The later one would take the place of the earlier one's result. @throws ERR_INVALID_ARGUMENT */
+async function refuseSharedOutputs(waiting: readonly Waiting[]): Promise<void> {
+  const writers = new Map<string, string>()
+  for (const { file, request } of waiting) {
+    if (request instanceof BranchMergeError) continue
+    const { out } = request.run
+    const path = await realOrFuturePath(out)
+    const other = writers.get(path)
+    if (other !== undefined && resolve(other) !== resolve(file)) {
+      throw new BranchMergeError(
+        'ERR_INVALID_ARGUMENT',
+        `Expected an output of its own for each recipe but ${other} and ${file} both write to ${out}: rename one of the files, ` +
+          'or leave out out (--out) and give each recipe its output.path',
+      )
+    }
+    writers.set(path, file)
   }
 }
 

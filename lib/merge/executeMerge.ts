@@ -1,12 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hashFile } from '../checkpoint/hashFile.js'
-import { readFailure } from '../checkpoint/readSmallFile.js'
 import { indexFileName } from '../checkpoint/weightFiles.js'
 import { native } from '../native.js'
 import { runJob } from '../runJob.js'
 import { requestedInstructionSet } from './instructionSet.js'
-import { fingerprintOf, type JournalInput } from './journal.js'
+import { fingerprintOf } from './journal.js'
 import { type ManifestOutput, type ManifestSideFile, manifestFileName, manifestText } from './manifest.js'
 import { type MergeOutcome, MergePass, type PassMember } from './mergePass.js'
 import { nativePlan } from './nativePlan.js'
@@ -44,8 +43,8 @@ export class MergeRun implements PassMember {
   /** Goes on with an earlier run's work when the plan says so. */
   static async open(plan: MergePlan): Promise<MergeRun> {
     const { out, overwrite, resume } = plan.run
-    const fingerprint = await fingerprintOfPlan(plan)
-    const key = resume ? { fingerprint, files: fileNames(plan) } : undefined
+    const fingerprint = fingerprintOfPlan(plan)
+    const key = resume ? { fingerprint, plan } : undefined
     const output = await OutputTransaction.open(out, { overwrite, bytes: outputBytes(plan), resume: key })
     return new MergeRun(plan, output, fingerprint)
   }
@@ -56,7 +55,7 @@ export class MergeRun implements PassMember {
 
   /** After a pass that failed: the next one goes on with what this one left, unless inputs have changed meanwhile. */
   async goOn(): Promise<void> {
-    await this.output.goOn({ fingerprint: await fingerprintOfPlan(this.plan), files: fileNames(this.plan) })
+    await this.output.goOn({ fingerprint: this.fingerprint, plan: this.plan })
   }
 
   /** Leaves the work for another run where the plan says so; removes it otherwise. */
@@ -78,15 +77,10 @@ export async function publishMerge(plan: MergePlan, outcome: MergeOutcome, outpu
   await output.publish({ weights: fileNames(plan), sideFiles })
 }
 
-/** The same for the same files and the same merge of them, wherever they lie and whatever carries it out. */
-export async function fingerprintOfPlan(plan: MergePlan): Promise<string> {
-  const inputs: JournalInput[] = []
-  for (const { path, bytes, headerHash } of plan.models.flatMap(({ checkpoint }) => checkpoint.files)) {
-    const { mtimeNs } = await stat(path, { bigint: true }).catch((cause) => {
-      throw readFailure(path, cause)
-    })
-    inputs.push({ headerHash, bytes, modified: String(mtimeNs) })
-  }
+/** The same for files of the same headers and the same merge of them, wherever they lie and whatever carries it out. */
+export function fingerprintOfPlan(plan: MergePlan): string {
+  const files = plan.models.flatMap(({ checkpoint }) => checkpoint.files)
+  const inputs = files.map(({ headerHash, bytes }) => ({ headerHash, bytes }))
   return fingerprintOf(nativePlan(plan, undefined, { temporaryPath: (name) => name }), inputs)
 }
 

@@ -4,10 +4,11 @@ import { checkOptionNames, checkPath, checkSignal } from '../validate.js'
 import { joinDevices } from './devices.js'
 import { publishMerge } from './executeMerge.js'
 import { completeManifest, finishedSummary } from './finishedMerge.js'
+import { statesOf } from './inputStates.js'
 import { type Manifest, manifestFileName } from './manifest.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { resolveMergeRequest } from './mergeOptions.js'
-import { splitFingerprint } from './mergePart.js'
+import { refuseOtherContent, splitFingerprint } from './mergePart.js'
 import type { MergedTensor, MergeOutcome } from './mergePass.js'
 import { examineOutput, isComplete } from './outputDirectory.js'
 import { PartDirectory, type PartRecord, partDirectoryName } from './partDirectory.js'
@@ -48,6 +49,7 @@ export async function finishParts(
   }
   const records = await allRecords(directory)
   const plan = await planAgain(out, records[0] as PartRecord, directory, signal)
+  await refuseOtherContent(plan, records, await statesOf(plan), directory)
   const outcome = joinOutcomes(plan, records)
   const places = await locateFiles(plan, records, directory)
   if (!places.published) await publishParts(plan, outcome, places.paths)
@@ -78,7 +80,7 @@ async function planAgain(
 ): Promise<MergePlan> {
   const { recipe, models, overwrite } = request
   const plan = await planSplitMerge(resolveMergeRequest(recipe, { models, out, overwrite, signal }))
-  if ((await splitFingerprint(plan)) !== fingerprint) throw directory.mismatch('the inputs have changed since')
+  if (splitFingerprint(plan) !== fingerprint) throw directory.mismatch('the inputs have changed since')
   return { ...plan, sha256: new Map(Object.entries(sha256)) }
 }
 

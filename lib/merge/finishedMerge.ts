@@ -1,12 +1,19 @@
+import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Checkpoint, openCheckpoint } from '../checkpoint/openCheckpoint.js'
-import { version } from '../version.js'
+import { hashFile } from '../checkpoint/hashFile.js'
+import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
+import { BranchMergeError } from '../errors.js'
+import { native } from '../native.js'
+import { runJob } from '../runJob.js'
 import { deviceUse, noDevices } from './devices.js'
+import { contentDifferences, type KnownHashes } from './inputContent.js'
 import type { Manifest, ManifestStep } from './manifest.js'
 import type { MergeFigures, MergeSummary } from './merge.js'
+import { describeManifest, describePlan, descriptionDifferences } from './mergeDescription.js'
 import type { MergeRequest } from './mergeOptions.js'
 import { isComplete } from './outputDirectory.js'
+import { type MergePlan, type PlannedModel, planSplitMerge, verifyInputs } from './planMerge.js'
 import type { MergedTensorStats, StepStats } from './tensorStats.js'
 import { manifestOf } from './verify.js'
 
@@ -18,23 +25,87 @@ export interface FinishedMerge {
 }
 
 /**
- * What the output directory holds, when it is what the request would make: the same recipe and version, inputs of the same
- * sizes and headers, all files there in their sizes. Undefined otherwise.
+ * What the output directory holds, when it is what the request would make: the same recipe, options and version, models of the same
+ * content, the same files beside the weights, and all of them there. The models are read to know that. Undefined where the directory
+ * holds no complete merge, or another one that the request may overwrite.
+ *
+ * @param known - of models that were read for other requests
+ * @throws ERR_OUTPUT_EXISTS telling what differs, where the request may not overwrite it; what makes the merge impossible
  */
-export async function finishedMerge({ recipe, record, run }: MergeRequest): Promise<FinishedMerge | undefined> {
+export async function finishedMerge(request: MergeRequest, known?: KnownHashes): Promise<FinishedMerge | undefined> {
+  const { run } = request
   const manifest = await completeManifest(run.out)
-  if (manifest?.branchmerge !== version || JSON.stringify(manifest.recipe) !== JSON.stringify(record)) return undefined
-  const checkpoints: Checkpoint[] = []
-  for (const { name, path } of recipe.models) {
-    const checkpoint = await openCheckpoint(path, { signal: run.signal })
-    const recorded = manifest.models[name]?.files ?? []
-    const same = checkpoint.files.every(({ bytes, headerHash }, i) => {
-      return bytes === recorded[i]?.bytes && headerHash === recorded[i]?.headerHash
-    })
-    if (checkpoint.files.length !== recorded.length || !same) return undefined
-    checkpoints.push(checkpoint)
+  if (!manifest) return undefined
+  const plan = await planSplitMerge(request)
+  const differences = await differencesOf(plan, manifest, known)
+  if (differences.length === 0) return { manifest, checkpoints: plan.models.map(({ checkpoint }) => checkpoint) }
+  if (run.overwrite) return undefined
+  throw new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    `${run.out} holds another merge than this one. Choose another directory, or replace the checkpoint in it with overwrite ` +
+      `(--overwrite).\n${differences.map((text) => `  ${text}`).join('\n')}`,
+  )
+}
+
+/** In words; what costs time is compared where all else is the same. */
+async function differencesOf(plan: MergePlan, manifest: Manifest, known: KnownHashes | undefined): Promise<string[]> {
+  const described = descriptionDifferences(describeManifest(manifest), describePlan(plan))
+  if (described.length > 0) return described
+  const beside = [...(await outputDifferences(plan, manifest)), ...(await sideFileDifferences(plan, manifest))]
+  if (beside.length > 0) return beside
+  const { sha256 } = await verifyInputs(plan)
+  const recorded = Object.entries(manifest.tensors).map(([name, { models }]) => ({ name, modelHashes: models }))
+  return [
+    ...plan.models.flatMap((model) => sha256Difference(model, sha256.get(model.name), manifest) ?? []),
+    ...(await contentDifferences(plan, recorded, undefined, known)),
+  ]
+}
+
+/** That the weights files are those that are planned, with the headers that were written. */
+async function outputDifferences({ run, files }: MergePlan, { output }: Manifest): Promise<string[]> {
+  const [planned, there] = [files.map(({ name }) => name).join(', '), output.files.map(({ name }) => name).join(', ')]
+  if (planned !== there) return [`The weights files there are ${there}, not ${planned}`]
+  const differences: string[] = []
+  for (const { name, headerHash } of output.files) {
+    const header = await runJob(() => native.readHeader(join(run.out, name)), run.signal).catch(asUndefined)
+    if (header?.headerHash !== headerHash) differences.push(`${name} there is not the file that was written`)
   }
-  return { manifest, checkpoints }
+  return differences
+}
+
+function asUndefined(error: unknown): undefined {
+  if (!(error instanceof BranchMergeError) || error.code === 'ERR_CANCELLED') throw error
+}
+
+/** What would be written beside the weights, and what was. */
+async function sideFileDifferences(plan: MergePlan, { output }: Manifest): Promise<string[]> {
+  const { run, source } = plan
+  const written = new Map(output.sideFiles.map(({ name, sha256 }) => [name, sha256]))
+  const differences: string[] = []
+  for (const name of plan.sideFiles) {
+    const there = written.get(name)
+    written.delete(name)
+    const path = join(source.checkpoint.directory as string, name)
+    const text = name === 'config.json' ? plan.config : undefined
+    const sha256 =
+      text === undefined ? await hashFile(path, run.signal) : createHash('sha256').update(text).digest('hex')
+    if (there === undefined) differences.push(`${path} is not among the files there`)
+    else if (there !== sha256) differences.push(`${path} has another content than what was merged`)
+    else if ((await hashFile(join(run.out, name), run.signal)) !== there)
+      differences.push(`${name} there is not the file that was written`)
+  }
+  for (const name of written.keys())
+    differences.push(`${name} there is not of ${source.label}, ${source.checkpoint.path}`)
+  return differences
+}
+
+function sha256Difference({ name, label, checkpoint }: PlannedModel, found: string[] | undefined, manifest: Manifest) {
+  const recorded = manifest.models[name]?.files ?? []
+  const i = found?.findIndex((hash, file) => hash !== recorded[file]?.sha256) ?? -1
+  if (i < 0) return undefined
+  return recorded[i]?.sha256 === undefined
+    ? `The SHA-256 of ${label}, ${checkpoint.path}, is not recorded there`
+    : `${label}, ${checkpoint.files[i]?.path}, has another content than what was merged`
 }
 
 /** The manifest of a directory that looks complete and has all files that it lists, in their sizes; undefined otherwise. */

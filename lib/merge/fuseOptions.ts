@@ -1,5 +1,5 @@
-import { availableParallelism } from 'node:os'
 import { type FloatDtype, floatDtypeFromName, floatDtypes } from '../checkpoint/dtypes.js'
+import { threadsOfProcess } from '../machineLimits.js'
 import type { NativeDeviceRequest, NativeFusionOptions } from '../native.js'
 import { type DtypeName, type ModelChoices, modelChoices } from '../recipe/recipe.js'
 import {
@@ -36,7 +36,7 @@ export interface FuseOptions extends OrUndefined<FusionChoices> {
   nonFinite?: 'error' | 'left' | 'right' | undefined
   /** Dtype of the output's float tensors, also by PyTorch's name ('bfloat16'). Default: the inputs'. */
   dtype?: FloatDtype | 'bfloat16' | 'float16' | 'float32' | 'float64' | undefined
-  /** 1 to 1024. Default: all cores that this process may use. */
+  /** 1 to 1024. Default: all cores that this process may use, or its control group has time of. */
   threads?: number | undefined
   signal?: AbortSignal | undefined
   /** Called now and then on the JavaScript thread, never after the call has settled. */
@@ -60,7 +60,7 @@ export interface FuseCheckpointsOptions extends FuseOptions, ModelChoices {
   resume?: boolean | undefined
   /**
    * Most memory for tensors, a number of bytes or a text as '8GB', 1 MB or more. Tensors that need more are read again in every pass, with
-   * the same result. Default: a quarter of the machine's.
+   * the same result. Default: a quarter of what the process may take: the machine's, or its control group's.
    */
   memory?: number | string | undefined
   /** Default 'auto'. */
@@ -163,7 +163,7 @@ export function resolveCommon(options: FuseOptions): ResolvedFuseOptions {
     },
     overrides,
     dtype: options.dtype === undefined ? undefined : floatDtype(options.dtype),
-    threads: checkInteger(options.threads ?? Math.min(availableParallelism(), 1024), 'threads', 1, 1024),
+    threads: checkInteger(options.threads ?? Math.min(threadsOfProcess(), 1024), 'threads', 1, 1024),
     signal: checkSignal(options.signal),
     onProgress: checkFunction(options.onProgress, 'onProgress'),
   }

@@ -1,23 +1,26 @@
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { NativeMergedTensor, NativeMergePlan, NativeWritten } from '../native.js'
+import type { InputState } from './inputStates.js'
+import type { MergeDescription } from './mergeDescription.js'
 
 /** What an interrupted merge left: how far each output file is safe, and what the tensors within told. */
 export interface JournalRecord {
-  /** Bytes from the start of each output file. */
+  /** Bytes from the start of each output file; of one that was not begun, none or nothing. */
   written: number[]
   merged: NativeMergedTensor[]
 }
 
-/** An input file as it was when the merge began: a changed one makes the finished tensors worthless. */
-export interface JournalInput {
-  headerHash: string
-  bytes: number
-  /** Nanoseconds of its last change. */
-  modified: string
+/** Which merge it is of. */
+export interface JournalHead {
+  /** Of {@link fingerprintOf}. */
+  fingerprint: string
+  merge: MergeDescription
+  /** The files of all models when the merge began, in their order; null for one whose state tells nothing. */
+  inputs: (InputState | null)[]
 }
 
-const format = 2
+const format = 3
 
 /**
  * Keeps beside the unfinished output files what a later run needs to go on: one line of JSON for the merge, then one for
@@ -31,9 +34,9 @@ export class MergeJournal {
   private constructor(private readonly descriptor: number) {}
 
   /** Begins a journal at `path`, which must not exist. */
-  static create(path: string, fingerprint: string): MergeJournal {
+  static create(path: string, head: JournalHead): MergeJournal {
     const journal = new MergeJournal(openSync(path, 'wx'))
-    journal.append({ format, fingerprint })
+    journal.append({ format, ...head })
     return journal
   }
 
@@ -65,19 +68,20 @@ export class MergeJournal {
   }
 }
 
-/** What the journal at `path` vouches for, or nothing when it is not that of the merge with this fingerprint. */
-export function readJournal(path: string, fingerprint: string, outputs: number): JournalRecord | undefined {
+/** What the journal at `path` vouches for; no head for one of another version. Undefined where it vouches for nothing. */
+export function readJournal(path: string): { head: JournalHead | undefined; record: JournalRecord } | undefined {
   const [first, ...lines] = wholeLines(readFileSync(path, 'utf8'))
-  if (first?.format !== format || first.fingerprint !== fingerprint) return undefined
-  const record: JournalRecord = { written: new Array(outputs).fill(0), merged: [] }
+  if (lines.length === 0) return undefined
+  if (first.format !== format) return { head: undefined, record: { written: [], merged: [] } }
+  const record: JournalRecord = { written: [], merged: [] }
   for (const { written, merged } of lines) {
     record.written[written.output] = written.bytes
     record.merged.push(...merged)
   }
-  return record
+  return { head: first, record }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the lines are our own, and guarded by the fingerprint of the first
+// biome-ignore lint/suspicious/noExplicitAny: the lines are our own, and guarded by the format in the first
 function wholeLines(text: string): any[] {
   const parsed: unknown[] = []
   for (const line of text.split('\n').slice(0, -1)) {
@@ -90,8 +94,8 @@ function wholeLines(text: string): any[] {
   return parsed
 }
 
-/** Everything that decides the bytes of the output: not threads, memory, or where files lie. */
-export function fingerprintOf(plan: NativeMergePlan, inputs: JournalInput[]): string {
+/** Everything that decides the bytes of the output but the content of tensors: not threads, memory, or where files lie. */
+export function fingerprintOf(plan: NativeMergePlan, inputs: { headerHash: string; bytes: number }[]): string {
   const { outputs, programs, tensors } = plan
   const content = {
     inputs,

@@ -39,7 +39,7 @@ export interface RunOptions {
   dtype: FloatDtype | undefined
   maxShardBytes: number | undefined
   resume: boolean
-  /** Undefined: a quarter of the machine's. */
+  /** Undefined: a quarter of what the process may take. */
   memoryBytes: number | undefined
   device: NativeDeviceRequest
   threads: number

@@ -7,6 +7,8 @@ import { version } from '../version.js'
 import { assignParts } from './assignParts.js'
 import { noDevices, refuseUnusableDevices } from './devices.js'
 import { fingerprintOfPlan } from './executeMerge.js'
+import { contentDifferences } from './inputContent.js'
+import { changedModels, type InputState, statesOf } from './inputStates.js'
 import { requestedInstructionSet } from './instructionSet.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
 import { type MergeOutcome, MergePass } from './mergePass.js'
@@ -67,11 +69,12 @@ export function checkShard(part: number, parts: number): Shard {
 
 /** Carries out one part of a plan. `started` is when the call began, by performance.now(). */
 export async function executePart(plan: MergePlan, { part, parts }: Shard, started: number): Promise<PartSummary> {
-  const { directory, fingerprint } = await preparePart(plan, parts)
+  const { directory, fingerprint, inputs } = await preparePart(plan, parts)
   const files = filesOfPart(plan, { part, parts })
   const earlier = await directory.record(part, parts)
+  if (earlier) await refuseOtherContent(plan, [earlier], inputs, directory)
   const isDone = earlier !== undefined && (await holdsAll(directory, earlier.files))
-  const record = isDone ? earlier : await runPart(plan, files, { part, parts, fingerprint }, directory)
+  const record = isDone ? earlier : await runPart(plan, files, { part, parts, fingerprint, inputs }, directory)
   const { outcome } = record
   return {
     part,
@@ -87,20 +90,46 @@ export async function executePart(plan: MergePlan, { part, parts }: Shard, start
 }
 
 /**
- * Checks that the output directory can take the parts of this merge, and changes nothing.
+ * Checks that the output directory can take the parts of this merge, and changes nothing. Of the parts that are done, where the files of
+ * a model may have been written to since, one is compared with what the models hold now; {@link finishMerge} compares all.
  *
+ * @returns the states of the inputs' files with the directory
  * @throws ERR_OUTPUT_EXISTS, or ERR_PART_MISMATCH for parts of another merge
  */
 export async function preparePart(
   plan: MergePlan,
   parts: number,
-): Promise<{ directory: PartDirectory; fingerprint: string }> {
+): Promise<{ directory: PartDirectory; fingerprint: string; inputs: (InputState | null)[] }> {
   const { out, overwrite } = plan.run
   await examineOutput(out, overwrite, [partDirectoryName])
   const directory = new PartDirectory(out)
-  const fingerprint = await splitFingerprint(plan)
+  const fingerprint = splitFingerprint(plan)
   await directory.refuseOtherMerge(fingerprint, parts)
-  return { directory, fingerprint }
+  const inputs = await statesOf(plan)
+  const done = (await directory.records()).filter(({ outcome }) => outcome.tensors.length > 0)
+  const doubtful = done.find((record) => changedModels(plan, record.inputs, inputs).length > 0)
+  if (doubtful) await refuseOtherContent(plan, [doubtful], inputs, directory)
+  return { directory, fingerprint, inputs }
+}
+
+/**
+ * Reads the tensors that records tell of where the files of a model may have been written to since.
+ *
+ * @param inputs - states of their files now
+ * @throws ERR_PART_MISMATCH when a model holds something else now
+ */
+export async function refuseOtherContent(
+  plan: MergePlan,
+  records: readonly PartRecord[],
+  inputs: readonly (InputState | null)[],
+  directory: PartDirectory,
+): Promise<void> {
+  for (const { part, outcome, inputs: then } of records) {
+    const differences = await contentDifferences(plan, outcome.tensors, changedModels(plan, then, inputs))
+    if (differences.length > 0) {
+      throw directory.mismatch(`the inputs have changed since part ${part} was done (${differences.join('; ')})`)
+    }
+  }
 }
 
 function filesOfPart(plan: MergePlan, { part, parts }: Shard): OutputFile[] {
@@ -117,7 +146,7 @@ async function holdsAll(directory: PartDirectory, files: PartFile[]): Promise<bo
 async function runPart(
   plan: MergePlan,
   files: OutputFile[],
-  identity: Shard & { fingerprint: string },
+  identity: Shard & Pick<PartRecord, 'fingerprint' | 'inputs'>,
   directory: PartDirectory,
 ): Promise<PartRecord> {
   const instructionSet = requestedInstructionSet(native)
@@ -130,12 +159,10 @@ async function runPart(
   const { sha256 } = identity.part === 1 ? await verifyInputs(plan) : plan
   await directory.create()
   await directory.forget(identity)
-  const attempt = await directory.begin(
-    identity,
-    files.map(({ name }) => name),
-  )
+  const own = { ...plan, files }
+  const attempt = await directory.begin(identity, own)
   // An error leaves what is done for the next attempt, like a kill.
-  const pass = new MergePass([{ plan: { ...plan, files }, output: attempt, fingerprint: attempt.fingerprint }])
+  const pass = new MergePass([{ plan: own, output: attempt, fingerprint: attempt.fingerprint }])
   const [outcome = nothing] = files.length > 0 ? await pass.run(instructionSet) : []
   plan.run.signal?.throwIfAborted()
   const request = requestOf(plan)
@@ -156,10 +183,10 @@ function requestOf({ record, models, run }: MergePlan): PartRequest {
   return { recipe: record, models: Object.fromEntries(paths), overwrite: run.overwrite }
 }
 
-/** Of everything that decides the output's bytes: the plan, the inputs as they are now, and what is written beside. */
-export async function splitFingerprint(plan: MergePlan): Promise<string> {
+/** Of everything that decides the output's bytes but the inputs' tensors: the plan, and what is written beside. */
+export function splitFingerprint(plan: MergePlan): string {
   const names = plan.files.map(({ name }) => name)
-  const tensors = await fingerprintOfPlan(plan)
+  const tensors = fingerprintOfPlan(plan)
   const content = { version, tensors, names, recipe: plan.record, sideFiles: plan.sideFiles }
   return createHash('sha256').update(JSON.stringify(content)).digest('hex')
 }

@@ -7,7 +7,9 @@ import {
   native,
 } from '../native.js'
 import { runJob } from '../runJob.js'
+import { statesOf } from './inputStates.js'
 import { type JournalRecord, MergeJournal } from './journal.js'
+import { describePlan } from './mergeDescription.js'
 import { interleavePlans, nativePlan, type TemporaryPlaces } from './nativePlan.js'
 import type { MergePlan } from './planMerge.js'
 import type { PlannedTensor } from './planOutput.js'
@@ -66,7 +68,7 @@ export class MergePass {
   async run(instructionSet: string | undefined): Promise<MergeOutcome[]> {
     const plan = this.plan(instructionSet)
     const { run } = (this.members[0] as PassMember).plan
-    for (const share of this.shares) share.open()
+    for (const share of this.shares) await share.open()
     const totals = await runJob((guard) => {
       const onTensor = guard((tensor: NativeMergedTensor) => {
         const [share, output] = this.ownerOf(tensor.output)
@@ -134,17 +136,21 @@ class PassShare {
     if (!resumed) return plan
     return {
       ...plan,
-      outputs: plan.outputs.map((output, i) => ({ ...output, written: resumed.written[i] as number })),
+      outputs: plan.outputs.map((output, i) => ({ ...output, written: resumed.written[i] ?? 0 })),
       tensors: plan.tensors.map((tensor) => ({ ...tensor, done: merged.has(tensor.name) })),
     }
   }
 
   /** Begins or goes on with the journal beside the unfinished files. */
-  open(): void {
-    const { output, fingerprint } = this.member
+  async open(): Promise<void> {
+    const { plan, output, fingerprint } = this.member
     this.journal = this.resumed
       ? MergeJournal.reopen(output.journalPath)
-      : MergeJournal.create(output.journalPath, fingerprint)
+      : MergeJournal.create(output.journalPath, {
+          fingerprint,
+          merge: describePlan(plan),
+          inputs: await statesOf(plan),
+        })
   }
 
   close(): void {

@@ -28,13 +28,27 @@ export async function refuseInputs(path: string, checkpoints: Checkpoint[]): Pro
   }
 }
 
+/**
+ * That writing to `out` cannot touch the directory `kept`: it is not it, in it or above it. Symbolic links are followed.
+ *
+ * @throws ERR_OUTPUT_IS_INPUT
+ */
+export async function refuseWithin(out: string, kept: string): Promise<void> {
+  const [there, here] = [await realOrFuturePath(out), await realOrFuturePath(kept)]
+  if (!isWithin(there, here) && !isWithin(here, there)) return
+  throw new BranchMergeError(
+    'ERR_OUTPUT_IS_INPUT',
+    `Expected an output apart from ${kept}, which it is compared with, but ${out} is, holds or lies in it. Choose another.`,
+  )
+}
+
 /** Whether `path` is `ancestor` or below it. */
 function isWithin(path: string, ancestor: string): boolean {
   return path === ancestor || path.startsWith(ancestor.endsWith(sep) ? ancestor : ancestor + sep)
 }
 
 /** The real path that `path` has or would have once it is created. */
-async function realOrFuturePath(path: string): Promise<string> {
+export async function realOrFuturePath(path: string): Promise<string> {
   const absolute = resolve(path)
   const existing = await realpath(absolute).catch(() => undefined)
   if (existing) return existing

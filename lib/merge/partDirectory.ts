@@ -6,16 +6,18 @@ import { native } from '../native.js'
 import type { Recipe } from '../recipe/recipe.js'
 import { runJob } from '../runJob.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
+import type { InputState } from './inputStates.js'
 import type { JournalRecord } from './journal.js'
 import type { MergeOutcome } from './mergePass.js'
 import { outputFailure } from './outputDirectory.js'
+import type { MergePlan } from './planMerge.js'
 import { partialPath, takeOver } from './takeOver.js'
 
 /** Holds, in the output directory, what the tasks of a merge have done, until it is finished. */
 export const partDirectoryName = '.branchmerge-shards'
 
 /** Version of the records' layout. */
-const format = 1
+const format = 2
 
 /** A weights file of the output. */
 export interface PartFile {
@@ -39,7 +41,7 @@ export type PartIdentity = Pick<PartRecord, 'fingerprint' | 'part' | 'parts'>
 /** What a task tells when its files are safe. */
 export interface PartRecord {
   format: number
-  /** Of everything that decides the bytes of the whole output, the same in each task. */
+  /** Of everything that decides the bytes of the whole output but the tensors of the inputs, the same in each task. */
   fingerprint: string
   /** 1 to `parts`. */
   part: number
@@ -50,6 +52,8 @@ export interface PartRecord {
   outcome: MergeOutcome
   /** SHA-256 of each file of a model, by the model's name, where they were asked for: in the first part. */
   sha256: Record<string, string[]>
+  /** The files of all models before the part read them, in their order; null for one whose state tells nothing. */
+  inputs: (InputState | null)[]
 }
 
 /**
@@ -128,7 +132,7 @@ export class PartDirectory {
     if (!other) return
     throw this.mismatch(
       other.parts === parts
-        ? `part ${other.part} of ${parts} there is of another merge, or its inputs have changed since`
+        ? `part ${other.part} of ${parts} there is of another merge, or the headers of its inputs have changed since`
         : `a merge in ${other.parts} parts is there, not in ${parts}`,
     )
   }
@@ -158,13 +162,18 @@ export class PartDirectory {
 
   /**
    * Begins an attempt at a part, where an earlier one that was cut off had come to. Its unfinished files have names of their
-   * own: an attempt that was taken for dead may still be writing.
+   * own: an attempt that was taken for dead may still be writing. `plan` is that of the part's files.
+   *
+   * @throws ERR_PART_MISMATCH when what is unfinished is of inputs with another content
    */
-  async begin(part: PartIdentity, names: string[]): Promise<PartAttempt> {
+  async begin(part: PartIdentity, plan: MergePlan): Promise<PartAttempt> {
     const token = newToken()
+    const names = plan.files.map(({ name }) => name)
     const journal = journalName(part)
     const fingerprint = `${part.fingerprint} ${recordName(part)}`
-    const resumed = await takeOver(this.path, { fingerprint, files: names }, token, journal)
+    const refuse = (differences: string[]) =>
+      this.mismatch(`what is unfinished of part ${part.part} is of another merge (${differences.join('; ')})`)
+    const resumed = await takeOver(this.path, { fingerprint, plan }, token, { journal, refuse })
     for (const name of (await this.names()) ?? []) {
       const isOld = [journal, ...names].some((own) => isPartialOf(name, own)) && !name.includes(`.${token}.`)
       if (isOld) await removeIfPresent(this.fileAt(name))

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises'
-import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { alignmentRank, type FloatDtype, torchName } from '../checkpoint/dtypes.js'
 import { type Checkpoint, openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { type ModelConfig, readConfig } from '../checkpoint/readConfig.js'
 import { compareSideFiles, completeSideFiles, type SideFileDifference } from '../checkpoint/sideFiles.js'
+import { memoryOfProcess } from '../machineLimits.js'
 import type { NativeStep } from '../native.js'
 import { bindTensors, type TensorBinding } from '../recipe/bindTensors.js'
 import { recipeError } from '../recipe/problems.js'
@@ -277,7 +277,7 @@ async function assemblePlan(
   const { directory } = source.checkpoint
   const { files: sideFiles, others } = directory ? await completeSideFiles(directory) : noSideFiles
   const rows = vocabularyRows(matched, models)
-  const memoryLimit = run.memoryBytes ?? Math.floor(totalmem() / 4)
+  const memoryLimit = run.memoryBytes ?? Math.floor(memoryOfProcess() / 4)
   const bytesOf = ({ models }: MatchedTensor) => sum(models.map(({ bytes }) => bytes))
   const largest = matched.reduce((most, tensor) => Math.max(most, bytesOf(tensor)), 0)
   return {

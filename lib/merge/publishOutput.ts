@@ -8,10 +8,10 @@ import { BranchMergeError } from '../errors.js'
 import { formatBytes } from '../formatUnits.js'
 import { native } from '../native.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
-import { type JournalRecord, readJournal } from './journal.js'
+import type { JournalRecord } from './journal.js'
 import { manifestFileName } from './manifest.js'
 import { completeNames, examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
-import { journalName, type ResumeKey, takeOver } from './takeOver.js'
+import { journalName, type ResumeKey, takeOver, unfinishedWork } from './takeOver.js'
 
 export interface OutputOptions {
   overwrite: boolean
@@ -64,7 +64,8 @@ export class OutputTransaction {
     busy.add(directory)
     try {
       const token = `${process.pid}-${randomBytes(4).toString('hex')}`
-      const left = options.resume && (await takeOver(directory, options.resume, token))
+      const refuse = options.overwrite ? undefined : (differences: string[]) => otherMerge(out, differences)
+      const left = options.resume && (await takeOver(directory, options.resume, token, { refuse }))
       const existing = await examineOutput(directory, options.overwrite || left !== undefined)
       await checkFreeSpace(directory, left ? 0 : options.bytes)
       const created = existing.exists ? undefined : await makeDirectory(directory)
@@ -78,10 +79,10 @@ export class OutputTransaction {
   }
 
   /** After a pass that failed: what its journal vouches for is what the next one goes on with; the rest is removed. */
-  async goOn({ fingerprint, files }: ResumeKey): Promise<void> {
-    this.left = await readIfPresent(this.journalPath, fingerprint, files.length)
+  async goOn(key: ResumeKey): Promise<void> {
+    this.left = await readIfPresent(this.journalPath, key)
     if (!this.left) await removeIfPresent(this.journalPath)
-    for (const [i, name] of files.entries()) {
+    for (const [i, { name }] of key.plan.files.entries()) {
       if (!this.left?.written[i]) await removeIfPresent(this.partialPath(name))
     }
   }
@@ -212,9 +213,18 @@ const ignore = () => {}
 export const topName = (name: string): string => name.split('/')[0] as string
 
 /** The pass may have failed before there was a journal. */
-async function readIfPresent(path: string, fingerprint: string, outputs: number): Promise<JournalRecord | undefined> {
+async function readIfPresent(path: string, key: ResumeKey): Promise<JournalRecord | undefined> {
   const exists = await stat(path).then(() => true, ignore)
-  return exists ? readJournal(path, fingerprint, outputs) : undefined
+  const work = exists ? await unfinishedWork(path, key) : undefined
+  return work && 'record' in work ? work.record : undefined
+}
+
+function otherMerge(out: string, differences: string[]): BranchMergeError {
+  return new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    `${out} holds the work of an unfinished merge that is another one than this. Finish that one, choose another directory, or ` +
+      `give its work up with overwrite (--overwrite).\n${differences.map((text) => `  ${text}`).join('\n')}`,
+  )
 }
 
 /** @throws ERR_DISK_FULL when the file system of `directory`, which need not exist yet, has fewer than `needed` bytes free */

@@ -6,6 +6,7 @@ import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import type { Manifest } from './manifest.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
+import { refuseWithin } from './outputDirectory.js'
 import { type MergePlan, type PlannedModel, preflightMerge } from './planMerge.js'
 import { manifestOf } from './verify.js'
 
@@ -35,7 +36,7 @@ const maxListed = 20
 
 /**
  * Makes a merged directory again from its manifest, in another directory, and checks that it is the same: every header,
- * tensor and side file. The inputs must be the same before anything is written.
+ * tensor and side file. The inputs must be the same before anything is written, and the directory itself is never written to.
  *
  * @throws ERR_NOT_REPRODUCED naming inputs or results that are not the same, and everything that `merge` throws
  */
@@ -45,6 +46,7 @@ export async function reproduce(directory: string, options: ReproduceOptions): P
   checkNames(options)
   const manifest = await manifestOf(directory)
   const request = requestOf(manifest, options)
+  await refuseWithin(request.run.out, directory)
   const finished = request.run.resume ? await finishedMerge(request) : undefined
   if (finished) {
     refuseOther(finished.manifest, manifest, request)

@@ -1,7 +1,11 @@
 import { rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { contentDifferences } from './inputContent.js'
+import { changedModels, statesOf } from './inputStates.js'
 import { type JournalRecord, readJournal } from './journal.js'
+import { describePlan, descriptionDifferences } from './mergeDescription.js'
 import { examineOutput, partialSuffix } from './outputDirectory.js'
+import type { MergePlan } from './planMerge.js'
 
 /** Name of the journal while a merge runs, before the parts that every unfinished file's name has. */
 export const journalName = 'journal'
@@ -10,34 +14,62 @@ export const journalName = 'journal'
 export interface ResumeKey {
   /** Of {@link fingerprintOf}. */
   fingerprint: string
-  /** Names of the output files, in the plan's order. */
-  files: string[]
+  plan: MergePlan
 }
 
 /**
  * Takes over what a run of the same merge that was cut off left in this directory: its files get this run's token, and its
- * journal tells what they hold. Nothing when there is no such run.
+ * journal tells what they hold. Nothing when no work is there.
  *
+ * @param refuse - makes the error when there is work of another merge only, of what differs
  * @throws ERR_OUTPUT_EXISTS when it is still running
  */
 export async function takeOver(
   directory: string,
   key: ResumeKey,
   token: string,
-  journal = journalName,
+  { journal = journalName, refuse }: { journal?: string; refuse: ((differences: string[]) => Error) | undefined },
 ): Promise<JournalRecord | undefined> {
   const { leftovers } = await examineOutput(directory, true)
+  const differences: string[] = []
   for (const name of leftovers) {
     const old = tokenOf(name, journal)
     if (old === undefined) continue
-    const record = readJournal(join(directory, name), key.fingerprint, key.files.length)
-    if (!record) continue
-    const written = await takeFiles(directory, key.files, record.written, { from: old, to: token })
+    const work = await unfinishedWork(join(directory, name), key)
+    if (!work) continue
+    if ('differences' in work) {
+      differences.push(...work.differences)
+      continue
+    }
+    const files = key.plan.files.map((file) => file.name)
+    const written = await takeFiles(directory, files, work.record.written, { from: old, to: token })
     // Last: a crash before this leaves a journal that finds fewer files, and does their part again.
     await rename(join(directory, name), partialPath(directory, journal, token))
-    return { ...record, written }
+    return { ...work.record, written }
   }
+  if (differences.length > 0 && refuse) throw refuse([...new Set(differences)])
   return undefined
+}
+
+/**
+ * What the journal at `path` vouches for; in what it differs where it is another merge's, or of inputs that have another content now.
+ * Undefined where it vouches for nothing.
+ */
+export async function unfinishedWork(
+  path: string,
+  { fingerprint, plan }: ResumeKey,
+): Promise<{ record: JournalRecord } | { differences: string[] } | undefined> {
+  const journal = readJournal(path)
+  if (!journal) return undefined
+  const { head, record } = journal
+  if (!head) return { differences: ['It is of another version of branchmerge'] }
+  if (head.fingerprint !== fingerprint) {
+    const differences = descriptionDifferences(head.merge, describePlan(plan))
+    return { differences: differences.length > 0 ? differences : ['It has other output files'] }
+  }
+  const changed = changedModels(plan, head.inputs, await statesOf(plan))
+  const differences = await contentDifferences(plan, record.merged, changed)
+  return differences.length > 0 ? { differences } : { record }
 }
 
 function tokenOf(name: string, journal: string): string | undefined {
@@ -61,7 +93,7 @@ async function takeFiles(
 ): Promise<number[]> {
   const kept: number[] = []
   for (const [i, name] of files.entries()) {
-    const bytes = written[i] as number
+    const bytes = written[i] ?? 0
     const partial = partialPath(directory, name, token.from)
     const named = join(directory, name)
     const source =

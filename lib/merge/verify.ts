@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { hashFile } from '../checkpoint/hashFile.js'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
+import { threadsOfProcess } from '../machineLimits.js'
 import { native } from '../native.js'
 import { runJob } from '../runJob.js'
 import { checkInteger, checkOptionNames, checkPath, checkSignal } from '../validate.js'
@@ -43,7 +43,7 @@ export interface Verification {
 export async function verify(directory: string, options: VerifyOptions = {}): Promise<Verification> {
   checkPath(directory, 'directory')
   checkOptionNames(options, ['threads', 'signal'])
-  const threads = checkInteger(options.threads ?? Math.min(availableParallelism(), 1024), 'threads', 1, 1024)
+  const threads = checkInteger(options.threads ?? Math.min(threadsOfProcess(), 1024), 'threads', 1, 1024)
   const signal = checkSignal(options.signal)
   const manifest = await manifestOf(directory)
   const { files, sideFiles } = manifest.output

@@ -1,5 +1,6 @@
-import { dirname, isAbsolute, join } from 'node:path'
+import { dirname } from 'node:path'
 import { type FloatDtype, floatDtypeFromName } from '../checkpoint/dtypes.js'
+import { pathFromFile } from '../pathFromFile.js'
 import { checkOptionNames, checkPath, invalidArgument, isMapping, nearestName } from '../validate.js'
 import { missingParameter } from './bindTensors.js'
 import { checkOptions } from './checkOptions.js'
@@ -395,7 +396,7 @@ class Resolution {
   /** Paths in a file start from it. */
   private fromFile(path: string): string {
     const { file } = this.document
-    return file === undefined || isAbsolute(path) ? path : join(dirname(file), path)
+    return pathFromFile(path, file === undefined ? '.' : dirname(file))
   }
 }
 

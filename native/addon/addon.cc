@@ -113,6 +113,39 @@ Napi::Value hash_file(const Napi::CallbackInfo& info) {
   });
 }
 
+// hashRanges(path, [[begin, end], ...], threads)
+Napi::Value hash_byte_ranges(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&] {
+    const std::string path = read_string(info[0], "path");
+    if (!info[1].IsArray()) throw Error("ERR_INVALID_ARGUMENT", "Expected an array for ranges");
+    const Napi::Array list = info[1].As<Napi::Array>();
+    std::vector<FileRange> ranges(list.Length());
+    for (uint32_t i = 0; i < list.Length(); i++) {
+      Napi::HandleScope scope(info.Env());
+      const Napi::Value entry = list.Get(i);
+      if (!entry.IsArray()) throw Error("ERR_INVALID_ARGUMENT", "Expected [begin, end] in ranges");
+      ranges[i] = {read_count(entry.As<Napi::Array>().Get(uint32_t(0)), "begin"),
+                   read_count(entry.As<Napi::Array>().Get(uint32_t(1)), "end")};
+      if (ranges[i].begin > ranges[i].end)
+        throw Error("ERR_INVALID_ARGUMENT", "Expected begin up to end in ranges");
+    }
+    const uint64_t threads = read_count(info[2], "threads");
+    if (threads < 1 || threads > 1024) throw Error("ERR_INVALID_ARGUMENT", "Expected 1 to 1024 threads");
+    return Job::start(info.Env(), {}, [path, ranges, threads](Job& job) -> Job::Result {
+      auto hashes =
+          std::make_shared<std::vector<uint64_t>>(hash_ranges(path, ranges, threads, job.cancelled()));
+      return [hashes](Napi::Env env) {
+        Napi::Array texts = Napi::Array::New(env, hashes->size());
+        for (size_t i = 0; i < hashes->size(); i++) {
+          Napi::HandleScope scope(env);
+          texts.Set(uint32_t(i), hash_text((*hashes)[i]));
+        }
+        return texts;
+      };
+    });
+  });
+}
+
 struct PathRange {
   std::string path;
   uint64_t begin, end;
@@ -328,6 +361,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New<find_devices_of>(env, "devices"));
   exports.Set("readHeader", Napi::Function::New<read_header_of>(env, "readHeader"));
   exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
+  exports.Set("hashRanges", Napi::Function::New<hash_byte_ranges>(env, "hashRanges"));
   exports.Set("hashFile", Napi::Function::New<hash_file>(env, "hashFile"));
   exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
   exports.Set("copyTensors", Napi::Function::New<start_copy>(env, "copyTensors"));

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { type BatchOptions, batch, type MergeOptions, merge, readRecipe } from '../../lib/index.js'
@@ -268,6 +268,25 @@ describe('batches', () => {
     rmSync(paths.coding, { recursive: true })
     writeCheckpoint(paths.coding, { tensors: setting.tensors.coding })
     expect(await again()).toEqual(['done', 'failed', 'done'])
+  })
+
+  test('that write to one place are refused before any is run: one name in two directories, or one output.path', async () => {
+    const { paths, out, directory } = arrange({})
+    const told: unknown[] = []
+    const run = (files: string[], options: BatchOptions) =>
+      batch(files, { models: paths, onRecipe: (result) => told.push(result), ...options })
+    const files = ['a', 'b'].map((name) => join(directory, name, 'recipe.yaml'))
+    for (const [i, file] of files.entries()) {
+      mkdirSync(dirname(file))
+      writeFileSync(file, `${pair}options: { lambda: ${i} }\noutput: { path: ../merged }\n`)
+    }
+    for (const options of [{ out }, {}]) {
+      await expect(run(files, { ...options, overwrite: true })).rejects.toMatchObject({
+        code: 'ERR_INVALID_ARGUMENT',
+        message: expect.stringContaining(`${files[0]} and ${files[1]} both write to`),
+      })
+    }
+    expect([told, existsSync(out), existsSync(join(directory, 'merged'))]).toEqual([[], false, false])
   })
 
   test('end with an abort', async () => {

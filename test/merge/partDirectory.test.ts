@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { noDevices } from '../../lib/merge/devices.js'
 import { type PartAttempt, PartDirectory } from '../../lib/merge/partDirectory.js'
+import type { MergePlan } from '../../lib/merge/planMerge.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { drawModel, safetensorsBytes } from '../support/writeCheckpoint.js'
 
@@ -21,7 +22,11 @@ const outcome = {
   request: { recipe: {}, models: { a: '/a' }, overwrite: false },
   outcome: { tensors: [], totals },
   sha256: {},
+  inputs: [],
 }
+/** All that an attempt without earlier work needs of a plan. */
+const planOf = (names: string[]) => ({ files: names.map((name) => ({ name })) }) as MergePlan
+
 const weights = safetensorsBytes(drawModel())
 
 async function newDirectory() {
@@ -36,7 +41,7 @@ function fill(attempt: PartAttempt, names: string[]) {
 
 async function finished(names: string[]) {
   const directory = await newDirectory()
-  const attempt = await directory.begin(outcome, names)
+  const attempt = await directory.begin(outcome, planOf(names))
   fill(attempt, names)
   return { directory, record: await attempt.complete(outcome) }
 }
@@ -79,19 +84,19 @@ describe('PartDirectory', () => {
 
   test('an attempt clears what a killed one left of its files, and no other', async () => {
     const directory = await newDirectory()
-    const killed = await directory.begin(outcome, ['a.safetensors'])
-    const other = await directory.begin({ ...outcome, part: 1 }, ['a.safetensors.b'])
+    const killed = await directory.begin(outcome, planOf(['a.safetensors']))
+    const other = await directory.begin({ ...outcome, part: 1 }, planOf(['a.safetensors.b']))
     fill(killed, ['a.safetensors'])
     fill(other, ['a.safetensors.b'])
-    await directory.begin(outcome, ['a.safetensors'])
+    await directory.begin(outcome, planOf(['a.safetensors']))
     expect(readdirSync(directory.path)).toEqual([basename(other.temporaryPath('a.safetensors.b'))])
   })
 
   test('one that was taken for dead cannot give a name to what its successor writes', async () => {
     const directory = await newDirectory()
-    const late = await directory.begin(outcome, ['a.safetensors'])
+    const late = await directory.begin(outcome, planOf(['a.safetensors']))
     fill(late, ['a.safetensors'])
-    const successor = await directory.begin(outcome, ['a.safetensors'])
+    const successor = await directory.begin(outcome, planOf(['a.safetensors']))
     writeFileSync(successor.temporaryPath('a.safetensors'), 'half')
     await expect(late.complete(outcome)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT_NOT_FOUND' })
     expect(await directory.records()).toEqual([])
@@ -106,7 +111,7 @@ describe('PartDirectory', () => {
       refusal('part 2 of 3 there is of another merge'),
     )
     await expect(directory.refuseOtherMerge('f', 4)).rejects.toMatchObject(refusal('3 parts is there, not in 4'))
-    const attempt = await directory.begin(outcome, [])
+    const attempt = await directory.begin(outcome, planOf([]))
     await attempt.complete({ ...outcome, part: 1, fingerprint: 'g' })
     await expect(directory.records()).rejects.toMatchObject(refusal('part-00002-of-00003.json are of different merges'))
     const path = join(directory.path, 'part-00001-of-00003.json')

@@ -1,4 +1,4 @@
-import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { fuse, merge, reproduce, verify } from '../../lib/index.js'
@@ -119,6 +119,18 @@ describe('reproduce', () => {
       const work = reproduce(out, { models: paths, out: again, ...(wrong as object) })
       await expect(work).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
     }
+  })
+
+  test.each(['out', 'out/.', 'out/again', '.', 'link'])('never writes where the original is: %s', async (place) => {
+    const { directory, out, paths } = await merged()
+    symlinkSync(out, join(directory, 'link'))
+    const stamps = stampFiles(out)
+    const work = reproduce(out, { models: paths, out: join(directory, place), overwrite: true })
+    await expect(work).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_IS_INPUT',
+      message: expect.stringContaining(`Expected an output apart from ${out}`),
+    })
+    expect(stampFiles(out)).toEqual(stamps)
   })
 
   test('of a fusion', async () => {

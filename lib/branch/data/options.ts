@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
+import { threadsOfProcess } from '../../machineLimits.js'
+import { pathFromFile } from '../../pathFromFile.js'
 import { type Path, Problems, pathText } from '../../recipe/problems.js'
 import { compileSchema, schemaProblems } from '../../recipe/schemaProblems.js'
 import { checkFunction, checkInteger, checkPath, checkSignal, isMapping } from '../../validate.js'
@@ -156,7 +157,7 @@ export function resolveData(
   if (wrong.length > 0 || !isMapping(value)) return undefined
   const options = value as unknown as DataOptions
   const before = problems.count
-  const from = (path: string) => (isAbsolute(path) ? path : join(directory, path))
+  const from = (path: string) => pathFromFile(path, directory)
   const sources = options.sources.map((source, i) => resolveSource(source, [...base, 'sources', i], from, problems))
   checkNames(sources, base, problems)
   const template = options.template ?? 'checkpoint'
@@ -300,4 +301,4 @@ export function checkPrepareOptions(options: PrepareDataOptions): { model: strin
   }
 }
 
-export const defaultThreads = (): number => Math.min(16, availableParallelism())
+export const defaultThreads = (): number => Math.min(16, threadsOfProcess())

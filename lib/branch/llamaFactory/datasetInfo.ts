@@ -1,6 +1,7 @@
 import { basename, join, resolve } from 'node:path'
 import { readSmallFile } from '../../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../../errors.js'
+import { pathFromFile } from '../../pathFromFile.js'
 import { isMapping, nearestName } from '../../validate.js'
 import type { DataSource, MessageTags, SourceColumns } from '../data/options.js'
 
@@ -103,7 +104,7 @@ function sourceOf(
   const tagged = renamed(given, tags, (key) => problem(`The tag ${key} is not supported`))
   const take = typeof num_samples === 'number' ? { take: num_samples } : {}
   return {
-    path: resolve(directory, file_name),
+    path: resolve(pathFromFile(file_name, directory)),
     name: name || basename(file_name),
     format: formatting,
     ...(Object.keys(named).length > 0 ? { columns: named } : {}),

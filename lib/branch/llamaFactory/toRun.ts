@@ -1,5 +1,6 @@
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { readSmallFile } from '../../checkpoint/readSmallFile.js'
+import { pathFromFile } from '../../pathFromFile.js'
 import { Problems } from '../../recipe/problems.js'
 import { readYaml } from '../../recipe/readYaml.js'
 import { isMapping, nearestName } from '../../validate.js'
@@ -56,8 +57,8 @@ class Translation {
   async translate(): Promise<RunConversion> {
     this.checkKeys()
     const run: RunOptions = {
-      model: resolve(this.text('model_name_or_path')),
-      output: resolve(this.text('output_dir')),
+      model: resolve(pathFromFile(this.text('model_name_or_path'), '.')),
+      output: resolve(pathFromFile(this.text('output_dir'), '.')),
       data: await this.data(),
       training: await this.training(),
     }
@@ -167,7 +168,9 @@ class Translation {
       return []
     }
     const directory = this.given.dataset_dir === undefined ? 'data' : this.text('dataset_dir')
-    const sources = await datasetSources(names, resolve(directory), (message) => this.problem('dataset', message))
+    const sources = await datasetSources(names, resolve(pathFromFile(directory, '.')), (message) =>
+      this.problem('dataset', message),
+    )
     const most = this.number('max_samples', undefined)
     return most === undefined
       ? sources
@@ -229,7 +232,7 @@ class Translation {
   }
 
   private async deepspeedFile(path: string): Promise<unknown> {
-    const bytes = await readSmallFile(join(path), 2 ** 20, 'ERR_RECIPE')
+    const bytes = await readSmallFile(pathFromFile(path, '.'), 2 ** 20, 'ERR_RECIPE')
     // The examples that come with LLaMA-Factory need not be at hand.
     const [, stage] = /(?:^|\/)ds_z([0-3])(?:_offload)?_config\.json$/.exec(path) ?? []
     if (!bytes && stage !== undefined) return { zero_optimization: { stage: Number(stage) } }
