@@ -9,12 +9,16 @@ import { BranchMergeError } from './errors.js'
  * @throws ERR_INVALID_ARGUMENT for the home directory of another user, which is not looked up
  */
 export function pathFromFile(path: string, directory: string): string {
-  if (path === '~' || path.startsWith('~/')) return join(homedir(), path.slice(1))
+  if (isHome(path)) return join(homedir(), path.slice(1))
   if (/^~[^/]+\//.test(path)) {
     throw new BranchMergeError(
       'ERR_INVALID_ARGUMENT',
       `Expected ~/ for your home directory, or a path without ~, but received ${path}: write it out, or ./${path} for such a name`,
     )
   }
-  return isAbsolute(path) ? path : join(directory, path)
+  const whole = isAbsolute(path) ? path : join(directory, path)
+  return isHome(whole) ? `./${whole}` : whole // of ./~/x, which says that it means the name
 }
+
+/** What a shell takes for the home directory or a place in it. */
+export const isHome = (path: string): boolean => path === '~' || path.startsWith('~/')

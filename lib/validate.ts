@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import { BranchMergeError } from './errors.js'
+import { isHome } from './pathFromFile.js'
 
 /** The one wording for arguments that are refused: "Expected X for NAME but received V of type T". */
 export function invalidArgument(expected: string, name: string, value: unknown): BranchMergeError {
@@ -87,7 +88,7 @@ export function checkBoolean(value: unknown, name: string): boolean {
 export function checkPath(value: unknown, name: string): string {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) throw invalidArgument('a path', name, value)
   // A shell expands it at the beginning of a word alone, so --out=~/merged comes as it is.
-  if (value === '~' || value.startsWith('~/')) {
+  if (isHome(value)) {
     throw invalidArgument(`the home directory written out, or ./${value} for a directory of that name,`, name, value)
   }
   return value

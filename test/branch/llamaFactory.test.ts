@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
@@ -128,6 +129,9 @@ const minimal = (directory: string, more = '') =>
 describe('a configuration', () => {
   test('that leaves things to LLaMA-Factory has its defaults written down', async () => {
     const { run } = await toRun(minimal(datasets()), 'lf.yaml')
+    const inHome = minimal(datasets()).replace(/^(model_name_or_path|output_dir): .*$/gm, '$1: ~/$1')
+    const { model, output } = (await toRun(inHome, 'lf.yaml')).run
+    expect([model, output]).toEqual([join(homedir(), 'model_name_or_path'), join(homedir(), 'output_dir')])
     expect(run.training).toEqual({
       numTrainEpochs: 3,
       perDeviceTrainBatchSize: 8,

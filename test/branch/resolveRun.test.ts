@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
 import { parseOverride, resolveRun } from '../../lib/branch/resolveRun.js'
@@ -79,6 +80,24 @@ describe('a run that is right', () => {
       '/runs/math/out',
       ['/runs/math/a.jsonl'],
     ])
+  })
+
+  test('~ is the home directory in every path', () => {
+    const tildes = `model: ~/base
+output: ~/out
+data: {sources: [~/a.jsonl, {path: ~/b.jsonl}], tokenizer: ~/base, template: ~/t.jinja, cache: ~/cache}
+`
+    const { model, output, data } = resolveRun(parseRecipe(tildes, '/runs/run.yaml'))
+    const at = (name: string) => join(homedir(), name)
+    expect([model, output, data.tokenizer, data.template, data.cache]).toEqual(
+      ['base', 'out', 'base', 't.jinja', 'cache'].map(at),
+    )
+    expect(data.sources.flatMap(({ paths }) => paths)).toEqual([at('a.jsonl'), at('b.jsonl')])
+    const set = resolveRun(parseRecipe(text, '/runs/run.yaml'), [parseOverride('output=~/other')])
+    expect(set.output).toBe(at('other'))
+    expect(() => resolveRun(parseRecipe(text, '/runs/run.yaml'), [parseOverride('model=~you/base')])).toThrow(
+      'Expected ~/ for your home directory, or a path without ~, but received ~you/base',
+    )
   })
 
   test('what is written for a job means the same, wherever it is read', () => {

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { BranchMergeError } from '../../lib/errors.js'
@@ -168,6 +169,15 @@ expect: {architecture: Qwen2ForCausalLM, layers: 64, tensors: 771, parameters: 3
       },
     })
   }
+
+  test('~ is the home directory, in a file and in an object, and a name may begin with it', () => {
+    const paths = { math: '~/models/math', science: './~/science', coding: '~coding' }
+    const recipe = { models: paths, expression: 'linear(math, science, coding)', output: { path: '~' } }
+    const places = ({ models, output }: ResolvedRecipe) => [...models.map(({ path }) => path), output.path]
+    const home = join(homedir(), 'models/math')
+    expect(places(resolveRecipe(recipe))).toEqual([home, './~/science', '~coding', homedir()])
+    expect(places(yaml(JSON.stringify(recipe)))).toEqual([home, 'dir/~/science', 'dir/~coding', homedir()])
+  })
 
   test('YAML: paths start from the file', async () => {
     const directory = temporaryDirectory()
