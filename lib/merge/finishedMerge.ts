@@ -133,6 +133,7 @@ export function finishedSummary(manifest: Manifest, started: number): MergeSumma
     seconds: (performance.now() - started) / 1000,
     ...deviceUse(noDevices('it was merged before')),
     alreadyDone: true,
+    notes: [],
   }
 }
 

@@ -33,6 +33,8 @@ export interface FuseSummary extends DeviceUse {
   seconds: number
   /** The output was there, complete, from the same inputs and options: nothing was done. */
   alreadyDone: boolean
+  /** What was left out, not copied, or read in another way than it is stored, in words; empty when nothing was done. */
+  notes: string[]
   preset: PresetName
 }
 

@@ -22,6 +22,8 @@ export interface MergeSummary extends DeviceUse {
   seconds: number
   /** The output was there, complete, from the same recipe and inputs: nothing was done. */
   alreadyDone: boolean
+  /** What was left out, not copied, or read in another way than it is stored, in words; empty when nothing was done. */
+  notes: string[]
 }
 
 /** What one merge of a recipe did to all tensors. */
@@ -65,6 +67,7 @@ export function summariseMerge(plan: MergePlan, { tensors, totals }: MergeOutcom
     seconds: (performance.now() - started) / 1000,
     ...deviceUse(totals),
     alreadyDone: false,
+    notes: plan.notes,
   }
 }
 

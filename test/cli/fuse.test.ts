@@ -58,6 +58,7 @@ describe('a fusion', () => {
       'bytesWritten',
       'seconds',
       'alreadyDone',
+      'notes',
       'preset',
       'device',
       'deviceReason',
@@ -80,7 +81,13 @@ describe('a fusion', () => {
     const told = await runCommand([...args, '--resume', '--stats', again])
     expect([told.code, told.stdout]).toEqual([0, expect.stringContaining('is complete already')])
     expect(readFileSync(again)).toEqual(readFileSync(stats))
-    const nothing = { bytesRead: 0, bytesWritten: 0, alreadyDone: true, deviceReason: 'it was merged before' }
+    const nothing = {
+      bytesRead: 0,
+      bytesWritten: 0,
+      alreadyDone: true,
+      notes: [],
+      deviceReason: 'it was merged before',
+    }
     expect(await fuse(left, right, { out, lambda: 2, resume: true })).toEqual({
       ...first,
       ...nothing,

@@ -47,6 +47,7 @@ describe('branchmerge merge', () => {
       'deviceReason',
       'warnings',
       'alreadyDone',
+      'notes',
     ])
     for (const each of summary.merges) {
       expect(Object.keys(each)).toEqual(['id', 'method', 'kept', 'keptFraction', 'degenerate', 'identical'])
@@ -105,7 +106,13 @@ describe('branchmerge merge', () => {
     expect([told.code, told.stdout, told.stderr]).toEqual([0, expect.stringContaining('is complete already'), ''])
     expect(readFileSync(again)).toEqual(readFileSync(stats))
     const { stdout } = await runCommand([...args, '--resume', '--json'])
-    const nothing = { bytesRead: 0, bytesWritten: 0, alreadyDone: true, deviceReason: 'it was merged before' }
+    const nothing = {
+      bytesRead: 0,
+      bytesWritten: 0,
+      alreadyDone: true,
+      notes: [],
+      deviceReason: 'it was merged before',
+    }
     expect(JSON.parse(stdout)).toEqual({ ...first, ...nothing, seconds: expect.any(Number) })
     expect(stampFiles(out)).toEqual(stamps)
 

@@ -70,6 +70,7 @@ describe('a fused checkpoint', () => {
       bytesWritten: expect.any(Number),
       seconds: expect.any(Number),
       alreadyDone: false,
+      notes: ['Not copied from Left: README.md'],
       preset: 'arcee',
       device: 'cpu',
       deviceReason: expect.any(String),

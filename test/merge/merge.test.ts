@@ -222,6 +222,7 @@ describe('a merge', () => {
       bytesWritten: expect.any(Number),
       seconds: expect.any(Number),
       alreadyDone: false,
+      notes: ['Not copied from math: README.md'],
       device: 'cpu',
       deviceReason: expect.any(String),
       warnings: [],

@@ -287,7 +287,13 @@ describe('finish', () => {
     const hashes = hashFiles(split.out)
     for (const rest of [undefined, `${staging}-finished`]) {
       if (rest) cpSync(copy, rest, { recursive: true })
-      const nothing = { bytesRead: 0, bytesWritten: 0, alreadyDone: true, deviceReason: 'it was merged before' }
+      const nothing = {
+        bytesRead: 0,
+        bytesWritten: 0,
+        alreadyDone: true,
+        notes: [],
+        deviceReason: 'it was merged before',
+      }
       expect(await finishMerge(split.out)).toEqual({ ...first, ...nothing, seconds: expect.any(Number) })
       expect(hashFiles(split.out)).toEqual(hashes)
     }

@@ -234,8 +234,12 @@ describe('embeddings: left, right', () => {
 
   test('another value is refused, from the recipe and from the call', async () => {
     const options = { models: { a: 'a', b: 'b' }, out: 'out' }
-    const code = 'ERR_RECIPE'
-    await expect(merge('a & b', { ...options, embeddings: 'both' as never })).rejects.toMatchObject({ code })
+    const [expression, embeddings] = ['a & b', 'both' as never]
+    await expect(merge({ expression, embeddings }, options)).rejects.toMatchObject({ code: 'ERR_RECIPE' })
+    await expect(merge(expression, { ...options, embeddings })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringContaining('embeddings'),
+    })
   })
 })
 
