@@ -6,7 +6,7 @@ import { completeSideFiles, isOfTokenizer, listSideFiles } from '../checkpoint/s
 import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, sync, write } from '../merge/durableFiles.js'
-import { configWithDtype } from '../merge/outputConfig.js'
+import { configWithDtype, configWithoutQuantisation } from '../merge/outputConfig.js'
 import { examineOutput, firstOf, partialSuffix } from '../merge/outputDirectory.js'
 import { writeWhole } from '../report/writeWhole.js'
 
@@ -88,7 +88,8 @@ export async function writeExpertFiles(output: string, files: ExpertFiles): Prom
   await removeStale(output, sources)
   for (const [name, directory] of sources) await copyWhole(join(directory, name), join(output, name))
   if (chatTemplate !== undefined) await writeWhole(join(output, 'chat_template.jinja'), chatTemplate)
-  await writeWhole(join(output, 'config.json'), configWithDtype(config, torchName(dtype)))
+  const text = config.quantisation === undefined ? config.text : configWithoutQuantisation(config)
+  await writeWhole(join(output, 'config.json'), configWithDtype({ text }, torchName(dtype)))
   await sync(output)
 }
 

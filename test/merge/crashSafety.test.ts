@@ -1,4 +1,4 @@
-import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { fuse } from '../../lib/index.js'
@@ -37,8 +37,11 @@ describe('a crash right before each change to the file system', () => {
   test('a new directory never looks complete before it is, and can be written again', async () => {
     const directory = temporaryDirectory()
     const { left, right } = writePair(directory, { leftShards: 2 })
+    mkdirSync(join(left.path, 'additional_chat_templates'))
+    writeFileSync(join(left.path, 'additional_chat_templates', 'tool_use.jinja'), '{{ tools }}')
     await fuse(left.path, right.path, { out: join(directory, 'expected') })
     const expected = hashFiles(join(directory, 'expected'))
+    expect(Object.keys(expected)).toContain('additional_chat_templates/tool_use.jinja')
     const out = join(directory, 'out')
     const args = ['fuse', left.path, right.path, '--out', out]
     let completed = 0

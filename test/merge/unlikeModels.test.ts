@@ -1,10 +1,21 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { BranchMergeError, type FuseCheckpointsOptions, fuse, merge, reproduce, verify } from '../../lib/index.js'
+import { writeExpertFiles } from '../../lib/branch/trainingOutput.js'
+import {
+  BranchMergeError,
+  type FuseCheckpointsOptions,
+  finishMerge,
+  fuse,
+  merge,
+  mergePart,
+  reproduce,
+  verify,
+} from '../../lib/index.js'
 import { fusionRequest } from '../../lib/merge/fuseCheckpoints.js'
 import { resolveFuseCheckpointsOptions } from '../../lib/merge/fuseOptions.js'
 import { planMerge } from '../../lib/merge/planMerge.js'
+import { hashFiles } from '../support/directoryContents.js'
 import { decode, encode, type FloatDtype } from '../support/floats.js'
 import { readSafetensors, type TestTensor } from '../support/readSafetensors.js'
 import { runCommand } from '../support/runCommand.js'
@@ -104,6 +115,27 @@ describe('side files', () => {
     const names = readdirSync(models.out)
     for (const name of ['additional_chat_templates', '1_Pooling', 'modules.json']) expect(names).not.toContain(name)
     expect((await verify(models.out)).problems).toEqual([])
+  })
+
+  test('parts of a merge come to the same files as one', async () => {
+    const models = pair({ files: along })
+    await fuse(models.left, models.right, { out: models.out })
+    const options = { models: { left: models.left, right: models.right }, out: models.again }
+    await mergePart('left & right', { ...options, part: 1, parts: 1 })
+    await finishMerge(models.again)
+    const hashes = hashFiles(models.out)
+    expect(Object.keys(hashes)).toEqual(expect.arrayContaining(Object.keys(along)))
+    expect(hashFiles(models.again)).toEqual({ ...hashes, 'branchmerge.json': expect.any(String) })
+  })
+
+  test("an expert has the model's, without what is said of quantisation", async () => {
+    const config = { quantization_config: { quant_method: 'fp8' } }
+    const { left, out } = pair({ files: along, config })
+    mkdirSync(out)
+    await writeExpertFiles(out, { model: left, tokenizer: undefined, chatTemplate: undefined, dtype: 'F32' })
+    expect(Object.keys(hashFiles(out))).toEqual(expect.arrayContaining(Object.keys(along)))
+    const written = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'))
+    expect([written.quantization_config, written.torch_dtype]).toEqual([undefined, 'float32'])
   })
 
   test('what is not copied is named', async () => {

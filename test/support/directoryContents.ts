@@ -5,13 +5,15 @@ import { join } from 'node:path'
 /** Names in a directory, sorted; none when there is no directory. */
 export const fileNames = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory).sort() : [])
 
-/** Hash of every file of a directory, by name. */
+/** Hash of every file of a directory and of those below, by name. */
 export function hashFiles(directory: string): Record<string, string> {
   const hash = (name: string) =>
     createHash('sha256')
       .update(readFileSync(join(directory, name)))
       .digest('hex')
-  return Object.fromEntries(fileNames(directory).map((name) => [name, hash(name)]))
+  const names = existsSync(directory) ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort() : []
+  const files = names.filter((name) => statSync(join(directory, name)).isFile())
+  return Object.fromEntries(files.map((name) => [name, hash(name)]))
 }
 
 /** Size, time of change and identity of every file of a directory: a quick way to see that nothing was touched. */
