@@ -1,12 +1,29 @@
 #!/usr/bin/env bash
-# Every test on a Debian or Ubuntu machine with Node and npm: sets up, checks, runs the tests, the native tests under
-# sanitizers, the fuzzer briefly, and uses the packed tarball. Runs all of them even if one fails; the last line counts
-# what passed.
+# The tests, on a Debian or Ubuntu machine with Node and npm: sets up, and prints a line for each step and what failed of it. The
+# last line counts what passed.
 #
-# Steps run side by side. Tests watch the clock, so what only computes yields to them, and fills what their waits leave. The
-# output of a step is shown when it is over, and kept in build/logs.
+#   test/run.sh                what shows in minutes that all of it works on this machine
+#   test/run.sh --all          and lint, sanitizers, the fuzzer, the packed package, Slurm, kernels for every GPU, and as many
+#                              rounds of everything that is killed at random as it takes to find rare cases; what CI runs
+#   test/run.sh --no-install   names missing Debian packages instead of installing them (npm test)
+#
+# Runs every step even if one fails. Steps run side by side: what only computes yields to the tests, and fills what their waits
+# leave. The output of each is kept in build/logs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+all=false
+for argument; do
+  case $argument in
+    --all) all=true ;;
+    --no-install) export BRANCHMERGE_NO_INSTALL=1 ;;
+    *)
+      echo "Expected --all or --no-install but received $argument" >&2
+      exit 2
+      ;;
+  esac
+done
+if ! $all; then export BRANCHMERGE_TEST_QUICK=1; fi
 
 logs=build/logs
 mkdir -p "$logs"
@@ -16,6 +33,7 @@ failed=()
 declare -A name_of
 
 finish() {
+  if [ ${#failed[@]} -gt 0 ]; then echo "Failed: $(printf '%s\n' "${failed[@]}" | uniq | paste -sd ' '). Logs are in $logs"; fi
   echo "$passed passed, ${#failed[@]} failed"
   [ ${#failed[@]} -eq 0 ] && [ "$passed" -gt 0 ]
 }
@@ -30,33 +48,29 @@ trap stop INT TERM
 
 start() {
   local name=$1
-  echo "==== $name: started, log in $logs/$name.log"
   set -m
   (
-    TIMEFORMAT='%0R s, of which %0U s + %0S s on a core'
+    TIMEFORMAT='%0R s (%0U s + %0S s of a core)'
     { time "${@:2}" > "$logs/$name.log" 2>&1 < /dev/null; } 2> "$logs/$name.time"
   ) &
   set +m
   name_of[$!]=$name
 }
 
-# Waits until a step is over, and shows and counts it.
+# Waits until a step is over, tells of it and counts it.
 wait_for_one() {
-  local pid status=0
+  local pid status=0 more=''
   wait -n -p pid "${!name_of[@]}" || status=$?
   name=${name_of[$pid]}
   unset "name_of[$pid]"
-  echo "==== $name: $([ $status -eq 0 ] && echo passed || echo "FAILED, status $status"), $(tail -n 1 "$logs/$name.time")"
-  cat "$logs/$name.log"
   case $name in
     vitest) count_vitest $status ;;
-    asan-build) ;;
-    *) count $status ;;
+    setup | asan-build) if [ $status -ne 0 ]; then failed+=("$name"); fi ;;
+    *) if [ $status -eq 0 ]; then passed=$((passed + 1)); else failed+=("$name"); fi ;;
   esac
-}
-
-count() {
-  if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed+=("$name"); fi
+  printf '%-12s %s%s, %s\n' "$name" "$([ $status -eq 0 ] && echo passed || echo "FAILED (status $status)")" "$more" \
+    "$(tail -n 1 "$logs/$name.time")"
+  if [ $status -ne 0 ]; then show_failure "$name"; fi
 }
 
 # Its tests count one by one; a run that reports none, or fails without a failed test (an unhandled error), is a failure.
@@ -69,16 +83,43 @@ count_vitest() {
   if [ "$1" -ne 0 ] && [ "${totals#* }" = 0 ]; then totals="${totals% *} 1"; fi
   passed=$((passed + ${totals% *}))
   for ((i = 0; i < ${totals#* }; i++)); do failed+=(vitest); done
+  more=" (${totals% *} tests)"
 }
 
-echo '==== setup'
-if ! test/setup.sh; then
-  failed+=(setup)
+# Of Vitest, what it says at the end of the tests that failed; of others, the end.
+show_failure() {
+  local log=$logs/$1.log
+  if [ "$1" = vitest ] && grep -qE 'Failed (Tests|Suites)|Unhandled' "$log"; then
+    sed -nE '/Failed (Tests|Suites)|Unhandled/,$p' "$log"
+  else
+    tail -n 60 "$log"
+  fi | sed 's/^/  | /'
+}
+
+native_tests() {
+  local name
+  for name in native cuda sft sft_train; do
+    echo "== branchmerge_${name}_test"
+    "build/check/branchmerge_${name}_test"
+  done
+  test/parallel.sh build/check
+}
+
+start setup test/setup.sh "$($all && echo all || echo test)"
+wait_for_one
+if [ ${#failed[@]} -gt 0 ]; then
   finish
   exit
 fi
 
 start vitest npx vitest run --reporter=default --reporter=json --outputFile.json="$logs/vitest.json"
+if ! $all; then
+  start native nice -n 10 "$BASH" -c "$(declare -f native_tests); set -e; native_tests"
+  while [ ${#name_of[@]} -gt 0 ]; do wait_for_one; done
+  finish
+  exit
+fi
+
 start asan-build nice -n 10 test/asan.sh build
 start check nice -n 19 npm run --silent check
 start package nice -n 19 test/package.sh
@@ -95,6 +136,4 @@ while [ ${#name_of[@]} -gt 0 ]; do
     start fuzz npm run --silent fuzz
   fi
 done
-
-if [ ${#failed[@]} -gt 0 ]; then printf '==== failed: %s\n' "${failed[@]}" | sort | uniq -c; fi
 finish

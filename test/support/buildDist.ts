@@ -4,5 +4,5 @@ import { fileURLToPath } from 'node:url'
 /** The tests of the command run bin/branchmerge.js, which needs the compiled TypeScript: build it before any test. */
 export function setup() {
   const root = fileURLToPath(new URL('../..', import.meta.url))
-  execFileSync('npx', ['tsc', '-p', '.'], { cwd: root, stdio: 'inherit' })
+  execFileSync('node_modules/.bin/tsc', ['-p', '.'], { cwd: root, stdio: 'inherit' })
 }
