@@ -1,9 +1,9 @@
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { fuse } from '../../lib/index.js'
+import { crashEverywhere } from '../support/crashSteps.js'
 import { fileNames, hashFiles, isPartial, looksComplete, stampFiles } from '../support/directoryContents.js'
-import { preload, runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { writePair } from '../support/writeCheckpoint.js'
 
@@ -13,27 +13,6 @@ const withoutPartials = (hashes: Record<string, string>) =>
   Object.fromEntries(Object.entries(hashes).filter(([name]) => !isPartial(name)))
 
 describe('a crash right before each change to the file system', () => {
-  async function crashEverywhere(options: {
-    args: string[]
-    inputs: string[]
-    out: string
-    prepare: () => void
-    check: (step: number) => void | Promise<void>
-  }): Promise<number> {
-    const stamps = options.inputs.map(stampFiles)
-    for (let step = 1; step < 200; step++) {
-      rmSync(options.out, { recursive: true, force: true })
-      options.prepare()
-      const env = { NODE_OPTIONS: preload('killAtStep.js'), BRANCHMERGE_TEST_KILL_AT: String(step) }
-      const { code, signal, stderr } = await runCommand(options.args, { env })
-      expect(options.inputs.map(stampFiles)).toEqual(stamps)
-      if (code === 0) return step
-      expect([step, signal, stderr]).toEqual([step, 'SIGKILL', ''])
-      await options.check(step)
-    }
-    throw new Error('Expected the command to end')
-  }
-
   test('a new directory never looks complete before it is, and can be written again', async () => {
     const directory = temporaryDirectory()
     const { left, right } = writePair(directory, { leftShards: 2 })
@@ -44,10 +23,10 @@ describe('a crash right before each change to the file system', () => {
     expect(Object.keys(expected)).toContain('additional_chat_templates/tool_use.jinja')
     const out = join(directory, 'out')
     const args = ['fuse', left.path, right.path, '--out', out]
+    const inputs = [left, right].map(({ path }) => stampFiles(path))
     let completed = 0
     const steps = await crashEverywhere({
       args,
-      inputs: [left.path, right.path],
       out,
       prepare: () => {},
       check: async () => {
@@ -61,6 +40,7 @@ describe('a crash right before each change to the file system', () => {
         expect(hashFiles(out)).toEqual(expected)
       },
     })
+    expect([left, right].map(({ path }) => stampFiles(path))).toEqual(inputs)
     // Every write of a sharded checkpoint was tried: at least a creation, a sync and a rename of each small file.
     expect(steps).toBeGreaterThan(30)
     expect(completed).toBeGreaterThan(0)
@@ -77,10 +57,10 @@ describe('a crash right before each change to the file system', () => {
     await fuse(left.path, right.path, { out: join(directory, 'expected') })
     const before = hashFiles(old)
     const after = { ...hashFiles(join(directory, 'expected')), 'notes.txt': before['notes.txt'] }
+    const inputs = [left, right].map(({ path }) => stampFiles(path))
     const states = new Set<string>()
     await crashEverywhere({
       args: ['fuse', left.path, right.path, '--out', out, '--overwrite'],
-      inputs: [left.path, right.path],
       out,
       prepare: () => cpSync(old, out, { recursive: true }),
       check: () => {
@@ -91,6 +71,7 @@ describe('a crash right before each change to the file system', () => {
         if (state === 'new') expect(found).toEqual(after)
       },
     })
+    expect([left, right].map(({ path }) => stampFiles(path))).toEqual(inputs)
     expect(states).toEqual(new Set(['old', 'incomplete', 'new']))
     expect(hashFiles(out)).toEqual(after)
   }, 180_000)

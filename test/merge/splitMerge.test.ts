@@ -2,9 +2,10 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, truncat
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { finishMerge, type MergeOptions, merge, mergePart } from '../../lib/index.js'
+import { crashEverywhere } from '../support/crashSteps.js'
 import { fileNames, hashFiles, looksComplete, stampFiles } from '../support/directoryContents.js'
 import { type Experts, writeExperts } from '../support/experts.js'
-import { preload, runCommand } from '../support/runCommand.js'
+import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { safetensorsBytes } from '../support/writeCheckpoint.js'
 
@@ -183,23 +184,26 @@ describe('a part', () => {
     await split.run(2, 2)
     cpSync(split.out, prepared, { recursive: true })
     let resumed = 0
-    let step = 1
-    for (; step < 100; step++) {
-      rmSync(split.out, { recursive: true, force: true })
-      // The part may be the first one, or not.
-      if (step % 2 === 0) cpSync(prepared, split.out, { recursive: true })
-      const env = { NODE_OPTIONS: preload('killAtStep.js'), BRANCHMERGE_TEST_KILL_AT: String(step) }
-      const { code } = await runCommand(args, { env })
-      expect(looksComplete(split.out)).toBe(false)
-      const again = await split.run(1, 2)
-      if (!again.alreadyDone && again.bytesRead === 0) resumed++
-      await split.run(2, 2)
-      expect(split.staged().filter((name) => !/\.safetensors$|^part-/.test(name))).toEqual([])
-      await finishMerge(split.out)
-      expect(hashFiles(split.out)).toEqual(whole.hashes)
-      if (code === 0) break
+    // The part may be the first one, or not.
+    for (const first of [true, false]) {
+      const steps = await crashEverywhere({
+        args,
+        out: split.out,
+        prepare: () => {
+          if (!first) cpSync(prepared, split.out, { recursive: true })
+        },
+        check: async () => {
+          expect(looksComplete(split.out)).toBe(false)
+          const again = await split.run(1, 2)
+          if (!again.alreadyDone && again.bytesRead === 0) resumed++
+          await split.run(2, 2)
+          expect(split.staged().filter((name) => !/\.safetensors$|^part-/.test(name))).toEqual([])
+          await finishMerge(split.out)
+          expect(hashFiles(split.out)).toEqual(whole.hashes)
+        },
+      })
+      expect(steps).toBeGreaterThan(8)
     }
-    expect(step).toBeGreaterThan(8)
     // Killed after the last tensor was safe: none is merged again.
     expect(resumed).toBeGreaterThan(2)
   }, 120_000)
@@ -260,20 +264,19 @@ describe('finish', () => {
     await runAll(split, 2)
     cpSync(split.out, prepared, { recursive: true })
     const states = new Set<string>()
-    let step = 1
-    for (; step < 200; step++) {
-      rmSync(split.out, { recursive: true, force: true })
-      cpSync(prepared, split.out, { recursive: true })
-      const env = { NODE_OPTIONS: preload('killAtStep.js'), BRANCHMERGE_TEST_KILL_AT: String(step) }
-      const { code } = await runCommand(['finish', split.out], { env })
-      states.add(looksComplete(split.out) ? 'complete' : 'incomplete')
-      if (looksComplete(split.out)) expect(hashesBesideParts(split.out)).toEqual(whole.hashes)
-      if (code === 0) break
-      await finishMerge(split.out)
-      expect(hashFiles(split.out)).toEqual(whole.hashes)
-    }
+    const steps = await crashEverywhere({
+      args: ['finish', split.out],
+      out: split.out,
+      prepare: () => cpSync(prepared, split.out, { recursive: true }),
+      check: async () => {
+        states.add(looksComplete(split.out) ? 'complete' : 'incomplete')
+        if (looksComplete(split.out)) expect(hashesBesideParts(split.out)).toEqual(whole.hashes)
+        await finishMerge(split.out)
+        expect(hashFiles(split.out)).toEqual(whole.hashes)
+      },
+    })
     expect(states).toEqual(new Set(['complete', 'incomplete']))
-    expect(step).toBeGreaterThan(30)
+    expect(steps).toBeGreaterThan(30)
   }, 180_000)
 
   test('of what is finished says so, and clears up what a killed removal left', async () => {
