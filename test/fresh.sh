@@ -48,7 +48,7 @@ failed=0
 # step NAME COMMAND ...: a line about it, its output in a file.
 step() {
   local name=$1 status=0 log from=$SECONDS
-  log="$logs/$(printf '%02d-%s' $((passed + failed + 1)) "$(tr -c 'a-z0-9\n' - <<< "$name" | tr -s -)").log"
+  log="$logs/$(printf '%02d-%s' $((passed + failed + 1)) "$(tr -c 'A-Za-z0-9\n' - <<< "$name" | tr -s -)").log"
   shift
   "$@" > "$log" 2>&1 < /dev/null || status=$?
   if [ $status -eq 0 ]; then

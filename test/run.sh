@@ -27,7 +27,7 @@ if ! $all; then export BRANCHMERGE_TEST_QUICK=1; fi
 
 logs=build/logs
 mkdir -p "$logs"
-rm -f "$logs"/*
+rm -f "$logs"/*.{log,time,json}
 passed=0
 failed=()
 declare -A name_of
@@ -91,8 +91,12 @@ show_failure() {
   local log=$logs/$1.log
   if [ "$1" = vitest ] && grep -qE 'Failed (Tests|Suites)|Unhandled' "$log"; then
     sed -nE '/Failed (Tests|Suites)|Unhandled/,$p' "$log"
-  else
+  elif [ "$(wc -l < "$log")" -gt 80 ]; then
+    head -n 20 "$log"
+    echo '...'
     tail -n 60 "$log"
+  else
+    cat "$log"
   fi | sed 's/^/  | /'
 }
 
@@ -112,7 +116,7 @@ if [ ${#failed[@]} -gt 0 ]; then
   exit
 fi
 
-start vitest npx vitest run --reporter=default --reporter=json --outputFile.json="$logs/vitest.json"
+start vitest npx vitest run --no-color --reporter=default --reporter=json --outputFile.json="$logs/vitest.json"
 if ! $all; then
   start native nice -n 10 "$BASH" -c "$(declare -f native_tests); set -e; native_tests"
   while [ ${#name_of[@]} -gt 0 ]; do wait_for_one; done

@@ -9,6 +9,5 @@ installed=node_modules/.package-lock.json
 if [ "$installed" -nt package-lock.json ] && [ -e "node_modules/@node-llama-cpp/$platform" ]; then exit; fi
 
 version=$(node -p 'require("./package.json").dependencies["node-llama-cpp"]')
-flags=(--omit=optional --ignore-scripts --no-audit --no-fund)
-npm ci "${flags[@]}"
-npm install --no-save "${flags[@]}" "@node-llama-cpp/$platform@$version"
+# Not npm ci: from npm 11 on it wants every optional package in the lock file, and a registry may lack some of them.
+npm install --no-save --omit=optional --ignore-scripts --no-audit --no-fund "@node-llama-cpp/$platform@$version"

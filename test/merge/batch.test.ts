@@ -220,11 +220,10 @@ describe('batches', () => {
     ]
     const whole = await runCommand(command('whole'))
     expect(JSON.parse(whole.stdout)).toMatchObject({ failed: 0 })
-    const isBegun = () => fileNames(join(directory, 'killed', 'c')).some((name) => name.startsWith('model-'))
-    for (const milliseconds of [0, 60, 150]) {
+    const begun = () => fileNames(join(directory, 'killed', 'c')).filter((name) => name.startsWith('model-')).length
+    for (const files of [1, 2, 3]) {
       const onStart = async (child: ChildProcess) => {
-        while (!isBegun() && child.exitCode === null) await setTimeout(5)
-        await setTimeout(milliseconds)
+        while (begun() < files && child.exitCode === null) await setTimeout(5)
         child.kill('SIGKILL')
       }
       await runCommand(command('killed'), { onStart })

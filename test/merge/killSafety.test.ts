@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fileNames, hashFiles, isPartial, looksComplete, stampFiles } from '../support/directoryContents.js'
 import { Random } from '../support/random.js'
+import { rounds } from '../support/rounds.js'
 import { type CommandResult, runCommand } from '../support/runCommand.js'
 import { writeLargePair } from '../support/writeLargePair.js'
 
@@ -31,7 +32,7 @@ describe('a pair that takes a while', () => {
     rmSync(out, { recursive: true })
 
     const random = new Random(11)
-    const kills = 24
+    const kills = rounds({ all: 24, quick: 4 })
     let killed = 0
     for (let run = 0; killed < kills && run < 4 * kills; run++) {
       const delay = ((killed + random.uniform()) / kills) * duration

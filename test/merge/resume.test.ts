@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { merge } from '../../lib/index.js'
 import { fileNames, hashFiles, isPartial, looksComplete } from '../support/directoryContents.js'
 import { Random } from '../support/random.js'
+import { rounds } from '../support/rounds.js'
 import { runCommand } from '../support/runCommand.js'
 import { writeLargePair } from '../support/writeLargePair.js'
 
@@ -31,16 +32,22 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(large.directory, { recursive: true }))
 
-/** Starts a run and kills it when files of the output are half written; false when it finished first. */
-async function killHalfWay(out: string, delay: number): Promise<boolean> {
+/** What a run notes as it goes on: a line for what is safe. */
+const journalPath = (out: string) => join(out, fileNames(out).find((name) => name.startsWith('journal.')) ?? 'journal')
+const journalOf = (out: string) => (existsSync(journalPath(out)) ? readFileSync(journalPath(out), 'utf8') : '')
+const linesIn = (out: string) => journalOf(out).split('\n').length - 1
+
+/** Starts a run and kills it when it has noted so many lines more; false when it finished first. */
+async function killAfter(out: string, lines: number): Promise<boolean> {
+  const wanted = linesIn(out) + lines
   const { signal } = await runCommand(argumentsFor(out, '--resume'), {
     onStart: (child) => {
       const timer = setInterval(() => {
         if (child.exitCode !== null) clearInterval(timer)
-        if (!fileNames(out).some((name) => isPartial(name))) return
+        if (!fileNames(out).some((name) => isPartial(name)) || linesIn(out) < wanted) return
         clearInterval(timer)
-        setTimeout(() => child.kill('SIGKILL'), delay)
-      }, 5)
+        child.kill('SIGKILL')
+      }, 2)
     },
   })
   return signal === 'SIGKILL'
@@ -54,12 +61,13 @@ async function finish(out: string): Promise<number> {
 }
 
 describe('a merge that is cut off', () => {
-  test('goes on after each of 50 kills at random moments, and ends with the same bytes', async () => {
+  test('goes on after each of many kills at random moments, and ends with the same bytes', async () => {
     const out = join(large.directory, 'out')
     const random = new Random(3)
+    const wanted = rounds({ all: 50, quick: 6 })
     let spared = 0
-    for (let kills = 0; kills < 50; ) {
-      const killed = await killHalfWay(out, random.uniform() * 400)
+    for (let kills = 0; kills < wanted; ) {
+      const killed = await killAfter(out, random.below(8))
       if (killed) kills++
       if (!looksComplete(out)) {
         // From time to time somebody lets it finish.
@@ -78,14 +86,9 @@ describe('a merge that is cut off', () => {
   /** Kills a run after some of its files are safe. */
   async function interrupted(name: string): Promise<string> {
     const out = join(large.directory, name)
-    for (let delay = 100; ; delay += 40) {
-      if (!(await killHalfWay(out, delay))) rmSync(out, { recursive: true })
-      else if (journalOf(out).split('\n').length > 4) return out
-    }
+    while (!(await killAfter(out, 4))) rmSync(out, { recursive: true })
+    return out
   }
-
-  const journalPath = (out: string) => join(out, fileNames(out).find((name) => name.startsWith('journal.')) as string)
-  const journalOf = (out: string) => readFileSync(journalPath(out), 'utf8')
 
   test('begins again where it cannot trust what it finds: a torn journal, a file that is gone or short', async () => {
     const out = await interrupted('torn')

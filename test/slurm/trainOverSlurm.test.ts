@@ -105,7 +105,7 @@ describe('sft --slurm', { timeout: 180_000 }, () => {
         60,
         async () => submitted() && (await cluster.run('squeue', ['--noheader'])) !== '',
       ).then(
-        () => setTimeout(() => process.kill(pid, 'SIGINT'), 500),
+        () => process.kill(pid, 'SIGINT'),
         () => process.kill(pid, 'SIGKILL'),
       )
     })
