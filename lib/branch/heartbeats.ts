@@ -2,7 +2,7 @@ import { readdir, readFile, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { isRunning } from '../merge/outputDirectory.js'
+import { changes, isRunning } from '../merge/owners.js'
 
 /** A process that shows no life. */
 export interface Silence {
@@ -109,19 +109,30 @@ export async function clearHeartbeats(directory: string): Promise<void> {
   for (const name of await heartbeatNames(directory)) await rm(join(directory, name), { force: true })
 }
 
+/** A trainer writes its heartbeat every 3 s. */
+const watchSeconds = 15
+
 /**
- * @throws ERR_OUTPUT_EXISTS when a trainer of an earlier launcher is still at work on this host: two would write the same
- *   files
+ * @throws ERR_OUTPUT_EXISTS when a trainer of an earlier launcher is still at work, on this host or another: two would write the
+ *   same files. Process numbers tell of this host alone; a process of another one is at work when its heartbeat changes.
  */
 export async function refuseRunning(directory: string): Promise<void> {
-  for (const name of await heartbeatNames(directory)) {
-    const { host, pid, phase } = parse(await readFile(join(directory, name), 'utf8').catch(() => ''))
-    if (host !== hostname() || typeof pid !== 'number' || phase === 'ended' || !(await isRunning(pid))) continue
-    throw new BranchMergeError(
-      'ERR_OUTPUT_EXISTS',
-      `Process ${pid} is still training into ${dirname(directory)}. Wait for it, or end it: kill -USR1 ${pid} lets it save.`,
-    )
-  }
+  const names = await heartbeatNames(directory)
+  const found = await Promise.all(names.map((name) => trainerAtWork(join(directory, name))))
+  const trainer = found.find((each) => each !== undefined)
+  if (!trainer) return
+  throw new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    `Process ${trainer.pid} on ${trainer.host} is still training into ${dirname(directory)}. ` +
+      `Wait for it, or end it: kill -USR1 ${trainer.pid} there lets it save.`,
+  )
+}
+
+async function trainerAtWork(path: string): Promise<{ pid: number; host: string } | undefined> {
+  const { host, pid, phase } = parse(await readFile(path, 'utf8').catch(() => ''))
+  if (typeof host !== 'string' || typeof pid !== 'number' || phase === 'ended') return undefined
+  const works = host === hostname() ? await isRunning(pid) : await changes(path, watchSeconds)
+  return works ? { pid, host } : undefined
 }
 
 async function heartbeatNames(directory: string): Promise<string[]> {

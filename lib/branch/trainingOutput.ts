@@ -7,7 +7,8 @@ import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, sync, write } from '../merge/durableFiles.js'
 import { configWithDtype, configWithoutQuantisation } from '../merge/outputConfig.js'
-import { examineOutput, firstOf, partialSuffix } from '../merge/outputDirectory.js'
+import { examineOutput, firstOf } from '../merge/outputDirectory.js'
+import { newToken, partialSuffix, removeAbandoned } from '../merge/owners.js'
 import { writeWhole } from '../report/writeWhole.js'
 
 /** Everything of a run but the expert itself, in the output directory. */
@@ -53,6 +54,7 @@ export async function makeTrainingDirectory(output: string): Promise<string> {
     () => false,
   )
   if (!exists) await makeDirectory(directory)
+  await removeAbandoned(directory)
   return directory
 }
 
@@ -85,6 +87,7 @@ export async function writeExpertFiles(output: string, files: ExpertFiles): Prom
     ...ofTokenizer.map((name) => [name, tokenizer as string] as const),
   ])
   if (chatTemplate !== undefined) sources.delete('chat_template.jinja')
+  await removeAbandoned(output)
   await removeStale(output, sources)
   for (const [name, directory] of sources) await copyWhole(join(directory, name), join(output, name))
   if (chatTemplate !== undefined) await writeWhole(join(output, 'chat_template.jinja'), chatTemplate)
@@ -101,7 +104,7 @@ async function removeStale(output: string, sources: ReadonlyMap<string, string>)
 }
 
 async function copyWhole(source: string, path: string): Promise<void> {
-  const temporary = `${path}.${process.pid}${partialSuffix}`
+  const temporary = `${path}.${newToken()}${partialSuffix}`
   await write(path, async () => {
     await mkdir(dirname(path), { recursive: true })
     try {

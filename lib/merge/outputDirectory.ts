@@ -1,11 +1,9 @@
-import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises'
+import { readdir, realpath, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
 import { indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
-
-/** Ends the name of every file that is not finished: <name>.<process>-<random>.branchmerge-partial */
-export const partialSuffix = '.branchmerge-partial'
+import { isAtWork, ownerOf, partialSuffix } from './owners.js'
 
 /**
  * That writing to `path` cannot touch an input: it is not an input directory, in one or above one, and neither is nor is
@@ -78,7 +76,7 @@ export async function examineOutput(
   if (!names) return { exists: false, leftovers: [], content: [] }
   const leftovers = names.filter((name) => name.endsWith(partialSuffix))
   const content = names.filter((name) => !name.endsWith(partialSuffix))
-  for (const name of leftovers) await refuseRunningOwner(out, name)
+  await refuseRunningOwner(out, leftovers)
   const foreign = content.filter((name) => !own.includes(name))
   if (foreign.length === 0 || overwrite) return { exists: true, leftovers, content }
   throw new BranchMergeError(
@@ -104,25 +102,17 @@ async function listIfPresent(out: string): Promise<string[] | undefined> {
 }
 
 /** Unfinished files of a process that is still at work are no leftovers. */
-async function refuseRunningOwner(out: string, name: string): Promise<void> {
-  const owner = Number(/\.(\d+)-[0-9a-f]+\.branchmerge-partial$/.exec(name)?.[1] ?? 0)
-  if (owner === 0 || owner === process.pid || !(await isRunning(owner))) return
+async function refuseRunningOwner(out: string, names: readonly string[]): Promise<void> {
+  const owned = names.map((name) => ({ path: join(out, name), owner: ownerOf(name) }))
+  const found = await Promise.all(
+    owned.map(async ({ path, owner }) => (owner && (await isAtWork(path, owner)) ? owner : undefined)),
+  )
+  const owner = found.find((each) => each !== undefined)
+  if (!owner) return
   throw new BranchMergeError(
     'ERR_OUTPUT_EXISTS',
-    `Process ${owner} is writing to ${out}. Wait for it; if it is another program, remove the *${partialSuffix} files.`,
+    `Process ${owner.pid} on ${owner.host} is writing to ${out}. Wait for its end, or choose another directory.`,
   )
-}
-
-/** Whether there is a process of this number that has not ended. */
-export async function isRunning(process_: number): Promise<boolean> {
-  try {
-    process.kill(process_, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  // A zombie still takes signals; on Linux its state says so.
-  const status = await readFile(`/proc/${process_}/stat`, 'latin1').catch(() => '')
-  return !/\) [ZX] /.test(status)
 }
 
 /** The names by which a directory looks like a complete checkpoint. */

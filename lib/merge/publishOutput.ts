@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { copyFile, mkdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -10,7 +9,8 @@ import { native } from '../native.js'
 import { makeDirectory, removeIfPresent, sync, write, writeNew } from './durableFiles.js'
 import type { JournalRecord } from './journal.js'
 import { manifestFileName } from './manifest.js'
-import { completeNames, examineOutput, freeBytes, partialSuffix } from './outputDirectory.js'
+import { completeNames, examineOutput, freeBytes } from './outputDirectory.js'
+import { keepAlive, newToken, partialSuffix } from './owners.js'
 import { journalName, type ResumeKey, takeOver, unfinishedWork } from './takeOver.js'
 
 export interface OutputOptions {
@@ -33,6 +33,12 @@ export class OutputTransaction {
   private readonly published = new Set<string>()
   /** Finished files that lie elsewhere, by the name that they are to have. */
   private readonly adopted = new Map<string, string>()
+
+  /** Other hosts see by it that this process is at work. */
+  private readonly rest = keepAlive(() => [
+    this.journalPath,
+    ...[...this.written].map((name) => this.partialPath(name)),
+  ])
 
   private constructor(
     private readonly directory: string,
@@ -63,7 +69,7 @@ export class OutputTransaction {
     }
     busy.add(directory)
     try {
-      const token = `${process.pid}-${randomBytes(4).toString('hex')}`
+      const token = newToken()
       const refuse = options.overwrite ? undefined : (differences: string[]) => otherMerge(out, differences)
       const left = options.resume && (await takeOver(directory, options.resume, token, { refuse }))
       const existing = await examineOutput(directory, options.overwrite || left !== undefined)
@@ -140,7 +146,7 @@ export class OutputTransaction {
     await sync(this.directory)
     await this.publishFile(last)
     await this.syncDirectories()
-    busy.delete(this.directory)
+    this.release()
   }
 
   private async publishFile(name: string): Promise<void> {
@@ -183,9 +189,14 @@ export class OutputTransaction {
     if (directory !== this.directory) await rmdir(directory).catch(ignore)
   }
 
+  private release(): void {
+    this.rest()
+    busy.delete(this.directory)
+  }
+
   /** Leaves what was written for a run that goes on with it. */
   keep(): void {
-    busy.delete(this.directory)
+    this.release()
   }
 
   /** Removes whatever was written, and the directory if it was created for it. Never throws: it follows an error. */
@@ -197,7 +208,7 @@ export class OutputTransaction {
     await rm(this.journalPath, { force: true }).catch(ignore)
     for (const name of this.published) await this.takeBack(name).catch(ignore)
     if (this.created) await removeEmpty(this.directory, dirname(this.created))
-    busy.delete(this.directory)
+    this.release()
   }
 
   private async takeBack(name: string): Promise<void> {

@@ -4,7 +4,8 @@ import { contentDifferences } from './inputContent.js'
 import { changedModels, statesOf } from './inputStates.js'
 import { type JournalRecord, readJournal } from './journal.js'
 import { describePlan, descriptionDifferences } from './mergeDescription.js'
-import { examineOutput, partialSuffix } from './outputDirectory.js'
+import { examineOutput } from './outputDirectory.js'
+import { partialSuffix } from './owners.js'
 import type { MergePlan } from './planMerge.js'
 
 /** Name of the journal while a merge runs, before the parts that every unfinished file's name has. */

@@ -1,6 +1,7 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { BranchMergeError } from '../errors.js'
-import { outputFailure, partialSuffix } from '../merge/outputDirectory.js'
+import { outputFailure } from '../merge/outputDirectory.js'
+import { newToken, partialSuffix } from '../merge/owners.js'
 
 /**
  * Writes a text file under a temporary name that becomes `path` when all is on disk.
@@ -8,7 +9,7 @@ import { outputFailure, partialSuffix } from '../merge/outputDirectory.js'
  * @throws ERR_OUTPUT_WRITE or ERR_DISK_FULL, and nothing is left
  */
 export async function writeWhole(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}${partialSuffix}`
+  const temporary = `${path}.${newToken()}${partialSuffix}`
   try {
     const handle = await open(temporary, 'w')
     try {

@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { describe, expect, test } from 'vitest'
 import { exportGguf, init } from '../../lib/index.js'
 import { readWithLlama } from '../llama/llama.js'
+import { isPartial } from '../support/directoryContents.js'
 import { decode, encode } from '../support/floats.js'
 import { Random } from '../support/random.js'
 import { readSafetensors } from '../support/readSafetensors.js'
@@ -257,6 +259,23 @@ describe('refuses, and leaves nothing', () => {
     expect(readFileSync(out, 'utf8')).toBe('mine')
     await exportGguf(directory, { out, overwrite: true })
     expect(readFileSync(out).toString('latin1', 0, 4)).toBe('GGUF')
+  })
+
+  test('what a killed export left is removed by the next one of the same name', async () => {
+    const directory = await makeModel(temporaryDirectory(), qwen2)
+    const before = readdirSync(directory)
+    const out = join(directory, 'x.gguf')
+    const script = `
+      import { exportGguf } from ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}
+      await exportGguf(${JSON.stringify(directory)}, {
+        out: ${JSON.stringify(out)},
+        onProgress: () => process.kill(process.pid, 'SIGKILL'),
+      })`
+    const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', script])
+    expect(signal).toBe('SIGKILL')
+    expect(readdirSync(directory).filter(isPartial)).toHaveLength(1)
+    await exportGguf(directory, { out })
+    expect(readdirSync(directory).sort()).toEqual([...before, 'x.gguf'].sort())
   })
 
   test('after a callback that throws', async () => {

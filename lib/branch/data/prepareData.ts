@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BranchMergeError } from '../../errors.js'
 import { makeDirectory, sync, write } from '../../merge/durableFiles.js'
-import { partialSuffix } from '../../merge/outputDirectory.js'
+import { keepAlive, newToken, partialSuffix, removeAbandoned } from '../../merge/owners.js'
 import { checkUnchanged, dataKey } from './dataKey.js'
 import { encodingHash } from './encode.js'
 import { encodeSources } from './encodeSources.js'
@@ -11,14 +10,7 @@ import { type LoadedEncoding, loadEncoding } from './loadEncoding.js'
 import { type OpenSource, openSources } from './openSources.js'
 import { checkPrepareOptions, type PrepareDataOptions, type ResolvedData, type Running } from './options.js'
 import { type PackedTotals, PackWriter } from './packWriter.js'
-import {
-  dataFormat,
-  findPrepared,
-  type PreparedData,
-  type PreparedSet,
-  removeUnfinished,
-  summaryName,
-} from './preparedData.js'
+import { dataFormat, findPrepared, type PreparedData, type PreparedSet, summaryName } from './preparedData.js'
 import type { SourceSummary } from './sourceSummary.js'
 
 /**
@@ -43,13 +35,15 @@ export async function prepareResolvedData(model: string, data: ResolvedData, run
   const found = await findPrepared(directory)
   if (found) return found
   await makeCache(data.cache)
-  await removeUnfinished(data.cache)
-  const stage = `${directory}.${process.pid}-${randomBytes(4).toString('hex')}${partialSuffix}`
+  await removeAbandoned(data.cache)
+  const stage = `${directory}.${newToken()}${partialSuffix}`
+  const rest = keepAlive(() => [stage])
   try {
     const prepared = await writePrepared({ stage, directory, key, sources, loaded, data, run })
     await publish(stage, directory)
     return prepared
   } finally {
+    rest()
     await rm(stage, { recursive: true, force: true })
   }
 }

@@ -1,7 +1,6 @@
-import { readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readSmallFile } from '../../checkpoint/readSmallFile.js'
-import { isRunning, partialSuffix } from '../../merge/outputDirectory.js'
 import type { PackedTotals } from './packWriter.js'
 import { shardName } from './shard.js'
 import type { SourceSummary } from './sourceSummary.js'
@@ -82,15 +81,5 @@ async function isWhole(directory: string): Promise<boolean> {
     return true
   } catch {
     return false
-  }
-}
-
-/** Removes what processes that are no more have left unfinished in a cache. */
-export async function removeUnfinished(cache: string): Promise<void> {
-  const names = await readdir(cache).catch(() => [])
-  for (const name of names) {
-    const owner = Number(/\.(\d+)-[0-9a-f]+\.branchmerge-partial$/.exec(name)?.[1] ?? 0)
-    if (!name.endsWith(partialSuffix) || owner === process.pid || (await isRunning(owner))) continue
-    await rm(join(cache, name), { recursive: true, force: true })
   }
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { constants, copyFile, mkdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type ConfigJson, decoderShape, type Family, families, readConfigJson } from '../../checkpoint/decoderShape.js'
@@ -9,7 +8,8 @@ import { listSideFiles } from '../../checkpoint/sideFiles.js'
 import { singleFileName } from '../../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { makeDirectory, sync, write, writeNew } from '../../merge/durableFiles.js'
-import { examineOutput, firstOf, partialSuffix } from '../../merge/outputDirectory.js'
+import { examineOutput, firstOf } from '../../merge/outputDirectory.js'
+import { keepAlive, newToken, partialSuffix } from '../../merge/owners.js'
 import { checkFreeSpace } from '../../merge/publishOutput.js'
 import { checkChoice, checkInteger, checkOptionNames, checkPath, checkSignal, invalidArgument } from '../../validate.js'
 import { configOfSize, type SizeName, sizeNames } from './modelSizes.js'
@@ -246,9 +246,10 @@ async function writeNewCheckpoint(
   const { exists, leftovers } = await examineOutput(directory, false)
   if (!exists) await makeDirectory(directory)
   for (const name of leftovers) await rm(join(directory, name), { force: true })
-  const token = `${process.pid}-${randomBytes(4).toString('hex')}`
+  const token = newToken()
   const partial = (name: string) => join(directory, `${name.replaceAll('/', '%2F')}.${token}${partialSuffix}`)
   const names = [...files.keys(), singleFileName]
+  const rest = keepAlive(() => names.map(partial))
   try {
     for (const [name, content] of files) {
       await write(partial(name), () =>
@@ -276,5 +277,7 @@ async function writeNewCheckpoint(
     }
     if (!exists) await rmdir(directory).catch(() => {}) // the error at hand says more
     throw error
+  } finally {
+    rest()
   }
 }

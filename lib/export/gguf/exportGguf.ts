@@ -5,7 +5,7 @@ import { type Checkpoint, openCheckpoint } from '../../checkpoint/openCheckpoint
 import { BranchMergeError } from '../../errors.js'
 import { sync, write } from '../../merge/durableFiles.js'
 import type { Progress } from '../../merge/fuseOptions.js'
-import { partialSuffix } from '../../merge/outputDirectory.js'
+import { keepAlive, newToken, partialSuffix, removeAbandoned } from '../../merge/owners.js'
 import { checkFreeSpace } from '../../merge/publishOutput.js'
 import { type NativeCopyPlan, native } from '../../native.js'
 import { refuseExisting } from '../../report/writeWhole.js'
@@ -99,6 +99,7 @@ export async function exportGguf(path: string, options: ExportGgufOptions): Prom
     ]),
     [...factorTensor(factors), ...tensors],
   )
+  await removeAbandoned(dirname(out), `${basename(out)}.`)
   await checkFreeSpace(dirname(out), layout.bytes)
   await writeFile({ out, checkpoint, layout, factors, tensors: tensors.length, signal, onProgress })
   const seconds = (performance.now() - started) / 1000
@@ -120,7 +121,7 @@ interface Writing {
 }
 
 async function writeFile({ out, checkpoint, layout, factors, tensors, signal, onProgress }: Writing): Promise<void> {
-  const temporary = `${out}.${process.pid}${partialSuffix}`
+  const temporary = `${out}.${newToken()}${partialSuffix}`
   const plan = copyPlan(temporary, checkpoint, layout)
   // The factors are the first tensor, right behind the head.
   const head = Buffer.concat([layout.head, Buffer.from(Float32Array.from(factors ?? []).buffer)])
@@ -129,11 +130,13 @@ async function writeFile({ out, checkpoint, layout, factors, tensors, signal, on
     const tensorsDone = Math.floor((tensors * bytesDone) / bytesTotal)
     onProgress?.({ bytesDone, bytesTotal, tensorsDone, tensorsTotal: tensors })
   }
+  const rest = keepAlive(() => [temporary])
   try {
     await runJob((guard) => native.copyTensors(plan, head, onProgress && guard(done)), signal)
     await write(out, () => rename(temporary, out))
     await sync(dirname(out))
   } finally {
+    rest()
     await rm(temporary, { force: true })
   }
 }

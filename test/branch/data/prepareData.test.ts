@@ -7,6 +7,7 @@ import { prepareData } from '../../../lib/branch/data/prepareData.js'
 import type { PreparedData } from '../../../lib/branch/data/preparedData.js'
 import { preparedDataText } from '../../../lib/report/preparedData.js'
 import { hashFiles, stampFiles } from '../../support/directoryContents.js'
+import { startOf, tokenOf } from '../../support/owners.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import { readPrepared } from './readPrepared.js'
 import { dialogue, fixtureTokenizer, plainChatml, shippedTemplate, sums, writeLines, writeModel } from './support.js'
@@ -174,13 +175,18 @@ describe('the cache', () => {
 
   test('what a killed process left unfinished goes, what a living one works on stays', async () => {
     const given = options()
-    const leftovers = [
-      `${'0'.repeat(64)}.999999999-0a.branchmerge-partial`,
-      `${'0'.repeat(64)}.${process.ppid}-0a.branchmerge-partial`,
+    const dead = tokenOf({ pid: 999999999 })
+    const living = [
+      tokenOf({ pid: process.ppid, started: startOf(process.ppid) }),
+      // A process of another host has a number that means nothing here.
+      tokenOf({ pid: 999999999, place: '0badcafe' }),
     ]
-    for (const name of leftovers) mkdirSync(join(given.cache as string, name, 'train'), { recursive: true })
+    const named = (token: string) => `${'0'.repeat(64)}.${token}.branchmerge-partial`
+    for (const token of [dead, ...living]) {
+      mkdirSync(join(given.cache as string, named(token), 'train'), { recursive: true })
+    }
     const { key } = await prepareData(given)
-    expect(readdirSync(given.cache as string).sort()).toEqual([leftovers[1], key].sort())
+    expect(readdirSync(given.cache as string).sort()).toEqual([...living.map(named), key].sort())
   })
 })
 
