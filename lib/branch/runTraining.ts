@@ -19,6 +19,7 @@ import { SupervisedTrainer } from './superviseTrainer.js'
 import type { PlanEvent, TrainingEvent } from './trainerEvents.js'
 import { type HostResources, hostResources, type TrainerRun, trainerRun } from './trainerRun.js'
 import { readMetrics } from './trainingMetrics.js'
+import { compareOrigin, type OriginChange, type OriginInputs, writeOrigin } from './trainingOrigin.js'
 import {
   examineTraining,
   failureFileName,
@@ -54,6 +55,8 @@ export interface SftPlan {
   state: OutputState
   data: RunData
   trainerRun: TrainerRun
+  /** Options of a run that goes on which are not as they were. */
+  changed: OriginChange[]
   /** As the trainer says it. */
   plan: PlanEvent
   launch: Launch
@@ -82,8 +85,19 @@ export async function planSft(
   })
   const goesOn = state !== 'new' && (await hasCheckpoint(join(run.output, trainingDirectoryName)))
   const file = trainerRun(run, data, host, { exportDtype: await exportDtype(run), resume: goesOn })
+  const isCompared = state === 'finished' || (state === 'begun' && goesOn)
+  const changed = isCompared ? await compareOrigin(originInputs(run, data, file, signal), state) : []
   const plan = await planFrom(trainer, file, run.launcher.processes, signal)
-  return { run, state, data, trainerRun: file, plan, launch, running }
+  return { run, state, data, trainerRun: file, changed, plan, launch, running }
+}
+
+function originInputs(
+  { output, model, launcher }: ResolvedRun,
+  { prepared }: RunData,
+  file: TrainerRun,
+  signal: AbortSignal | undefined,
+): OriginInputs {
+  return { output, model, dataKey: prepared.key, processes: launcher.processes, file, signal }
 }
 
 const runFileOf = ({ output }: ResolvedRun): string => join(output, trainingDirectoryName, 'run.json')
@@ -168,11 +182,12 @@ export async function recordFailure(output: string, error: unknown): Promise<voi
 }
 
 /** Writes what must be there before the first process starts. */
-async function begin({ run, data, trainerRun: file }: SftPlan): Promise<void> {
+async function begin({ run, data, trainerRun: file, running }: SftPlan): Promise<void> {
   const directory = await makeTrainingDirectory(run.output)
   await refuseRunning(directory)
   await clearHeartbeats(directory)
   await rm(join(directory, failureFileName), { force: true })
+  await writeOrigin(originInputs(run, data, file, running.signal))
   const { model, data: asked } = run
   const { chatTemplate } = data
   await writeExpertFiles(run.output, { model, tokenizer: asked.tokenizer, chatTemplate, dtype: file.export.dtype })

@@ -27,7 +27,8 @@ export interface StepEvent {
 /** Lines of metrics.jsonl. */
 export type TrainingEvent =
   | PlanEvent
-  | { event: 'start'; step: number; resumedFrom: string | null }
+  /** changed: names of options that are not as they were when the checkpoint was written. */
+  | { event: 'start'; step: number; resumedFrom: string | null; changed?: string[] }
   | StepEvent
   | { event: 'validation'; step: number; loss: number }
   | { event: 'checkpoint'; step: number; path: string }

@@ -11,6 +11,8 @@ export interface TrainingMetrics {
   validations: { step: number; loss: number }[]
   checkpoints: number
   skipped: number
+  /** Options that were others at a later start. */
+  changed: string[]
   /** Of the last plan. */
   totalSteps: number | undefined
 }
@@ -24,12 +26,14 @@ export async function readMetrics(directory: string): Promise<TrainingMetrics> {
   const steps = new Map<number, StepEvent>()
   const validations = new Map<number, { step: number; loss: number }>()
   const checkpoints = new Set<number>()
+  const changed = new Set<string>()
   let totalSteps: number | undefined
   const take = (event: TrainingEvent) => {
     if (event.event === 'step') steps.set(event.step as number, event as StepEvent)
     else if (event.event === 'validation')
       validations.set(event.step as number, event as { step: number; loss: number })
     else if (event.event === 'checkpoint') checkpoints.add(event.step as number)
+    else if (event.event === 'start') for (const name of event.changed ?? []) changed.add(name)
     else if (event.event === 'plan') totalSteps = (event as PlanEvent).totalSteps
   }
   for await (const line of lines(join(directory, metricsFileName))) {
@@ -43,6 +47,7 @@ export async function readMetrics(directory: string): Promise<TrainingMetrics> {
     validations: inOrder(validations),
     checkpoints: checkpoints.size,
     skipped: ordered.filter(({ skipped }) => skipped).length,
+    changed: [...changed],
     totalSteps,
   }
 }

@@ -29,6 +29,8 @@ export interface SftSummary {
   flops: number
   /** Highest of a process. */
   peakBytes: number
+  /** Options that were not the same from the first step to the last, since the run was resumed with others. */
+  changed: string[]
   /** Steps whose loss or gradient was not finite. */
   skippedSteps: number
   /** The picture. */
@@ -38,7 +40,7 @@ export interface SftSummary {
 }
 
 export function summariseTraining(
-  { steps, validations, skipped, totalSteps }: TrainingMetrics,
+  { steps, validations, skipped, changed, totalSteps }: TrainingMetrics,
   about: Pick<SftSummary, 'output' | 'reason' | 'lossCurve'>,
 ): SftSummary {
   const sum = (value: (step: (typeof steps)[number]) => number) => steps.reduce((total, step) => total + value(step), 0)
@@ -61,6 +63,7 @@ export function summariseTraining(
     tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
     flops: seconds > 0 ? sum((step) => step.flops * step.seconds) / seconds : 0,
     peakBytes: steps.reduce((most, { peakBytes }) => Math.max(most, peakBytes), 0),
+    changed,
     skippedSteps: skipped,
   }
 }

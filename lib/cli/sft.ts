@@ -14,7 +14,7 @@ import type { RecipeDocument } from '../recipe/recipe.js'
 import { dataProgressReporter } from '../report/dataProgress.js'
 import { printable } from '../report/format.js'
 import { trainingReporter } from '../report/trainingProgress.js'
-import { trainingPlanText, trainingText } from '../report/trainingText.js'
+import { changeNotes, trainingPlanText, trainingText } from '../report/trainingText.js'
 import { checkPath } from '../validate.js'
 import { Interrupted } from './interrupt.js'
 import { printJson, printText } from './print.js'
@@ -75,8 +75,9 @@ async function planned(
   }
 }
 
-export function printNotes({ run, data }: SftPlan, print: (line: string) => void): void {
-  for (const note of [...run.notes, ...data.prepared.notices]) print(`Note: ${printable(note)}`)
+export function printNotes({ run, data, changed }: SftPlan, print: (line: string) => void): void {
+  for (const note of [...run.notes, ...changeNotes(changed), ...data.prepared.notices])
+    print(`Note: ${printable(note)}`)
 }
 
 function noteRestarts(print: (line: string) => void): void {
@@ -97,9 +98,10 @@ function printPlan(plan: SftPlan, json: boolean): void {
     printText(`${trainingPlanText(plan)}\n\nNothing was trained (--dry-run).`)
     return
   }
-  const { run, trainerRun, launch, data } = plan
+  const { run, trainerRun, launch, data, changed } = plan
   printJson({
     run: run.options,
+    changed,
     notes: [...run.notes, ...data.prepared.notices],
     plan: plan.plan,
     trainerRun,

@@ -1,12 +1,13 @@
 import { fits, type SftPlan } from '../branch/runTraining.js'
 import type { PlanEvent } from '../branch/trainerEvents.js'
+import { describeChanges, type OriginChange } from '../branch/trainingOrigin.js'
 import type { SftSummary } from '../branch/trainingSummary.js'
 import { formatBytes, formatDuration } from '../formatUnits.js'
 import { formatCount, formatCountOf, formatPercent, formatTable, printable } from './format.js'
 import { figures, formatFlops } from './trainingProgress.js'
 
 /** What a run would do, for people. */
-export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPlan): string {
+export function trainingPlanText({ run, data, plan, launch, trainerRun, changed }: SftPlan): string {
   const { training, launcher } = run
   const { prepared } = data
   const { packs, tokens, trainedTokens, efficiency } = prepared.train
@@ -35,10 +36,15 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun }: SftPla
     '',
     ...(fits(plan) ? [] : ['It does NOT fit.', '']),
     ...run.notes,
+    ...changeNotes(changed),
     ...prepared.notices.map(printable),
     `Command: ${commandText(launch.command, launch.env)}`,
   ].join('\n')
 }
+
+/** What a run that goes on has not as it was. */
+export const changeNotes = (changed: readonly OriginChange[]): string[] =>
+  changed.length === 0 ? [] : [`Not as when the run began: ${printable(describeChanges(changed))}`]
 
 function memoryRows({ memory, memoryBytes }: PlanEvent): string[][] {
   const words = (name: string) => name.replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)
@@ -54,7 +60,7 @@ export function commandText(command: readonly string[], env: Readonly<Record<str
 
 /** What a training did, for people. `output` is as the user wrote it. */
 export function trainingText(summary: SftSummary, output: string): string {
-  const { loss, firstLoss, validationLoss, firstValidationLoss, tokensPerSecond, skippedSteps } = summary
+  const { loss, firstLoss, validationLoss, firstValidationLoss, tokensPerSecond, skippedSteps, changed } = summary
   const before = firstValidationLoss === null ? '' : `${figures(firstValidationLoss)} → `
   const rows = [
     [
@@ -67,6 +73,7 @@ export function trainingText(summary: SftSummary, output: string): string {
     ['time', `${formatDuration(summary.seconds)}, ${formatCount(Math.round(tokensPerSecond))} tokens/s`],
     ['arithmetic', `${formatFlops(summary.flops)} a process`],
     ['memory', `${formatBytes(summary.peakBytes)} at most in a process`],
+    ...(changed.length > 0 ? [['changed', `on the way: ${changed.join(', ')}`]] : []),
     ...(skippedSteps > 0 ? [['skipped', `${skippedSteps} steps`]] : []),
   ]
   const end =
