@@ -51,10 +51,11 @@ export async function tokenizerMetadata(
   const files = await readTokenizerFiles(directory)
   const tokenizer = parseTokenizerJson(files.tokenizer, join(directory, 'tokenizer.json'))
   const settings = parseTokenizerJson(files.config, join(directory, 'tokenizer_config.json'))
+  const splitting = preTokenizer(tokenizer, directory)
   const { tokens, types } = vocabulary(tokenizer, vocabularySize, directory)
   const metadata: GgufMetadata = new Map([
     ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],
-    ['tokenizer.ggml.pre', { type: 'string', value: preTokenizer(tokenizer, directory) }],
+    ['tokenizer.ggml.pre', { type: 'string', value: splitting }],
     ['tokenizer.ggml.tokens', { type: 'strings', value: tokens }],
     ['tokenizer.ggml.token_type', { type: 'int32s', value: types }],
     ['tokenizer.ggml.merges', { type: 'strings', value: merges(tokenizer, directory) }],
