@@ -123,7 +123,7 @@ export async function refuseRunning(directory: string): Promise<void> {
   if (!trainer) return
   throw new BranchMergeError(
     'ERR_OUTPUT_EXISTS',
-    `Process ${trainer.pid} on ${trainer.host} is still training into ${dirname(directory)}. ` +
+    `Process ${trainer.pid} is still training into ${dirname(directory)}, on ${trainer.host}. ` +
       `Wait for it, or end it: kill -USR1 ${trainer.pid} there lets it save.`,
   )
 }
