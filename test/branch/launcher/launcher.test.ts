@@ -295,9 +295,8 @@ describe('a training that is stopped', () => {
 
   test('a trainer whose launcher was killed is not started beside', async () => {
     const { file, output } = await newRun()
-    const { signal } = await command(file, { milliseconds: 500, steps: 1000 }, output, (pid) =>
-      process.kill(pid, 'SIGKILL'),
-    )
+    // It writes nothing more: its next line would end it, as nobody reads.
+    const { signal } = await command(file, { fail: 'slow', at: 1 }, output, (pid) => process.kill(pid, 'SIGKILL'))
     expect(signal).toBe('SIGKILL')
     const { pid } = JSON.parse(readFileSync(join(output, 'training', 'heartbeat-0.json'), 'utf8'))
     try {
