@@ -46,7 +46,7 @@ test('a tensor that one side lacks is named with both sides', () => {
 
 test('an output head of one model only comes with a hint', () => {
   const more = checkpointOf([...base, ['lm_head.weight', 'BF16', [8, 4]]])
-  expect(failure(more, checkpointOf(base)).message).toContain('tied to its embedding')
+  expect(failure(more, checkpointOf(base)).message).toContain('--heads embedding takes the embedding as the head')
 })
 
 test('an adapter is told as such beside a model, and is as good as any beside another', () => {

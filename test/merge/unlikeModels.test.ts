@@ -59,7 +59,7 @@ async function notes({ left, right, out }: Pair, options: Partial<FuseCheckpoint
   return (await planMerge(request)).notes
 }
 
-/** Fuses, and has the manifest alone make the same files again. */
+/** Fuses, has the manifest alone make the same files again, and finds the merge done when it is asked for again. */
 async function fused({ left, right, out, again }: Pair, options: Partial<FuseCheckpointsOptions> = {}) {
   await fuse(left, right, { out, ...options })
   expect((await verify(out)).problems).toEqual([])
@@ -68,6 +68,7 @@ async function fused({ left, right, out, again }: Pair, options: Partial<FuseChe
   expect(readdirSync(again, { recursive: true, encoding: 'utf8' }).sort()).toEqual(files)
   for (const name of files.filter((each) => /\.\w+$/.test(each)))
     expect(readFileSync(join(again, name)), name).toEqual(readFileSync(join(out, name)))
+  expect(await fuse(left, right, { out, ...options, resume: true })).toMatchObject({ alreadyDone: true })
   const json = (name: string) => JSON.parse(readFileSync(join(out, name), 'utf8'))
   return {
     files,
