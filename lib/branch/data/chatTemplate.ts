@@ -1,14 +1,20 @@
 import { BranchMergeError } from '../../errors.js'
 import { BadRow } from './badRow.js'
+import { checkAnswer, checkPrompt } from './checkComplete.js'
 import type { Conversation, Message } from './conversation.js'
 import { fromJson } from './jinja/fromJson.js'
 import { JinjaTemplate } from './jinja/template.js'
 import type { Value } from './jinja/values.js'
+import { parseJson } from './parseJson.js'
 
 /** What one answer is asked with, and what the model writes: up to and with the token that ends it. */
 export interface Turn {
   source: string
   target: string
+  /** False where the row says so, by `weight: 0` or `train: false`. */
+  trained: boolean
+  /** The answer has no reasoning; the template writes an empty one, as Qwen3's does. */
+  emptyReasoning?: true
 }
 
 /** Noncharacters, which no text has, around what the model writes. */
@@ -48,70 +54,100 @@ export class ChatTemplate {
   }
 
   /**
-   * The turns of a conversation. Without `{% generation %}` a turn's target is what the rendering with the answer has beyond
-   * the rendering that asks for it; what a template changes afterwards, when more turns follow, cannot be trained.
+   * The turns of a conversation, as one document or several. Without `{% generation %}` a turn's target is what the rendering
+   * with the answer has beyond the rendering that asks for it. Where a template writes what came before differently once more
+   * turns follow, as Qwen3's does without the reasoning, a new document begins: each answer is trained once, behind
+   * exactly what a model is asked with.
    *
-   * @param lastOnly - only the last answer matters: earlier ones may look different when they are history
+   * @param lastOnly - only the last answer matters
    * @throws BadRow
    */
-  turns(conversation: Conversation, lastOnly: boolean): Turn[] {
-    const turns = this.marked ? this.markedTurns(conversation) : this.comparedTurns(conversation, lastOnly)
-    checkComplete(conversation, turns, lastOnly)
-    return turns
+  documents(conversation: Conversation, lastOnly: boolean): Turn[][] {
+    try {
+      return this.documentsWith(conversation, lastOnly, '')
+    } catch (error) {
+      const hasCallAlone = conversation.messages.some(({ content, tool_calls }) => tool_calls && content === '')
+      if (!hasCallAlone || !(error instanceof BadRow)) throw error
+      try {
+        // OpenAI has null where a message is a call alone, and some templates look for that; others cannot take it.
+        return this.documentsWith(conversation, lastOnly, null)
+      } catch {
+        throw error
+      }
+    }
+  }
+
+  private documentsWith({ messages, tools }: Conversation, lastOnly: boolean, noText: '' | null): Turn[][] {
+    const given = {
+      messages,
+      values: messages.map((message) => messageValue(message, noText)),
+      tools: tools === undefined ? null : fromJson(parseJson(tools)),
+    }
+    const documents = this.marked ? [this.markedTurns(given)] : this.comparedDocuments(given, lastOnly)
+    return documents.filter((turns) => turns.some(({ trained }) => trained))
   }
 
   /** What a model is given to write the next answer. */
-  prompt(messages: readonly Message[], tools: Conversation['tools']): string {
-    return this.render(messages, tools, true)
+  prompt(messages: readonly Message[]): string {
+    return this.render(
+      messages.map((message) => messageValue(message, '')),
+      null,
+      true,
+    )
   }
 
-  private markedTurns({ messages, tools }: Conversation): Turn[] {
-    const parts = this.render(messages, tools, false, [begin, end]).split(begin)
-    const answers = messages.filter(({ role }) => role === 'assistant').length
-    if (parts.length !== answers + 1) throw new BadRow(`${this.name} marks ${parts.length - 1} of ${answers} answers`)
+  private markedTurns({ messages, values, tools }: Rendered): Turn[] {
+    const parts = this.render(values, tools, false, [begin, end]).split(begin)
+    const answers = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []))
+    if (parts.length !== answers.length + 1) {
+      throw new BadRow(`${this.name} marks ${parts.length - 1} of ${answers.length} answers`)
+    }
     let source = parts[0] as string
-    return parts.slice(1).map((part) => {
+    return parts.slice(1).map((part, k) => {
       const [target = '', rest = ''] = part.split(end)
-      const turn = { source, target }
+      const place = answers[k] as number
+      checkPrompt(messages.slice((answers[k - 1] ?? -1) + 1, place), k === 0 ? tools : null, source)
+      checkAnswer(messages[place] as Message, target)
+      const turn = turnOf(messages[place] as Message, source, target)
       source = rest
       return turn
     })
   }
 
-  private comparedTurns({ messages, tools }: Conversation, lastOnly: boolean): Turn[] {
-    const whole = this.render(messages, tools, false)
+  private comparedDocuments({ messages, values, tools }: Rendered, lastOnly: boolean): Turn[][] {
     const places = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []))
-    const turns: Turn[] = []
-    let position = 0
+    const documents: Turn[][] = []
+    let written = ''
     for (const i of lastOnly ? places.slice(-1) : places) {
-      const prompt = this.render(messages.slice(0, i), tools, true)
-      const answered = i === messages.length - 1 ? whole : this.render(messages.slice(0, i + 1), tools, false)
+      const prompt = this.render(values.slice(0, i), tools, true)
+      const answered = this.render(values.slice(0, i + 1), tools, false)
       if (!answered.startsWith(prompt)) {
         throw new BadRow(`${this.name} does not write the prompt of an answer and the answer one after the other`)
       }
       // What stands behind the token that ends an answer, a line break, is not the model's.
       const target = answered.slice(prompt.length).trimEnd()
-      if (!whole.startsWith(prompt + target)) {
-        throw new BadRow(
-          `${this.name} writes answer ${places.indexOf(i) + 1} differently once more turns follow: set maskHistory, or choose another template`,
-        )
-      }
-      turns.push({ source: prompt.slice(position), target })
-      position = prompt.length + target.length
+      const before = messages.findLastIndex(({ role }, place) => role === 'assistant' && place < i)
+      checkPrompt(messages.slice(before + 1, i), before < 0 || lastOnly ? tools : null, prompt)
+      checkAnswer(messages[i] as Message, target)
+      const goesOn = documents.length > 0 && prompt.startsWith(written)
+      const turn = turnOf(messages[i] as Message, goesOn ? prompt.slice(written.length) : prompt, target)
+      if (goesOn) documents.at(-1)?.push(turn)
+      else documents.push([turn])
+      written = prompt + target
     }
-    return turns
+    return documents
   }
 
   private render(
-    messages: readonly Message[],
-    tools: Conversation['tools'],
+    messages: Value[],
+    tools: Value,
     addGenerationPrompt: boolean,
     marks?: readonly [string, string],
   ): string {
     const variables = new Map<string, Value>([
       ...Object.entries(this.tokens),
-      ['messages', messages.map((message) => fromJson(message))],
-      ['tools', fromJson(tools ?? null)],
+      ['messages', messages],
+      ['tools', tools],
       ['documents', null],
       ['date_string', dateString],
       ['add_generation_prompt', addGenerationPrompt],
@@ -124,18 +160,23 @@ export class ChatTemplate {
   }
 }
 
-/** That nothing of what is to be learnt is lost: templates for asking leave the reasoning out, or whole answers. */
-function checkComplete({ messages }: Conversation, turns: readonly Turn[], lastOnly: boolean): void {
-  const answers = messages.filter(({ role }) => role === 'assistant')
-  const wanted = lastOnly ? answers.slice(-1) : answers.slice(-turns.length)
-  for (const [i, { content }] of wanted.entries()) {
-    const { target = '' } = turns[turns.length - wanted.length + i] ?? {}
-    const isThere = content.split(/<\/?think>/).every((part) => target.includes(part.trim()))
-    if (!isThere) {
-      const what = content.includes('</think>') ? 'the reasoning or the answer' : 'a part of the answer'
-      throw new BadRow(`the chat template leaves out ${what}: choose another template`)
-    }
-  }
+function turnOf({ content, untrained }: Message, source: string, target: string): Turn {
+  const isEmpty = !content.includes('</think>') && /^\s*<think>\s*<\/think>/.test(target)
+  return { source, target, trained: !untrained, ...(isEmpty && { emptyReasoning: true }) }
+}
+
+interface Rendered {
+  messages: readonly Message[]
+  /** The messages as templates see them. */
+  values: Value[]
+  tools: Value
+}
+
+function messageValue({ untrained: _, tool_calls, ...message }: Message, noText: '' | null): Value {
+  const value = fromJson(message) as Map<Value, Value>
+  if (tool_calls === undefined) return value
+  if (message.content === '') value.set('content', noText)
+  return value.set('tool_calls', fromJson(parseJson(tool_calls)))
 }
 
 export function templateError(name: string, what: string, cause?: unknown): BranchMergeError {

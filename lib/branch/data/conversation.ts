@@ -1,20 +1,24 @@
 import { isMapping } from '../../validate.js'
 import { BadRow } from './badRow.js'
 import type { CellValue, MessageTags, ResolvedSource, SourceFormat } from './options.js'
+import { JsonNumber, JsonProblem, parseJson, unusableCharacters, writeJson } from './parseJson.js'
 
 export interface Message {
   role: 'system' | 'user' | 'assistant' | 'tool'
   content: string
-  /** Calls in OpenAI's form; only templates that know them take such a message. */
-  tool_calls?: unknown[]
+  /** Calls in OpenAI's form, a JSON list with its numbers as they were read; only templates that know them take such a message. */
+  tool_calls?: string
   tool_call_id?: string
   name?: string
+  /** The row says that this answer is not trained: `weight: 0` or `train: false`. */
+  untrained?: true
 }
 
 /** Who said what: a system text or none, then prompts and answers in turn, the last an answer. */
 export interface Conversation {
   messages: Message[]
-  tools: unknown[] | undefined
+  /** A JSON list. */
+  tools: string | undefined
 }
 
 /** The form of rows once it is known. */
@@ -34,10 +38,10 @@ export function readConversation(value: unknown, reader: RowReader): Conversatio
   if (!isWanted) return undefined
   const found = readMessages(value, reader)
   if (!found) return undefined
-  const messages = withSystem(found, value, reader)
+  const messages = withSystem(joinCalls(found), value, reader)
   for (const message of messages) rewriteReasoning(message, reader.reasoning)
   checkMessages(messages)
-  return { messages, tools: readTools(value[reader.columns.tools ?? 'tools']) ?? readFunctions(value) }
+  return { messages, tools: toolsOf(value, reader) }
 }
 
 /** Columns of a row that the reader looks at, for formats that store columns apart. */
@@ -92,12 +96,15 @@ function tagged(list: unknown, tags: MessageTags, column: keyof typeof roleKeys)
   if (!Array.isArray(list)) throw new BadRow(`expected a list of messages in ${column}`)
   const roles = { ...usualRoles, ...namedRoles(tags) }
   return list.map((entry, i) => {
-    if (!isMapping(entry)) throw new BadRow(`expected an object as message ${i}`)
-    const [role, content] = keysOf(entry, column)
-    const name = entry[tags.role ?? role]
+    const fields = fieldsOf(entry)
+    if (!fields) throw new BadRow(`expected an object as message ${i}`)
+    const [role, content] = keysOf(fields, column)
+    const name = fields[tags.role ?? role]
     const known = typeof name === 'string' && Object.hasOwn(roles, name) ? roles[name] : undefined
     if (!known) throw new BadRow(`message ${i} has the unknown role ${JSON.stringify(name) ?? 'undefined'}`)
-    return message(known, entry, tags.content ?? content)
+    const isCall = name === 'function_call' || name === tags.function
+    const contentKey = tags.content ?? content
+    return isCall ? callMessage(fields, contentKey) : message(known, fields, contentKey)
   })
 }
 
@@ -129,17 +136,90 @@ function message(role: Message['role'], entry: Row, contentKey: string): Message
     ...(calls && { tool_calls: calls }),
     ...(typeof entry.tool_call_id === 'string' && { tool_call_id: entry.tool_call_id }),
     ...(typeof entry.name === 'string' && { name: entry.name }),
+    ...(role === 'assistant' && !isTrained(entry) && { untrained: true }),
   }
 }
 
+/** OpenAI's `weight` and Axolotl's `train` of an answer. */
+function isTrained({ weight, train }: Row): boolean {
+  const [weighs, trains] = [flagOf(weight, 'weight'), flagOf(train, 'train')]
+  return weighs && trains
+}
+
+function flagOf(value: unknown, key: string): boolean {
+  if (value === undefined || value === null) return true
+  const number =
+    typeof value === 'boolean' || typeof value === 'bigint' || value instanceof JsonNumber ? Number(value) : value
+  if (number === 0 || number === 1) return number === 1
+  throw new BadRow(`expected 0, 1, true or false as ${key} of a message`)
+}
+
 /** `function_call` is what OpenAI had before `tool_calls`. */
-function callsOf({ tool_calls, function_call }: Row): unknown[] | undefined {
-  if (Array.isArray(tool_calls) && tool_calls.length > 0) return tool_calls
+function callsOf({ tool_calls, function_call }: Row): string | undefined {
+  if (Array.isArray(tool_calls) && tool_calls.length > 0) return jsonOf(tool_calls, 'tool_calls')
   if (function_call === undefined || function_call === null) return undefined
-  if (!isMapping(function_call) || typeof function_call.name !== 'string') {
-    throw new BadRow('expected an object with a name as function_call')
+  const call = fieldsOf(function_call)
+  if (typeof call?.name !== 'string') throw new BadRow('expected an object with a name as function_call')
+  return jsonOf([{ type: 'function', function: function_call }], 'function_call')
+}
+
+/** Reasoning that stands before the call, as LLaMA-Factory takes it off. */
+const thoughtBefore = /^\s*(?:<think>.*?<\/think>\s*)?/s
+
+/** An answer whose text is a call, or a list of calls, as ShareGPT's `function_call` is. */
+function callMessage(entry: Row, contentKey: string): Message {
+  const content = entry[contentKey]
+  const thought = typeof content === 'string' ? (thoughtBefore.exec(content)?.[0] ?? '') : ''
+  const found = typeof content === 'string' ? parseCalls(content.slice(thought.length)) : content
+  const calls = Array.isArray(found) ? found : [found]
+  for (const call of calls) {
+    const fields = fieldsOf(call)
+    if (typeof fields?.name === 'string' && 'arguments' in fields) continue
+    throw new BadRow('expected an object with name and arguments, or a list of such, as the text of a function_call')
   }
-  return [{ type: 'function', function: function_call }]
+  const functions = calls.map((call) => ({ type: 'function', function: call }))
+  return {
+    role: 'assistant',
+    content: thought.trimStart(),
+    tool_calls: jsonOf(functions, 'a function_call'),
+    ...(!isTrained(entry) && { untrained: true }),
+  }
+}
+
+function parseCalls(text: string): unknown {
+  try {
+    return parseJson(text)
+  } catch {
+    throw new BadRow('the text of a function_call is no JSON')
+  }
+}
+
+/** Calls that follow an answer without a text of their own belong to it: several at once are one message for templates. */
+function joinCalls(messages: readonly Message[]): Message[] {
+  const joined: Message[] = []
+  for (const message of messages) {
+    const last = joined.at(-1)
+    const belongs = last?.role === 'assistant' && message.tool_calls !== undefined && message.content === ''
+    if (!last || !belongs || last.untrained !== message.untrained) joined.push(message)
+    else {
+      const calls = [last.tool_calls, message.tool_calls].map((list) => list?.slice(1, -1)).filter((list) => list)
+      joined[joined.length - 1] = { ...last, tool_calls: `[${calls.join(', ')}]` }
+    }
+  }
+  return joined
+}
+
+/** An object, or one whose keys are in a Map for their order. */
+const fieldsOf = (value: unknown): Row | undefined =>
+  value instanceof Map ? Object.fromEntries(value) : isMapping(value) ? value : undefined
+
+function jsonOf(value: unknown, name: string): string {
+  try {
+    return writeJson(value)
+  } catch (error) {
+    if (error instanceof JsonProblem) throw new BadRow(`${name} cannot be used: ${error.message}`)
+    throw error
+  }
 }
 
 /** A text, or OpenAI's list of parts when all of them are text. */
@@ -198,7 +278,7 @@ function optionalText(value: unknown, column: string): string {
 
 /** Parquet has integers as BigInt, and leaves null cells out. */
 function isEqual(cell: unknown, wanted: CellValue): boolean {
-  const value = typeof cell === 'bigint' ? Number(cell) : (cell ?? null)
+  const value = typeof cell === 'bigint' || cell instanceof JsonNumber ? Number(cell) : (cell ?? null)
   return value === wanted
 }
 
@@ -209,21 +289,32 @@ function withSystem(messages: Message[], row: Row, { columns, defaultSystem }: R
   return text ? [{ role: 'system', content: text }, ...own] : own
 }
 
-function readTools(value: unknown): unknown[] | undefined {
+/** The tools of a row; `functions` is what OpenAI had before `tools`. */
+function toolsOf(row: Row, { columns, format }: RowReader): string | undefined {
+  const tools = listOf(row[columns.tools ?? 'tools'])
+  if (tools) return jsonOf(format === 'sharegpt' ? tools.map(inOpenAiForm) : tools, 'tools')
+  const functions = listOf(row.functions)
+  return functions && jsonOf(functions.map(asFunction), 'functions')
+}
+
+function listOf(value: unknown): unknown[] | undefined {
   if (value === undefined || value === null || value === '') return undefined
   const tools = typeof value === 'string' ? parseTools(value) : value
   if (!Array.isArray(tools)) throw new BadRow('expected a list in tools')
   return tools.length > 0 ? tools : undefined
 }
 
-/** `functions` is what OpenAI had before `tools`. */
-function readFunctions({ functions }: Row): unknown[] | undefined {
-  return readTools(functions)?.map((definition) => ({ type: 'function', function: definition }))
+const asFunction = (definition: unknown) => ({ type: 'function', function: definition })
+
+/** ShareGPT's tools are functions alone; LLaMA-Factory renders them as OpenAI has them. */
+function inOpenAiForm(tool: unknown): unknown {
+  const fields = fieldsOf(tool)
+  return fields && typeof fields.name === 'string' && !('type' in fields) ? asFunction(tool) : tool
 }
 
 function parseTools(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch {
     throw new BadRow('expected JSON in tools')
   }
@@ -244,9 +335,6 @@ function rewriteReasoning(message: Message, reasoning: RowReader['reasoning']): 
   message.content = withReasoning(thought, solution)
 }
 
-/** A half of a surrogate pair has no UTF-8; the others mark trained text while a template is rendered. */
-const unusable = /[\p{Cs}\ufdd0\ufdd1]/u
-
 function checkMessages(messages: readonly Message[]): void {
   const turns = messages[0]?.role === 'system' ? messages.slice(1) : messages
   if (turns.length === 0) throw new BadRow('there is no message')
@@ -257,7 +345,10 @@ function checkMessages(messages: readonly Message[]): void {
     if (content.trim() === '' && !tool_calls && role !== 'tool') throw new BadRow(`the text of ${role} is empty`)
   }
   if (turns.at(-1)?.role !== 'assistant') throw new BadRow('the last message is no answer')
-  if (messages.some(({ content }) => unusable.test(content))) {
+  if (turns.every(({ role, untrained }) => role !== 'assistant' || untrained)) {
+    throw new BadRow('none of its answers is trained: all have weight 0 or train false')
+  }
+  if (messages.some(({ content }) => unusableCharacters.test(content))) {
     throw new BadRow('the text holds a character that is none: a half of a surrogate pair, U+FDD0 or U+FDD1')
   }
 }

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import type { TokenizerFiles } from '../../checkpoint/tokenizerFiles.js'
 import { BadRow } from './badRow.js'
 import { ChatTemplate, type Turn } from './chatTemplate.js'
+import { type ControlTokens, controlTokens } from './controlTokens.js'
 import type { Conversation } from './conversation.js'
 import type { ResolvedData } from './options.js'
+import { parseJson, textsIn } from './parseJson.js'
 import { isUnclosed, placeReasoning, type Thinking, withoutEarlierReasoning } from './reasoning.js'
 import { TextTokenizer } from './tokenizer.js'
 import { fitTurns } from './truncate.js'
@@ -36,64 +38,84 @@ export interface EncodedDocument {
 export class Encoder {
   readonly tokenizer: TextTokenizer
   readonly template: ChatTemplate
-  private readonly special: RegExp | undefined
+  private readonly control: ControlTokens
   private readonly cutoff: number
 
   /** @throws ERR_TOKENIZER, ERR_CHAT_TEMPLATE */
   constructor(readonly encoding: Encoding) {
     this.tokenizer = new TextTokenizer(encoding.tokenizer)
     this.template = new ChatTemplate(encoding.templateName, encoding.templateText, this.tokenizer.namedTokens)
-    this.special = specialTokenPattern(this.tokenizer)
+    this.control = controlTokens(this.tokenizer, encoding.templateText)
     this.cutoff = documentCutoff(encoding)
   }
 
-  /** @throws BadRow */
-  encode(conversation: Conversation): EncodedDocument {
-    this.refuseSpecialTokens(conversation)
+  /**
+   * The documents of a conversation: one, or more where the template writes what came before an answer in another form than
+   * what was trained before it. A later one that only repeats the beginning of the first, because the rest does not fit, is
+   * left out, as turns are that do not fit.
+   *
+   * @throws BadRow
+   */
+  encode(conversation: Conversation): EncodedDocument[] {
+    this.refuseControlTokens(conversation)
+    const { maskHistory } = this.encoding
+    const asked = maskHistory ? withoutEarlierReasoning(conversation) : conversation
+    const documents = this.template.documents(asked, maskHistory)
+    if (documents.length === 0) throw new BadRow('the last answer is not trained: it has weight 0 or train false')
+    const encoded: EncodedDocument[] = []
+    for (const [i, turns] of documents.entries()) {
+      const ids = this.turnIds(turns)
+      const isLost = i > 0 && (ids[0]?.source.length ?? 0) >= this.cutoff
+      if (!isLost || this.encoding.excessLengthStrategy === 'drop') encoded.push(this.document(ids))
+      // It counts as truncated, because turns of the row are missing.
+      else (encoded.at(-1) as EncodedDocument).fullLength += (ids[0] as TurnIds).source.length
+    }
+    return encoded
+  }
+
+  private document(turns: readonly TurnIds[]): EncodedDocument {
     const { maskHistory, train } = this.encoding
-    const { turns, thinking } = this.turns(conversation)
-    const ids = turns.map(({ source, target }) => ({ source: this.ids(source), target: this.ids(target) }))
-    const lengths = ids.map(({ source, target }) => ({ source: source.length, target: target.length }))
+    const thinking = turns.at(-1)?.thinking ?? 'none'
+    const lengths = turns.map(({ source, target }) => ({ source: source.length, target: target.length }))
     const fullLength = lengths.reduce((sum, { source, target }) => sum + source + target, 0)
     if (fullLength > this.cutoff && this.encoding.excessLengthStrategy === 'drop') {
       return { tokens: new Uint32Array(0), spans: [], fullLength, thinking, dropped: true }
     }
     const fitted = fitTurns(lengths, this.cutoff, maskHistory)
     // Where the last turn is served first, it is the first ones that are left out.
-    const first = maskHistory ? ids.length - fitted.length : 0
+    const first = maskHistory ? turns.length - fitted.length : 0
     const tokens = new Uint32Array(fitted.reduce((sum, { source, target }) => sum + source + target, 0))
     const spans = new Spans()
     let position = 0
     for (const [i, { source, target }] of fitted.entries()) {
-      const turn = ids[first + i] as (typeof ids)[number]
+      const turn = turns[first + i] as TurnIds
       tokens.set(turn.source.slice(0, source), position)
       tokens.set(turn.target.slice(0, target), position + source)
       if (train === 'all') spans.add(position, position + source)
-      if (!maskHistory || i === fitted.length - 1) spans.add(position + source, position + source + target)
+      const isTrained = turn.turn.trained && (!maskHistory || i === fitted.length - 1)
+      if (isTrained) spans.add(position + source, position + source + target)
       position += source + target
     }
     if (spans.bounds.length === 0) throw new BadRow('truncation leaves no trained token: raise cutoffLength')
-    const losesEnd = fitted.some(({ target }, i) =>
-      this.losesEndOfReasoning(turns[first + i] as Turn, ids[first + i]?.target ?? [], target),
-    )
+    const losesEnd = fitted.some(({ target }, i) => this.losesEndOfReasoning(turns[first + i] as TurnIds, target))
     return { tokens, spans: spans.bounds, fullLength, thinking: losesEnd ? 'unclosed' : thinking, dropped: false }
   }
 
-  /** Whether an answer of which `kept` tokens stay has begun its reasoning there and does not end it. */
-  private losesEndOfReasoning({ source, target }: Turn, ids: readonly number[], kept: number): boolean {
-    if (kept === ids.length || isUnclosed(source, target)) return false
-    return kept > 0 && isUnclosed(source, this.tokenizer.decode(ids.slice(0, kept)))
+  private turnIds(turns: readonly Turn[]): TurnIds[] {
+    return turns.map((given, i) => {
+      // Of a history that is not trained, nothing is changed: it stays as the model will be asked.
+      const isHistory = this.encoding.maskHistory && i < turns.length - 1
+      const { turn, thinking } = isHistory
+        ? { turn: given, thinking: 'none' as const }
+        : placeReasoning(given, this.encoding)
+      return { turn, thinking, source: this.ids(turn.source), target: this.ids(turn.target) }
+    })
   }
 
-  private turns(conversation: Conversation): { turns: Turn[]; thinking: Thinking } {
-    const { maskHistory } = this.encoding
-    const asked = maskHistory ? withoutEarlierReasoning(conversation) : conversation
-    const turns = this.template.turns(asked, maskHistory)
-    // Of a history that is not trained, nothing is changed: it stays as the model will be asked.
-    const placed = turns.map((turn, i) =>
-      maskHistory && i < turns.length - 1 ? { turn, thinking: 'none' as const } : placeReasoning(turn, this.encoding),
-    )
-    return { turns: placed.map(({ turn }) => turn), thinking: placed.at(-1)?.thinking ?? 'none' }
+  /** Whether an answer of which `kept` tokens stay has begun its reasoning there and does not end it. */
+  private losesEndOfReasoning({ turn: { source, target }, target: ids }: TurnIds, kept: number): boolean {
+    if (kept === ids.length || isUnclosed(source, target)) return false
+    return kept > 0 && isUnclosed(source, this.tokenizer.decode(ids.slice(0, kept)))
   }
 
   private ids(text: string): number[] {
@@ -108,13 +130,32 @@ export class Encoder {
     )
   }
 
-  /** A text that spells a special token would become it: the end of an answer in the middle of one. */
-  private refuseSpecialTokens({ messages }: Conversation): void {
-    for (const { content } of messages) {
-      const [token] = (this.special && content.match(this.special)) ?? []
-      if (token !== undefined) throw new BadRow(`the text holds the special token ${token}`)
+  /** A text that spells a control token would become it: the end of an answer in the middle of one. */
+  private refuseControlTokens({ messages, tools }: Conversation): void {
+    const { inTexts, inCalls } = this.control
+    for (const { content, name, tool_call_id, tool_calls } of messages) {
+      refuse(inTexts, [content], 'the text')
+      refuse(inCalls, [name ?? '', tool_call_id ?? ''], 'a name or an id')
+      if (tool_calls !== undefined) refuse(inCalls, textsIn(parseJson(tool_calls)), 'a tool call')
     }
+    if (tools !== undefined) refuse(inTexts, textsIn(parseJson(tools)), 'a tool')
   }
+}
+
+function refuse(control: RegExp | undefined, texts: Iterable<string>, where: string): void {
+  if (!control) return
+  for (const text of texts) {
+    const [token] = text.match(control) ?? []
+    if (token !== undefined) throw new BadRow(`${where} holds the control token ${token}`)
+  }
+}
+
+/** A turn in tokens. */
+interface TurnIds {
+  turn: Turn
+  thinking: Thinking
+  source: number[]
+  target: number[]
 }
 
 /** SHA-256 of what decides about tokens: the tokenizer's files and the template. */
@@ -129,12 +170,6 @@ export function encodingHash({ tokenizer, templateText }: Encoding): { tokenizer
 /** LLaMA-Factory keeps one token of a pack for padding, so that a pack's documents come to one token less. */
 export const documentCutoff = ({ cutoffLength, packing }: Pick<Encoding, 'cutoffLength' | 'packing'>): number =>
   packing === 'none' ? cutoffLength : cutoffLength - 1
-
-function specialTokenPattern({ addedTokens }: TextTokenizer): RegExp | undefined {
-  const texts = addedTokens.filter(({ content, special }) => special && !/^<\/?think>$/.test(content))
-  if (texts.length === 0) return undefined
-  return new RegExp(texts.map(({ content }) => content.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'))
-}
 
 /** Stretches in their order; those that touch become one. */
 class Spans {

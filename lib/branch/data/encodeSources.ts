@@ -111,8 +111,7 @@ class SourceState {
   /** Counts a row and writes its document. Returns false when no more rows are to be taken. */
   async take(outcome: RowOutcome, pass: number): Promise<boolean> {
     if (pass > 0) {
-      if (outcome.document && !outcome.document.dropped && !this.isValidation(outcome))
-        await this.write(outcome, outcome.document, false)
+      if (!this.isValidation(outcome)) await this.write(outcome, false)
       return true
     }
     const { summary } = this
@@ -121,24 +120,30 @@ class SourceState {
     if (outcome.problem !== undefined) {
       countBad(summary, outcome)
       refuseTooManyBad(summary, this.data.maxBadRows, false)
-    } else if (!outcome.document) summary.filtered++
-    else if (outcome.document.dropped) summary.tooLong++
-    else await this.takeUsable(outcome, outcome.document)
+    } else if (outcome.documents.length === 0) summary.filtered++
+    else await this.takeUsable(outcome)
     return this.usable !== this.open.source.take
   }
 
-  private async takeUsable(outcome: RowOutcome, document: EncodedDocument): Promise<void> {
+  private async takeUsable(outcome: RowOutcome): Promise<void> {
+    const kept = outcome.documents.filter(({ dropped }) => !dropped)
+    this.summary.tooLong += outcome.documents.length - kept.length
+    if (kept.length === 0) return
     this.usable++
     const { weight, name } = this.open.source
-    if (this.isValidation(outcome)) await this.write(outcome, document, true)
-    else if (copiesOf(weight, name, outcome.row, this.data.seed) > 0) await this.write(outcome, document, false)
+    if (this.isValidation(outcome)) await this.write(outcome, true)
+    else if (copiesOf(weight, name, outcome.row, this.data.seed) > 0) await this.write(outcome, false)
   }
 
   private isValidation({ conversation }: RowOutcome): boolean {
     return conversation !== undefined && this.split.isValidation(conversation)
   }
 
-  private async write({ row }: RowOutcome, document: EncodedDocument, isValidation: boolean): Promise<void> {
+  private async write({ row, documents }: RowOutcome, isValidation: boolean): Promise<void> {
+    for (const document of documents) if (!document.dropped) await this.writeDocument(row, document, isValidation)
+  }
+
+  private async writeDocument(row: number, document: EncodedDocument, isValidation: boolean): Promise<void> {
     const { tokens, spans, fullLength, thinking } = document
     const { summary } = this
     if (isValidation) summary.validationDocuments++
@@ -163,7 +168,7 @@ async function encodePass(
   for await (const outcome of encodeInOrder(state.wanted(pass), pool)) {
     signal?.throwIfAborted()
     progress.rowsDone++
-    progress.tokensDone += outcome.document?.tokens.length ?? 0
+    for (const { tokens } of outcome.documents) progress.tokensDone += tokens.length
     progress.bytesDone = before + outcome.bytesRead
     onProgress?.({ ...progress })
     if (!(await state.take(outcome, pass))) break

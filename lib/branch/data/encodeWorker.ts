@@ -8,6 +8,8 @@ const encoder = new Encoder(workerData as Encoding)
 
 parentPort?.on('message', (conversations: Conversation[]) => {
   const rows = encodeRows(encoder, conversations)
-  const buffers = rows.flatMap((row) => ('tokens' in row ? [row.tokens.buffer as ArrayBuffer] : []))
+  const buffers = rows.flatMap((row) =>
+    'documents' in row ? row.documents.map(({ tokens }) => tokens.buffer as ArrayBuffer) : [],
+  )
   parentPort?.postMessage(rows, buffers)
 })

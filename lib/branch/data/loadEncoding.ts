@@ -78,7 +78,7 @@ function examine({ template, tokenizer, encoding }: Encoder): {
     )
   }
   const example = placeReasoning(
-    { source, target: target.includes('</think>') ? target : `<think>\n\n</think>\n\n${target}` },
+    { source, target: target.includes('</think>') ? target : `<think>\n\n</think>\n\n${target}`, trained: true },
     encoding,
   )
   return { prompt: encoding.think === 'prompt' ? example.turn.source : source, endToken: { text, id } }
@@ -113,7 +113,7 @@ function exampleTurn(template: ChatTemplate): Turn {
       { role: 'user', content: question },
       { role: 'assistant', content },
     ]
-    return template.turns({ messages, tools: undefined }, true)[0] as Turn
+    return template.documents({ messages, tools: undefined }, true)[0]?.[0] as Turn
   }
   try {
     return turn(answer)
@@ -143,12 +143,12 @@ function checkControlTokens(name: string, rendered: string, tokenizer: TextToken
 function compareWithServed({ template, tokenizer, encoding }: Encoder, prompt: string): string[] {
   const own = encoding.tokenizer.chatTemplate
   if (own === undefined || own === encoding.templateText) {
-    const asked = template.prompt([{ role: 'user', content: question }], undefined)
+    const asked = template.prompt([{ role: 'user', content: question }])
     return asked === prompt ? [] : [differentPrompt('the template', asked, prompt)]
   }
   try {
     const served = new ChatTemplate('the chat template of the checkpoint', own, tokenizer.namedTokens)
-    const asked = served.prompt([{ role: 'user', content: question }], undefined)
+    const asked = served.prompt([{ role: 'user', content: question }])
     return asked === prompt ? [] : [differentPrompt("the checkpoint's own chat template", asked, prompt)]
   } catch (error) {
     return [`The checkpoint's own chat template, which is not used, fails: ${(error as Error).message}`]

@@ -1,6 +1,14 @@
 /** A JSON text cannot be used, and why. */
 export class JsonProblem extends Error {
   override readonly name = 'JsonProblem'
+
+  constructor(
+    message: string,
+    /** The key that an object has twice, where that is the problem. */
+    readonly repeatedKey?: string,
+  ) {
+    super(message)
+  }
 }
 
 /** A number that JavaScript would write differently: 1.0, 1e400, 1234567890123456789. */
@@ -112,7 +120,7 @@ class Parser {
       this.skipSpace()
       if (this.text[this.position] !== '"') throw this.problem()
       const key = this.string()
-      if (map.has(key)) throw new JsonProblem(`the key ${JSON.stringify(key)} stands twice in one object`)
+      if (map.has(key)) throw new JsonProblem(`the key ${JSON.stringify(key)} stands twice in one object`, key)
       this.skipSpace()
       if (!this.skip(':')) throw this.problem()
       this.skipSpace()
@@ -156,5 +164,42 @@ class Parser {
     const found = this.text[place]
     const what = found === undefined ? 'it ends too early' : `${JSON.stringify(found)} at character ${place + 1}`
     return new JsonProblem(`it is no JSON: ${what}`)
+  }
+}
+
+/** A half of a surrogate pair has no UTF-8; the others mark trained text while a template is rendered. */
+export const unusableCharacters = /[\p{Cs}\ufdd0\ufdd1]/u
+
+/**
+ * The JSON text of what `parseJson` or a Parquet file gave: the numbers keep their form.
+ *
+ * @throws JsonProblem where it holds what JSON has not, or characters that cannot be used
+ */
+export function writeJson(value: unknown): string {
+  if (value === null || value === undefined) return 'null'
+  if (typeof value === 'string') {
+    if (unusableCharacters.test(value)) throw new JsonProblem('it holds half of a surrogate pair, U+FDD0 or U+FDD1')
+    return JSON.stringify(value)
+  }
+  if (typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  if (typeof value === 'number' && Number.isFinite(value)) return String(value)
+  if (value instanceof JsonNumber) return value.text
+  if (Array.isArray(value)) return `[${value.map(writeJson).join(', ')}]`
+  const isObject =
+    typeof value === 'object' && (value instanceof Map || Object.getPrototypeOf(value) === Object.prototype)
+  if (!isObject) throw new JsonProblem(`it holds ${String(value).slice(0, 40)}, which JSON has not`)
+  const entries = value instanceof Map ? [...value] : Object.entries(value)
+  return `{${entries.map(([key, item]) => `${writeJson(key)}: ${writeJson(item)}`).join(', ')}}`
+}
+
+/** Every text in what `parseJson` gave, keys as well. */
+export function* textsIn(value: unknown): Generator<string> {
+  if (typeof value === 'string') yield value
+  else if (Array.isArray(value)) for (const item of value) yield* textsIn(item)
+  else if (typeof value === 'object' && value !== null && !(value instanceof JsonNumber)) {
+    for (const [key, item] of value instanceof Map ? value : Object.entries(value)) {
+      yield key
+      yield* textsIn(item)
+    }
   }
 }

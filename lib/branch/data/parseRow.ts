@@ -1,4 +1,5 @@
 import { formatBytes } from '../../formatUnits.js'
+import { JsonProblem, parseJson } from './parseJson.js'
 
 /** A row's value, or why there is none. Reasons are few: reports count rows by them. */
 export type ParsedRow = { value: unknown; problem: undefined } | { value: undefined; problem: string }
@@ -19,12 +20,14 @@ export function parseRow(bytes: Buffer | undefined): ParsedRow {
     return unusable(notUtf8(bytes))
   }
   try {
-    const value: unknown = JSON.parse(text)
-    const repeated = repeatedKey(text)
-    return repeated === undefined
-      ? { value, problem: undefined }
-      : unusable(`an object of the row has the key ${JSON.stringify(repeated.slice(0, 60))} twice`)
-  } catch {
+    const value = parseJson(text)
+    // The order of columns does not matter, that of a tool's arguments does.
+    return { value: value instanceof Map ? Object.fromEntries(value) : value, problem: undefined }
+  } catch (error) {
+    if (!(error instanceof JsonProblem)) throw error
+    if (error.repeatedKey !== undefined) {
+      return unusable(`an object of the row has the key ${JSON.stringify(error.repeatedKey.slice(0, 60))} twice`)
+    }
     return unusable(notJson(text))
   }
 }
@@ -73,33 +76,6 @@ function isUnfinished(text: string): boolean {
     else if (c === '}' || c === ']') depth--
   }
   return depth > 0
-}
-
-/**
- * A key that an object of a JSON text has more than once, or undefined. JSON.parse takes the last one and drops the others:
- * which of them was meant nobody knows.
- */
-export function repeatedKey(text: string): string | undefined {
-  /** Of each object that is open its keys; of a list nothing. */
-  const open: (Set<string> | undefined)[] = []
-  let isKey = false
-  for (let i = 0; i < text.length; i++) {
-    const c = text[i]
-    if (c === '{') open.push(new Set())
-    else if (c === '[') open.push(undefined)
-    else if (c === '}' || c === ']') open.pop()
-    if (c === '{' || c === ',') isKey = open.at(-1) !== undefined
-    else if (c === '[') isKey = false
-    if (c !== '"') continue
-    const end = endOfString(text, i)
-    const keys = isKey ? open.at(-1) : undefined
-    const key: string = keys && JSON.parse(text.slice(i, end + 1))
-    if (keys?.has(key)) return key
-    keys?.add(key)
-    isKey = false
-    i = end
-  }
-  return undefined
 }
 
 /** Where the string ends whose opening quote is at `begin`; -1 where it does not. */

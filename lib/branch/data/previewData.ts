@@ -94,7 +94,7 @@ export async function previewResolvedData(
   for await (const row of sourceRows(open)) {
     signal?.throwIfAborted()
     if (row.row >= first) show(row, named.name, loaded.encoder, preview)
-    if (preview.samples.length === count) break
+    if (preview.samples.length >= count) break
   }
   if (preview.samples.length === 0) throw nothingToShow(named.name, first, preview)
   return preview
@@ -126,9 +126,10 @@ function show(row: ReadRow, source: string, encoder: Encoder, preview: DataPrevi
   else if (!row.conversation) preview.filtered++
   else {
     try {
-      const document = encoder.encode(row.conversation)
-      if (document.dropped) preview.tooLong++
-      else preview.samples.push({ source, file: row.file, row: row.row, ...describe(document, encoder) })
+      for (const document of encoder.encode(row.conversation)) {
+        if (document.dropped) preview.tooLong++
+        else preview.samples.push({ source, file: row.file, row: row.row, ...describe(document, encoder) })
+      }
     } catch (error) {
       if (!(error instanceof BadRow)) throw error
       bad(error.message)

@@ -13,29 +13,37 @@ const opening = '<think>\n'
 
 /** Puts the opening tag of a turn's reasoning where it is wanted, and an empty reasoning where there is none. */
 export function placeReasoning(
-  { source, target }: Turn,
+  turn: Turn,
   { think, missingThink }: Pick<ResolvedData, 'think' | 'missingThink'>,
 ): { turn: Turn; thinking: Thinking } {
+  const { source, target } = turn
   const [opens, closes] = [target.indexOf('<think>'), target.indexOf('</think>')]
   const isOpened = /<think>\s*$/.test(source) || (opens >= 0 && (closes < 0 || opens < closes))
   if (!isOpened && closes < 0) {
-    if (missingThink === 'leave') return { turn: { source, target }, thinking: 'none' }
-    const turn =
+    if (missingThink === 'leave') return { turn, thinking: 'none' }
+    const placed =
       missingThink === 'target'
-        ? { source, target: emptyReasoning + target }
-        : { source: source + emptyReasoning, target }
-    return { turn, thinking: 'added' }
+        ? { ...turn, target: emptyReasoning + target }
+        : { ...turn, source: source + emptyReasoning }
+    return { turn: placed, thinking: 'added' }
   }
   if (!isOpened) {
-    const turn = think === 'target' ? { source, target: opening + target } : { source: source + opening, target }
-    return { turn, thinking: 'opened' }
+    const placed = think === 'target' ? { ...turn, target: opening + target } : { ...turn, source: source + opening }
+    return { turn: placed, thinking: 'opened' }
   }
-  const atStart = /^\s*<think>\n?/.exec(target)
-  const turn =
-    think === 'prompt' && atStart
-      ? { source: source + opening, target: target.slice(atStart[0].length) }
-      : { source, target }
-  return { turn, thinking: closes < 0 ? 'unclosed' : 'given' }
+  if (turn.emptyReasoning && missingThink === 'prompt') {
+    const [block = ''] = /^\s*<think>\s*<\/think>\s*/.exec(target) ?? []
+    return { turn: { ...turn, source: source + block, target: target.slice(block.length) }, thinking: 'added' }
+  }
+  if (turn.emptyReasoning) return { turn: openedIn(turn, think), thinking: 'added' }
+  return { turn: openedIn(turn, think), thinking: closes < 0 ? 'unclosed' : 'given' }
+}
+
+/** The opening tag at the beginning of the answer, or at the end of its prompt. */
+function openedIn(turn: Turn, think: 'target' | 'prompt'): Turn {
+  const atStart = think === 'prompt' ? /^\s*<think>\n?/.exec(turn.target) : undefined
+  if (!atStart) return turn
+  return { ...turn, source: turn.source + opening, target: turn.target.slice(atStart[0].length) }
 }
 
 /** Whether an answer's reasoning begins, in its prompt or in itself, and has no end. */

@@ -23,7 +23,8 @@ export interface ReadRow {
 
 /** What has become of a row. */
 export interface RowOutcome extends ReadRow {
-  document: EncodedDocument | undefined
+  /** None where the row is left out or cannot be used. */
+  documents: EncodedDocument[]
 }
 
 /** Rows of a source in their order. */
@@ -87,9 +88,9 @@ async function encodePortion(portion: ReadRow[], pool: EncodePool): Promise<RowO
   const conversations = portion.flatMap(({ conversation }) => (conversation ? [conversation] : []))
   const encoded = (await pool.encode(conversations)).values()
   return portion.map((row) => {
-    if (!row.conversation) return { ...row, document: undefined }
+    if (!row.conversation) return { ...row, documents: [] }
     const result = encoded.next().value
-    if (!result || 'problem' in result) return { ...row, document: undefined, problem: result?.problem }
-    return { ...row, document: result }
+    if (!result || 'problem' in result) return { ...row, documents: [], problem: result?.problem }
+    return { ...row, documents: result.documents }
   })
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { detectFormat, type RowReader, readConversation } from '../../../lib/branch/data/conversation.js'
 import { type DataSource, resolveData } from '../../../lib/branch/data/options.js'
+import { writeJson } from '../../../lib/branch/data/parseJson.js'
 import { Problems } from '../../../lib/recipe/problems.js'
 import { Random } from '../../support/random.js'
 import { dialogue } from './support.js'
@@ -50,9 +51,9 @@ describe('messages', () => {
       { role: 'assistant', content: 'b' },
     ]
     const found = readConversation({ messages, tools: '[{"type":"function"}]' }, by)
-    expect(found?.tools).toEqual([{ type: 'function' }])
+    expect(found?.tools).toBe('[{"type": "function"}]')
     expect(found?.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'tool', 'assistant'])
-    expect(found?.messages[1]).toEqual({ role: 'assistant', content: '', tool_calls: calls })
+    expect(found?.messages[1]).toEqual({ role: 'assistant', content: '', tool_calls: writeJson(calls) })
   })
 
   test("OpenAI's older form of calls and definitions", () => {
@@ -66,11 +67,11 @@ describe('messages', () => {
     expect(readConversation({ messages, functions: [{ name: 'f' }] }, by)).toEqual({
       messages: [
         { role: 'user', content: 'a' },
-        { role: 'assistant', content: '', tool_calls: [{ type: 'function', function: call }] },
+        { role: 'assistant', content: '', tool_calls: writeJson([{ type: 'function', function: call }]) },
         { role: 'tool', name: 'f', content: '1' },
         { role: 'assistant', content: 'b' },
       ],
-      tools: [{ type: 'function', function: { name: 'f' } }],
+      tools: writeJson([{ type: 'function', function: { name: 'f' } }]),
     })
     messages[1] = { role: 'assistant', content: 'c', function_call: 'f' }
     expect(() => readConversation({ messages }, by)).toThrow('expected an object with a name as function_call')
@@ -128,11 +129,34 @@ describe('messages', () => {
   })
 })
 
+describe('answers that are not trained', () => {
+  const by = reader('messages')
+  const rated = (first: object, last: object = {}) => ({
+    messages: [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'bad', ...first },
+      { role: 'user', content: 'b' },
+      { role: 'assistant', content: 'good', ...last },
+    ],
+  })
+
+  test.each([{ weight: 0 }, { train: false }, { weight: 0n }, { weight: 1, train: false }])('%#', (key) => {
+    const untrained = messagesOf(rated(key, { weight: 1, train: true }), by)?.map((message) => message.untrained)
+    expect(untrained).toEqual([undefined, true, undefined, undefined])
+  })
+
+  test('what is neither 0 nor 1 is bad, and a row with nothing to train', () => {
+    expect(() => messagesOf(rated({ weight: 0.5 }), by)).toThrow('expected 0, 1, true or false as weight of a message')
+    expect(() => messagesOf(rated({ train: 'no' }), by)).toThrow('as train of a message')
+    expect(() => messagesOf(rated({ weight: 0 }, { train: false }), by)).toThrow('none of its answers is trained')
+  })
+})
+
 describe('sharegpt', () => {
   const turns = [
     { from: 'system', value: 'S' },
     { from: 'human', value: 'a' },
-    { from: 'function_call', value: '{"name":"f"}' },
+    { from: 'function_call', value: '<think>\nHm.\n</think>\n\n{"name":"f","arguments":{"x":1.0}}' },
     { from: 'observation', value: '1' },
     { from: 'gpt', value: 'b' },
   ]
@@ -141,10 +165,46 @@ describe('sharegpt', () => {
     expect(messagesOf({ conversations: turns }, reader('sharegpt'))).toEqual([
       { role: 'system', content: 'S' },
       { role: 'user', content: 'a' },
-      { role: 'assistant', content: '{"name":"f"}' },
+      {
+        role: 'assistant',
+        content: '<think>\nHm.\n</think>\n\n',
+        tool_calls: '[{"type": "function", "function": {"name": "f", "arguments": {"x": 1.0}}}]',
+      },
       { role: 'tool', content: '1' },
       { role: 'assistant', content: 'b' },
     ])
+  })
+
+  test('several calls in a row are one answer, and tools are as OpenAI has them', () => {
+    const call = (city: string) => ({ from: 'function_call', value: `{"name": "f", "arguments": {"city": "${city}"}}` })
+    const conversations = [
+      { from: 'human', value: 'a' },
+      call('Rome'),
+      call('Oslo'),
+      { from: 'observation', value: '1' },
+    ]
+    const found = readConversation(
+      { conversations: [...conversations, { from: 'gpt', value: 'b' }], tools: '[{"name": "f", "strict": 1e0}]' },
+      reader('sharegpt'),
+    )
+    expect(found?.messages[1]?.tool_calls).toBe(
+      '[{"type": "function", "function": {"name": "f", "arguments": {"city": "Rome"}}}, ' +
+        '{"type": "function", "function": {"name": "f", "arguments": {"city": "Oslo"}}}]',
+    )
+    expect(found?.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant'])
+    expect(found?.tools).toBe('[{"type": "function", "function": {"name": "f", "strict": 1e0}}]')
+  })
+
+  test.each([
+    ['f(Rome)', 'the text of a function_call is no JSON'],
+    ['{"name": "f"}', 'expected an object with name and arguments'],
+    ['[1]', 'expected an object with name and arguments'],
+  ])('a function_call of %s is bad', (value, message) => {
+    const conversations = [
+      { from: 'human', value: 'a' },
+      { from: 'function_call', value },
+    ]
+    expect(() => messagesOf({ conversations }, reader('sharegpt'))).toThrow(message)
   })
 
   test('with others', () => {

@@ -5,7 +5,14 @@ import { Random } from '../../support/random.js'
 import { dialogue, encoderOf, fixtureTokenizer, plainChatml, shippedTemplate, texts } from './support.js'
 
 const tokenizer = fixtureTokenizer()
-const encode = (encoder: Encoder, messages: Message[]) => encoder.encode({ messages, tools: undefined })
+const encodeAll = (encoder: Encoder, messages: Message[], tools?: string) => encoder.encode({ messages, tools })
+
+/** Of conversations that are one document. */
+function encode(encoder: Encoder, messages: Message[]): EncodedDocument {
+  const [document, ...more] = encodeAll(encoder, messages)
+  expect(more).toEqual([])
+  return document as EncodedDocument
+}
 
 /** The trained stretches as texts. */
 function trained({ tokens, spans }: EncodedDocument): string[] {
@@ -42,7 +49,7 @@ describe.each(names)('%s', (name) => {
 
   test('the ids are those of the prompt and of the answer, each by itself', () => {
     const document = encode(encoder, dialogue('Why?', '\n\nBecause.'))
-    const prompt = encoder.template.prompt(dialogue('Why?'), undefined)
+    const prompt = encoder.template.prompt(dialogue('Why?'))
     expect([...document.tokens]).toEqual([
       ...tokenizer.encode(prompt),
       ...tokenizer.encode(`\n\nBecause.${ends[name]}`),
@@ -161,9 +168,9 @@ describe('refuses', () => {
   const encoder = encoderOf(shippedTemplate('chatml'))
   test.each(['<|im_end|>', '<|im_start|>', '<|endoftext|>', '<|eot_id|>', '<｜User｜>'])('a text with %s', (token) => {
     expect(() => encode(encoder, dialogue(`What is ${token}?`, 'A token.'))).toThrow(
-      `the text holds the special token ${token}`,
+      `the text holds the control token ${token}`,
     )
-    expect(() => encode(encoder, dialogue('What?', `A ${token}.`))).toThrow('the text holds the special token')
+    expect(() => encode(encoder, dialogue('What?', `A ${token}.`))).toThrow('the text holds the control token')
   })
 
   test('ids beyond the vocabulary of the model', () => {

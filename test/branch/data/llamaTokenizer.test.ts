@@ -93,8 +93,10 @@ test('of whole conversations', () => {
   for (const name of ['chatml', 'deepseekr1', 'llama3']) {
     const encoder = encoderOf(shippedTemplate(name))
     const messages = dialogue(texts['english'] as string, texts['chinese'] as string, texts['cpp'] as string, 'ok')
-    const rendered = encoder.template.turns({ messages, tools: undefined }, false)
-    const { tokens } = encoder.encode({ messages, tools: undefined })
-    expect([...tokens]).toEqual(rendered.flatMap(({ source, target }) => [...tokenize(source), ...tokenize(target)]))
+    const rendered = encoder.template.documents({ messages, tools: undefined }, false).flat()
+    const [document] = encoder.encode({ messages, tools: undefined })
+    expect([...(document?.tokens ?? [])]).toEqual(
+      rendered.flatMap(({ source, target }) => [...tokenize(source), ...tokenize(target)]),
+    )
   }
 })

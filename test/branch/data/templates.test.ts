@@ -7,10 +7,12 @@ const system: Message = { role: 'system', content: 'Be brief.' }
 const two = dialogue('One?', '1.', 'Two?', '2.')
 const template = (name: string) => new ChatTemplate(name, shippedTemplate(name), {})
 
+const turns = (chat: ChatTemplate, messages: Message[], lastOnly: boolean) =>
+  chat.documents({ messages, tools: undefined }, lastOnly).flat()
+
 /** Everything that a template writes up to the end of the last answer. */
 const whole = (chat: ChatTemplate, messages: Message[]) =>
-  chat
-    .turns({ messages, tools: undefined }, false)
+  turns(chat, messages, false)
     .map(({ source, target }) => source + target)
     .join('')
 
@@ -21,7 +23,7 @@ describe('shipped templates, byte for byte', () => {
       '<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n2.<|im_end|>'
     expect(whole(template('chatml'), two)).toBe(expected)
     expect(whole(template('chatml'), [system, ...two])).toBe(`<|im_start|>system\nBe brief.<|im_end|>\n${expected}`)
-    expect(template('chatml').prompt([system, { role: 'user', content: ' a \n' }], undefined)).toBe(
+    expect(template('chatml').prompt([system, { role: 'user', content: ' a \n' }])).toBe(
       '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n a \n<|im_end|>\n<|im_start|>assistant\n',
     )
   })
@@ -32,7 +34,7 @@ describe('shipped templates, byte for byte', () => {
         '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n1.<|im_end|>',
     )
     expect(whole(template('qwen'), [system, ...two])).toBe(whole(template('chatml'), [system, ...two]))
-    expect(template('qwen').prompt(dialogue('One?'), undefined)).toBe(
+    expect(template('qwen').prompt(dialogue('One?'))).toBe(
       '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n',
     )
   })
@@ -45,9 +47,7 @@ describe('shipped templates, byte for byte', () => {
     expect(whole(template('deepseekr1'), [system, ...dialogue('One?', '<think>\nHm.\n</think>\n\n1.')])).toBe(
       '<｜begin▁of▁sentence｜>Be brief.<｜User｜>One?<｜Assistant｜><think>\nHm.\n</think>\n\n1.<｜end▁of▁sentence｜>',
     )
-    expect(template('deepseekr1').prompt(dialogue('One?'), undefined)).toBe(
-      '<｜begin▁of▁sentence｜><｜User｜>One?<｜Assistant｜>',
-    )
+    expect(template('deepseekr1').prompt(dialogue('One?'))).toBe('<｜begin▁of▁sentence｜><｜User｜>One?<｜Assistant｜>')
   })
 
   test('llama3', () => {
@@ -58,7 +58,7 @@ describe('shipped templates, byte for byte', () => {
         '<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|>' +
         '<|start_header_id|>assistant<|end_header_id|>\n\n2.<|eot_id|>',
     )
-    expect(template('llama3').prompt([...two, { role: 'tool', content: '42' }], undefined)).toMatch(
+    expect(template('llama3').prompt([...two, { role: 'tool', content: '42' }])).toMatch(
       /<\|eot_id\|><\|start_header_id\|>ipython<\|end_header_id\|>\n\n42<\|eot_id\|><\|start_header_id\|>assistant<\|end_header_id\|>\n\n$/,
     )
   })
@@ -67,44 +67,41 @@ describe('shipped templates, byte for byte', () => {
     const call: Message = {
       role: 'assistant',
       content: '',
-      tool_calls: [{ type: 'function', function: { name: 'f' } }],
+      tool_calls: JSON.stringify([{ type: 'function', function: { name: 'f' } }]),
     }
-    const calls = () => template(name).turns({ messages: [...dialogue('One?'), call], tools: undefined }, false)
+    const calls = () => turns(template(name), [...dialogue('One?'), call], false)
     expect(calls).toThrow(`${name}: this template has no form for tool`)
-    expect(() => template(name).turns({ messages: two, tools: [{}] }, false)).toThrow('has no form for tools')
+    expect(() => template(name).documents({ messages: two, tools: '[{}]' }, false)).toThrow('has no form for tools')
   })
 })
 
 describe('the turns of a conversation', () => {
   const expected = [
-    { source: '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n', target: '1.<|im_end|>' },
-    { source: '\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n', target: '2.<|im_end|>' },
+    { source: '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n', target: '1.<|im_end|>', trained: true },
+    { source: '\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n', target: '2.<|im_end|>', trained: true },
   ]
 
   test('are the same by marks and by comparing renderings', () => {
     const conversation = { messages: two, tools: undefined }
-    expect(template('chatml').turns(conversation, false)).toEqual(expected)
-    expect(new ChatTemplate('plain', plainChatml, {}).turns(conversation, false)).toEqual(expected)
+    expect(template('chatml').documents(conversation, false)).toEqual([expected])
+    expect(new ChatTemplate('plain', plainChatml, {}).documents(conversation, false)).toEqual([expected])
   })
 
   test('marks change no white space, whatever form they have', () => {
     const body = (start: string, end: string) =>
-      `{% for m in messages %}\n  <|{{ m.role }}|>\n  {% if m.role == 'assistant' %}\n  ${start} \n {{ m.content }}<|end|> ${end}\n  {% endif %}\n x{% endfor %}`
+      `{% for m in messages %}\n  <|{{ m.role }}|>\n  {% if m.role == 'assistant' %}\n  ${start} \n {{ m.content }}<|end|> ${end}\n  {% else %}{{ m.content }}{% endif %}\n x{% endfor %}`
     for (const [start, end] of [
       ['{% generation %}', '{% endgeneration %}'],
       ['{%- generation -%}', '{%- endgeneration -%}'],
       ['{%- generation %}', '{% endgeneration -%}'],
     ] as const) {
       const marked = new ChatTemplate('marked', body(start, end), {})
-      const turns = marked.turns({ messages: two, tools: undefined }, false)
+      const cut = turns(marked, two, false)
       // The library itself drops the tags.
-      const plain = new ChatTemplate('plain', body(start, end).replace('generation', 'generation '), {}).prompt(
-        two,
-        undefined,
-      )
-      const joined = turns.map(({ source, target }) => source + target).join('')
+      const plain = new ChatTemplate('plain', body(start, end).replace('generation', 'generation '), {}).prompt(two)
+      const joined = cut.map(({ source, target }) => source + target).join('')
       expect(plain.startsWith(joined)).toBe(true)
-      expect(turns.map(({ target }) => target.trim())).toEqual(['1.<|end|>', '2.<|end|>'])
+      expect(cut.map(({ target }) => target.trim())).toEqual(['1.<|end|>', '2.<|end|>'])
     }
   })
 
@@ -115,17 +112,26 @@ describe('the turns of a conversation', () => {
       "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
     const chat = new ChatTemplate('the template', thoughtless, {})
     const messages = dialogue('One?', '<think>a</think>1.', 'Two?', '<think>b</think>2.')
-    expect(chat.turns({ messages, tools: undefined }, true)).toEqual([
+    expect(turns(chat, messages, true)).toEqual([
       {
         source:
           '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n1.<|im_end|>\n' +
           '<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n',
         target: '<think>b</think>2.<|im_end|>',
+        trained: true,
       },
     ])
-    expect(() => chat.turns({ messages, tools: undefined }, false)).toThrow(
-      'the template writes answer 1 differently once more turns follow: set maskHistory',
-    )
+    // Each answer is trained once, behind what a model is asked with.
+    expect(chat.documents({ messages, tools: undefined }, false)).toEqual([
+      [
+        {
+          source: '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n',
+          target: '<think>a</think>1.<|im_end|>',
+          trained: true,
+        },
+      ],
+      turns(chat, messages, true),
+    ])
   })
 
   test('a template that drops the reasoning is refused', () => {
@@ -134,11 +140,11 @@ describe('the turns of a conversation', () => {
       "{{ '<｜Assistant｜>' + m.content.split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}{% endif %}{% endfor %}" +
       "{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %}"
     const chat = new ChatTemplate('the template', r1, { bos_token: '<｜begin▁of▁sentence｜>' })
-    expect(chat.turns({ messages: dialogue('One?', '1.'), tools: undefined }, false)[0]?.source).toBe(
+    expect(turns(chat, dialogue('One?', '1.'), false)[0]?.source).toBe(
       '<｜begin▁of▁sentence｜><｜User｜>One?<｜Assistant｜>',
     )
     const messages = dialogue('One?', '<think>\na\n</think>\n\n1.')
-    expect(() => chat.turns({ messages, tools: undefined }, false)).toThrow(
+    expect(() => turns(chat, messages, false)).toThrow(
       'leaves out the reasoning or the answer: choose another template',
     )
   })
@@ -147,20 +153,21 @@ describe('the turns of a conversation', () => {
     const started = plainChatml.replace("assistant\\n' }}{% endif %}", "assistant\\n<think>\\n' }}{% endif %}")
     const chat = new ChatTemplate('the template', started, {})
     const messages = dialogue('One?', '<think>\na\n</think>\n\n1.')
-    expect(chat.turns({ messages, tools: undefined }, false)).toEqual([
+    expect(turns(chat, messages, false)).toEqual([
       {
         source: '<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n<think>\n',
         target: 'a\n</think>\n\n1.<|im_end|>',
+        trained: true,
       },
     ])
-    expect(() => chat.turns({ messages: dialogue('One?', '1.'), tools: undefined }, false)).toThrow(
+    expect(() => turns(chat, dialogue('One?', '1.'), false)).toThrow(
       'does not write the prompt of an answer and the answer one after the other',
     )
   })
 
   test('what a template raises is the reason', () => {
     const chat = new ChatTemplate('the template', "{{ raise_exception('no ' + messages[0].role) }}", {})
-    expect(() => chat.turns({ messages: two, tools: undefined }, false)).toThrow('the template: no user')
+    expect(() => turns(chat, two, false)).toThrow('the template: no user')
   })
 })
 
