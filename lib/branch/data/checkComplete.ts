@@ -33,7 +33,9 @@ export function checkPrompt(messages: readonly Message[], tools: Value, prompt: 
   }
   for (const name of toolNames(tools)) {
     if (!prompt.includes(name)) {
-      throw new BadRow(`the chat template leaves out the tool ${name}: choose one that has a form for tools`)
+      throw new BadRow(
+        `the chat template leaves out the tool ${name}: choose one that has a form for tools, or name another column as tools`,
+      )
     }
   }
 }

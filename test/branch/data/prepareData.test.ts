@@ -319,7 +319,7 @@ describe('rows that cannot be used', () => {
     expect(summary?.badRows).toEqual([
       { file: path, row: 40, line: 41, reason: noJson },
       { file: path, row: 41, line: 42, reason: 'the last message is no answer' },
-      { file: path, row: 42, line: 43, reason: 'the text holds the special token <|im_end|>' },
+      { file: path, row: 42, line: 43, reason: 'the text holds the control token <|im_end|>' },
     ])
   })
 
@@ -333,7 +333,7 @@ describe('rows that cannot be used', () => {
         'Expected at most 1 % of the rows of "sums" to be unusable (maxBadRows) but 4 of 64 are (6.25 %). Correct the rows or the ' +
         `options of the source:\n  2 × ${noJson}, first in ${path}, row 40 (line 41)\n` +
         `  1 × the last message is no answer, first in ${path}, row 41 (line 42)\n` +
-        `  1 × the text holds the special token <|im_end|>, first in ${path}, row 42 (line 43)`,
+        `  1 × the text holds the control token <|im_end|>, first in ${path}, row 42 (line 43)`,
     }
     await expect(prepareData(given)).rejects.toMatchObject(refusal)
     expect(readdirSync(given.cache as string)).toEqual([])

