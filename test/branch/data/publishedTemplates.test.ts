@@ -14,7 +14,7 @@ function published(name: string, options: Partial<Encoding> = {}): Encoder {
     readFileSync(join(models, file), 'utf8'),
   ) as [string, string]
   return new Encoder({
-    tokenizer: { directory: name, tokenizer, config, chatTemplate: undefined },
+    tokenizer: { directory: name, tokenizer, config, chatTemplate: undefined, namedTemplates: new Map() },
     templateName: 'the template',
     templateText: JSON.parse(config).chat_template,
     vocabularySize: 200_000,
