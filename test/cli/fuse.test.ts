@@ -295,7 +295,7 @@ describe('failures', () => {
     [['fuse', 'a', 'b', '--out', 'x', '--lambda', '-1'], 'for lambda but received -1 of type number'],
     [['fuse', 'a', 'b', '--out', 'x', '--dtype', 'int8'], "for dtype but received 'int8' of type string"],
     [['fuse', 'a', 'b', '--out', 'x', '--out', 'y'], "for out but received [ 'x', 'y' ] of type array"],
-    [['fuse', 'a', 'b', '--out', ''], "for out but received '' of type string"],
+    [['fuse', 'a', 'b', '--out', ''], 'Expected a value for --out but received ""'],
   ]
   test.each(usage)('a wrong command line exits with 2: %j', async (args, message) => {
     const { code, stdout, stderr } = await runCommand(args)
