@@ -8,8 +8,44 @@ test('plain data of the core schema, aliases, comments, CRLF and a byte order ma
     a: [1, 16, 0.5, true, null, 'yes', 1000],
     b: [1, 16, 0.5, true, null, 'yes', 1000],
   })
-  expect(value('<<: {a: 1}')).toEqual({ '<<': { a: 1 } })
   expect(readYaml('', 'f')).toEqual([])
+})
+
+describe('merge keys', () => {
+  test('give what PyYAML gives: own keys first, then the sources in their order', () => {
+    expect(value('<<: {a: 1}')).toEqual({ a: 1 })
+    const text =
+      'x: &x {a: 1, b: 2}\ny: &y {b: 3, c: 4}\none: {<<: *x, b: 5}\nboth:\n  <<: [*x, *y]\n  d: 6\nnested: {<<: {<<: *y, c: 7}}'
+    expect(value(text)).toMatchObject({
+      one: { a: 1, b: 5 },
+      both: { a: 1, b: 2, c: 4, d: 6 },
+      nested: { b: 3, c: 7 },
+    })
+    expect(value('{"<<": {"a": 1}}')).toEqual({ '<<': { a: 1 } })
+  })
+
+  test('what they take in has its place where it is written', () => {
+    const { locate } = readYaml('x: &x\n  a: 1\ny:\n  <<: *x\n  b: 2', 'f')[0] as NonNullable<
+      ReturnType<typeof readYaml>[0]
+    >
+    expect(locate(['y', 'a']).text).toBe('f:2:6')
+    expect(locate(['y', 'a'], { key: true }).text).toBe('f:2:3')
+    expect(locate(['y', 'b']).text).toBe('f:5:6')
+  })
+
+  test('that repeat too much are refused, and not after exponential time', () => {
+    const doubled = ['a0: &a0 {k: 1}']
+    for (let i = 1; i < 60; i++) doubled.push(`a${i}: &a${i} {<<: *a${i - 1}, k${i}: {<<: *a${i - 1}}}`)
+    const wide = `a: &a {${Array.from({ length: 1000 }, (_, i) => `k${i}: 1`).join(', ')}}\nb: {<<: [${'*a, '.repeat(1000)}]}`
+    const listed = [
+      'a0: &a0 {k: 1}',
+      ...Array.from({ length: 60 }, (_, i) => `a${i + 1}: &a${i + 1} {<<: [*a${i}, *a${i}]}`),
+    ]
+    for (const text of [doubled.join('\n'), wide]) {
+      expect(() => readYaml(text, 'f')).toThrow('Expected fewer merge keys (<<) in f')
+    }
+    expect(value(listed.join('\n'))).toMatchObject({ a60: { k: 1 } })
+  })
 })
 
 test('places of values, keys and positions in texts', () => {
@@ -41,6 +77,10 @@ describe('what is refused', () => {
     ['a key twice in JSON', '{"a": 1, "a": 2}', 'f.yaml:1:10: Expected the key "a" once'],
     ['a key that is a list', '[a]: 1', 'f.yaml:1:1: Expected a word as key'],
     ['an empty key', ': 1', 'Expected a word as key'],
+    ['a merge key of no mapping', 'a: 1\n<<: 2', 'f.yaml:2:1: Expected a mapping, an alias of one (*name) or a list'],
+    ['a merge key of a list with another value', '<<: [{a: 1}, 2]', 'f.yaml:1:1: Expected a mapping'],
+    ['two merge keys in one mapping', 'x: &x {a: 1}\ny: {<<: *x, <<: *x}', 'f.yaml:2:13: Expected the key "<<" once'],
+    ['a merge of a mapping into itself', '&a {<<: *a}', 'f.yaml:1:9: Expected no alias inside its own anchor'],
     ['an alias of nothing', 'a: *b', 'Unresolved alias'],
     ['an alias inside its anchor', '&a {b: *a}', 'f.yaml:1:8: Expected no alias inside its own anchor'],
     ['broken syntax', 'a: [1, 2\nb: }', 'f.yaml:2:'],
