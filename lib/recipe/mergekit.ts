@@ -26,7 +26,7 @@ export interface Conversion {
  * merges the same models in the same way. Paths stay as they are written: mergekit's start from the working directory, where a
  * note is made of names that may be a hub's because nothing is there.
  *
- * @throws ERR_RECIPE naming everything in it that is not supported and everything that mergekit would ignore
+ * @throws ERR_RECIPE naming everything in it that is not supported, and every key that mergekit does not know
  */
 export function toRecipe(text: string, file = 'mergekit.yaml'): Conversion {
   if (typeof text !== 'string') throw invalidArgument('the text of a mergekit configuration', 'text', text)
@@ -54,6 +54,14 @@ const noteOnFusion =
   'arcee_fusion: the KL divergence is computed without cancellation, quartiles are of all elements instead of two ' +
   "random samples, and chosen values are the model's bits: expect another mask than mergekit's, see docs/fusion.md"
 
+const noteOnSce =
+  "sce: where the mean squares of a tensor's differences from the base add up to less than 1e-6, mergekit weighs all models " +
+  'alike; here the weights follow the mean squares there, too'
+
+const noteOnTokenizer =
+  "tokenizer_source: mergekit cuts embeddings and output heads to the tokenizer's size, so rows of padding are lost; here they " +
+  'are kept'
+
 class FileConversion {
   private readonly names = new Map<string, string>()
   private readonly notes = new Set<string>()
@@ -72,7 +80,7 @@ class FileConversion {
     const rules: RecipeRule[] = []
     for (const document of ordered) {
       const converted = convertParameters(document, this.problems)
-      for (const note of converted.notes) this.notes.add(note)
+      for (const note of [...document.notes, ...converted.notes]) this.notes.add(note)
       const name = this.stepName(document)
       const { method, base, inputs } = document
       steps.push({
@@ -233,7 +241,12 @@ class FileConversion {
     return { dtype: dtype === 'float32' ? undefined : dtype, intermediate: 'storage' }
   }
 
-  private noteMethod({ method, dtype, outDtype }: MergekitDocument): void {
+  private noteMethod({ method, inputs, dtype, outDtype, asksForTokenizer }: MergekitDocument): void {
+    if (asksForTokenizer) this.notes.add(noteOnTokenizer)
+    if (method === 'sce') this.notes.add(noteOnSce)
+    if (method === 'linear' && inputs.length === 1) {
+      this.notes.add('linear of one model: nothing is mixed, the model is copied (scaled where normalize is false)')
+    }
     if (method === 'fuse') this.notes.add(noteOnFusion)
     if (method === 'fuse' && dtype && dtype !== 'float32' && !outDtype) {
       this.notes.add(

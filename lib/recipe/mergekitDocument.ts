@@ -37,6 +37,8 @@ export interface MergekitDocument {
   /** tokenizer_source or tokenizer is given: all models must have that one. */
   asksForTokenizer: boolean
   layers: number | undefined
+  /** What is left out because mergekit ignores it, too, and how values were read, in words. */
+  notes: string[]
 }
 
 const dtypes = ['bfloat16', 'float16', 'float32'] as const
@@ -58,12 +60,28 @@ const knownKeys = [
   'tokenizer',
   'parameters',
 ]
+
+/** All that mergekit reads as a parameter of one method or another. */
+const parameterNames: ReadonlySet<string> = new Set([
+  'int8_mask',
+  ...methodNames.flatMap((method) =>
+    Object.entries(methods[method].parameters).flatMap(([name, { mergekit }]) =>
+      mergekit === null ? [] : [mergekit ?? name],
+    ),
+  ),
+])
+
+/** Whether a key means something to mergekit elsewhere: then it may be left out, and else it may be misspelt. */
+export const isParameterOfMergekit = (key: string): boolean => parameterNames.has(key)
+
 /** Methods whose two models are told apart by base_model. */
 const pairMethods: readonly MethodName[] = ['fuse', 'slerp', 'nearswap']
 
 type Mapping = Readonly<Record<string, unknown>>
 
-/** Reads one document and adds whatever in it is not supported, or would be ignored by mergekit, to the problems. */
+/**
+ * Reads one document and adds whatever in it is not supported, or is unknown to mergekit and so may be misspelt, to the problems.
+ */
 export function readMergekitDocument(value: unknown, path: Path, problems: Problems): MergekitDocument | undefined {
   const reader = new Reader(problems)
   const before = problems.count
@@ -72,6 +90,8 @@ export function readMergekitDocument(value: unknown, path: Path, problems: Probl
 }
 
 class Reader {
+  private readonly notes: string[] = []
+
   constructor(private readonly problems: Problems) {}
 
   document(value: unknown, path: Path): MergekitDocument | undefined {
@@ -81,8 +101,10 @@ class Reader {
     const method = this.method(document.merge_method, path)
     const listed = this.sources(document, path)
     const slice = listed?.slice
-    const baseModel = this.modelName(slice?.base ?? document.base_model, slice?.basePath ?? [...path, 'base_model'])
-    const tokenizer = this.tokenizer(document, path, baseModel)
+    const basePath = slice?.basePath ?? [...path, 'base_model']
+    const namedBase = this.modelName(slice?.base ?? document.base_model, basePath)
+    const baseModel = method && listed ? this.baseOfSlice(method, listed, namedBase, basePath) : namedBase
+    const tokenizer = this.tokenizer(document, path, namedBase)
     const parameters = this.parameters(document.parameters, [...path, 'parameters'], 'merge')
     if (!method || !listed) return undefined
     const roles = this.roles(method, listed.sources, baseModel, path)
@@ -97,7 +119,32 @@ class Reader {
       tokenizer: tokenizer ?? baseModel ?? (listed.sources[0]?.model as string),
       asksForTokenizer: tokenizer !== undefined,
       layers: slice?.layers,
+      notes: this.notes,
     }
+  }
+
+  /**
+   * mergekit adds a base that is not listed to `models`, but not to the sources of a slice: there, it only gives configuration
+   * and tokenizer, and methods that need a base fail.
+   */
+  private baseOfSlice(
+    method: MethodName,
+    { sources, slice }: { sources: readonly Source[]; slice?: Slice },
+    base: string | undefined,
+    path: Path,
+  ): string | undefined {
+    if (!slice || base === undefined || sources.some(({ model }) => model === base)) return base
+    const name = mergekitMethodName(method)
+    if (methods[method].base === 'required' || pairMethods.includes(method) || method === 'nuslerp') {
+      const text = `mergekit does not add base_model to the sources of a slice, and ${name} fails without it: list ${base} there`
+      this.problems.add(path, text)
+      return base
+    }
+    this.notes.push(
+      `${name}: ${base} is not merged: mergekit does not add base_model to the sources of a slice. mergekit takes ` +
+        `configuration and tokenizer from it, and branchmerge from ${sources[0]?.model}`,
+    )
+    return undefined
   }
 
   private method(value: unknown, path: Path): MethodName | undefined {
@@ -112,13 +159,13 @@ class Reader {
   }
 
   private sources(document: Mapping, path: Path): { sources: Source[]; slice?: Slice } | undefined {
-    const given = ['models', 'slices', 'modules'].filter((key) => document[key] !== undefined)
+    const given = ['models', 'slices', 'modules'].filter((key) => !isAbsent(document[key]))
     if (given.length !== 1) {
       this.problems.add(path, `Expected one of models and slices but found ${given.join(' and ') || 'neither'}`)
       return undefined
     }
-    if (document.models !== undefined) return this.models(document.models, [...path, 'models'])
-    return document.slices === undefined ? undefined : this.slices(document.slices, [...path, 'slices'])
+    if (!isAbsent(document.models)) return this.models(document.models, [...path, 'models'])
+    return isAbsent(document.slices) ? undefined : this.slices(document.slices, [...path, 'slices'])
   }
 
   private models(value: unknown, path: Path): { sources: Source[] } | undefined {
@@ -158,9 +205,8 @@ class Reader {
     const slice = this.mapping(list[0], slicePath)
     const entries = slice && this.list(slice.sources, [...slicePath, 'sources'])
     if (!slice || !entries) return undefined
-    this.checkKeys(slice, slicePath, ['sources', 'base_model', 'parameters'], {
-      residual_weight: 'mergekit reads residual_weight but does not use it: remove it',
-    })
+    this.checkKeys(slice, slicePath, ['sources', 'base_model', 'parameters', 'residual_weight'])
+    if (!isAbsent(slice.residual_weight)) this.notes.push('residual_weight is left out: mergekit does not use it')
     const sources = entries.map((entry, i) =>
       this.source(entry, [...slicePath, 'sources', i], ['model', 'layer_range', 'parameters']),
     )
@@ -168,7 +214,7 @@ class Reader {
       sources: this.distinct(sources),
       slice: {
         base: slice.base_model,
-        basePath: slice.base_model === undefined ? undefined : [...slicePath, 'base_model'],
+        basePath: isAbsent(slice.base_model) ? undefined : [...slicePath, 'base_model'],
         parameters: this.parameters(slice.parameters, [...slicePath, 'parameters'], 'slice'),
         layers: this.layers(entries, [...slicePath, 'sources']),
       },
@@ -177,7 +223,7 @@ class Reader {
 
   private layers(entries: readonly unknown[], path: Path): number | undefined {
     const counts = entries.map((entry, i) => {
-      const range = (entry as Mapping | null)?.layer_range
+      const range = this.integers((entry as Mapping | null)?.layer_range)
       const whole = Array.isArray(range) && range.length === 2 && range[0] === 0 && Number.isInteger(range[1])
       if (whole && range[1] > 0) return range[1] as number
       const text = `layer_range ${JSON.stringify(range)} is not supported: it must be all layers, [0, n]`
@@ -188,6 +234,16 @@ class Reader {
       this.problems.add(path, `layer_range must be the same for all models but is [0, ${counts.join('] and [0, ')}]`)
     }
     return counts[0]
+  }
+
+  /** Pydantic, and so mergekit, reads a quoted number as one. */
+  private integers(value: unknown): unknown {
+    if (!Array.isArray(value)) return value
+    return value.map((item) => {
+      if (typeof item !== 'string' || !/^\d+$/.test(item)) return item
+      this.notes.push(`layer_range: the text ${JSON.stringify(item)} is read as a number`)
+      return Number(item)
+    })
   }
 
   private roles(
@@ -203,6 +259,7 @@ class Reader {
     if (baseModel === undefined && (pair || needs === 'required')) {
       this.problems.add(path, `Expected the key base_model for ${mergekitMethodName(method)}`)
     }
+    // A base outside of a slice is undefined here.
     if (baseModel !== undefined && needs === 'none' && !pair && !listedBase) {
       const text = `mergekit adds base_model to the models of ${method}: list it among them, or remove it`
       this.problems.add([...path, 'base_model'], text)
@@ -225,8 +282,8 @@ class Reader {
 
   private ignoredOfBase({ model, parameters }: Source): void {
     for (const key of Object.keys(parameters.values)) {
-      const text = `mergekit ignores ${key} of the base model ${model}: remove it`
-      this.problems.add([...parameters.path, key], text, { key: true })
+      if (isParameterOfMergekit(key)) this.notes.push(`${key} of ${model} is left out: mergekit ignores it of the base`)
+      else this.problems.add([...parameters.path, key], unknownKey(key, [...parameterNames]), { key: true })
     }
   }
 
@@ -277,7 +334,8 @@ class Reader {
 
   private dtype(value: unknown, path: Path): MergekitDtype | undefined {
     if (value === undefined || value === null) return undefined
-    const dtype = dtypes.find((name) => name === value)
+    const dtype = dtypes.find((name) => name === value || `torch.${name}` === value)
+    if (dtype && dtype !== value) this.notes.push(`${value} is read as ${dtype}`)
     if (!dtype)
       this.problems.add(path, `${JSON.stringify(value)} is not supported: expected one of ${dtypes.join(', ')}`)
     return dtype
@@ -312,15 +370,25 @@ class Reader {
     known: readonly string[],
     refused: Readonly<Record<string, string>> = {},
   ): void {
-    for (const key of Object.keys(mapping)) {
-      if (known.includes(key)) continue
-      const near = nearestName(key, known)
-      const ignored = `mergekit ignores the unknown key ${key}: remove it${near ? `, or is it ${near}?` : ''}`
-      const text = Object.hasOwn(refused, key) ? `${key}: ${refused[key]}` : ignored
+    for (const [key, value] of Object.entries(mapping)) {
+      if (known.includes(key) || (Object.hasOwn(refused, key) && value === null)) continue
+      if (!Object.hasOwn(refused, key) && isParameterOfMergekit(key)) {
+        this.notes.push(`${key} is left out: mergekit reads it among parameters only`)
+        continue
+      }
+      const text = Object.hasOwn(refused, key) ? `${key}: ${refused[key]}` : unknownKey(key, known)
       this.problems.add([...path, key], text, { key: true })
     }
   }
 }
+
+/** A key that changes nothing, and was surely meant to. */
+export function unknownKey(key: string, known: readonly string[]): string {
+  const near = nearestName(key, known)
+  return `mergekit ignores the unknown key ${key}: remove it${near ? `, or is it ${near}?` : ''}`
+}
+
+const isAbsent = (value: unknown): value is undefined | null => value === undefined || value === null
 
 interface Slice {
   base: unknown

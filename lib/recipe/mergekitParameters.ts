@@ -1,4 +1,10 @@
-import { type MergekitDocument, mergekitMethodName, type ParameterLayer } from './mergekitDocument.js'
+import {
+  isParameterOfMergekit,
+  type MergekitDocument,
+  mergekitMethodName,
+  type ParameterLayer,
+  unknownKey,
+} from './mergekitDocument.js'
 import { type MethodName, methods, type Parameter } from './methods.js'
 import type { Path, Problems } from './problems.js'
 import type { RecipeOptions, RecipeRule } from './recipe.js'
@@ -20,7 +26,10 @@ interface Conditional {
 /** mergekit demands it of every model. */
 const demanded = 'weight'
 
-/** Converts the parameters of a document and adds those that are wrong or that mergekit would ignore to the problems. */
+/**
+ * Converts the parameters of a document. Those that are wrong are added to the problems, and those that mergekit ignores are left
+ * out with a note.
+ */
 export function convertParameters(document: MergekitDocument, problems: Problems): ConvertedParameters {
   const converter = new Converter(document, problems)
   converter.checkNames()
@@ -49,29 +58,26 @@ class Converter implements ConvertedParameters {
 
   private checkLayer({ level, values, path }: ParameterLayer): void {
     const { method } = this.document
+    const name = mergekitMethodName(method)
     for (const key of Object.keys(values)) {
       const [, parameter] = parameterOfMergekit(method, key) ?? []
-      const name = mergekitMethodName(method)
-      let problem: string | undefined
-      if (!parameter) problem = this.unknown(key, level)
-      else if (level === 'model' && !parameter.perInput) {
-        problem = `mergekit ignores ${key} of one model, it is a parameter of the whole ${name}: move it or remove it`
-      }
-      if (problem) this.problems.add([...path, key], problem, { key: true })
+      if (parameter && level === 'model' && !parameter.perInput) {
+        this.notes.push(`${key} of one model is left out: mergekit ignores it, as ${key} is of the whole ${name}`)
+      } else if (!parameter && isParameterOfMergekit(key)) this.notes.push(this.ignored(key, level))
+      else if (!parameter) this.problems.add([...path, key], unknownKey(key, knownTo(method)), { key: true })
     }
   }
 
-  private unknown(key: string, level: ParameterLayer['level']): string | undefined {
+  /** Why a parameter of mergekit changes nothing here. */
+  private ignored(key: string, level: ParameterLayer['level']): string {
     const { method } = this.document
     if (key === 'int8_mask' && level !== 'model' && readsInt8Mask(method)) {
-      this.notes.push('int8_mask is left out: it is how mergekit stores masks and changes no result')
-      return undefined
+      return 'int8_mask is left out: it is how mergekit stores masks and changes no result'
     }
-    const name = mergekitMethodName(method)
     if (method === 'task_arithmetic' && (key === 'density' || key === 'rescale')) {
-      return `mergekit reads ${key} but task_arithmetic keeps every difference, so it changes nothing: remove it`
+      return `${key} is left out: task_arithmetic keeps every difference, so it changes nothing in mergekit either`
     }
-    return `mergekit ignores ${key} for ${name}: remove it`
+    return `${key} is left out: mergekit ignores it for ${mergekitMethodName(method)}`
   }
 
   shared(name: string, parameter: Parameter): void {
@@ -119,15 +125,20 @@ class Converter implements ConvertedParameters {
     const filters: Conditional['filters'] = []
     for (const { values, path } of layers) {
       if (!Object.hasOwn(values, key)) continue
-      const part = this.setting(name, parameter, values[key], [...path, key])
+      const part = this.setting(name, parameter, values[key], { key, path: [...path, key] })
       filters.push(...part.filters)
       if (part.otherwise !== undefined) return { filters, otherwise: part.otherwise }
     }
     return { filters, otherwise: undefined }
   }
 
-  private setting(name: string, parameter: Parameter, value: unknown, path: Path): Conditional {
-    if (!Array.isArray(value) || value.every((item) => typeof item === 'number')) {
+  private setting(
+    name: string,
+    parameter: Parameter,
+    value: unknown,
+    { key, path }: { key: string; path: Path },
+  ): Conditional {
+    if (!Array.isArray(value) || value.every((item) => typeof item === 'number' || numberOf(item) !== undefined)) {
       return { filters: [], otherwise: this.value(name, parameter, value, path) }
     }
     const filters: Conditional['filters'] = []
@@ -139,7 +150,7 @@ class Converter implements ConvertedParameters {
       if (setting === undefined) continue
       if (condition.filter !== undefined) filters.push({ match: `*${condition.filter}*`, value: setting })
       else {
-        if (i < value.length - 1) this.problems.add([...path, i + 1], 'mergekit never comes to this value: remove it')
+        if (i < value.length - 1) this.notes.push(`${key}: what is behind a value without a filter is left out`)
         return { filters, otherwise: setting }
       }
     }
@@ -163,18 +174,46 @@ class Converter implements ConvertedParameters {
     return undefined
   }
 
+  /** A text as the number or switch that mergekit makes of it; a number as a switch: mergekit asks only whether it is zero. */
+  private unquoted(name: string, { type }: Parameter, value: unknown): unknown {
+    const read = type === 'boolean' ? switchOf(value) : numberOf(value)
+    if (read === undefined) return value
+    if (typeof value === 'string') this.notes.push(`${name}: the text ${JSON.stringify(value)} is read as ${read}`)
+    return read
+  }
+
   /** A value or a list of numbers (a gradient over the layers) in our form; undefined, with a problem, when it is wrong. */
   private value(name: string, parameter: Parameter, value: unknown, path: Path): Setting | undefined {
     let setting = value
-    if (Array.isArray(value)) setting = value.length === 1 ? value[0] : { gradient: value }
-    // mergekit asks of a switch only whether it is zero.
-    if (parameter.type === 'boolean' && (value === 0 || value === 1)) setting = value === 1
+    if (Array.isArray(value)) {
+      const values = value.map((item) => this.unquoted(name, parameter, item))
+      setting = values.length === 1 ? values[0] : { gradient: values }
+    } else setting = this.unquoted(name, parameter, value)
     const problem = settingProblem(name, parameter, setting, 1)
     if (!problem) return setting as Setting
     this.problems.add(path, problem)
     return undefined
   }
 }
+
+/** What a text says as a number, as Python reads one; undefined for other texts and values. */
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'string' && /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(value)
+    ? Number(value)
+    : undefined
+}
+
+/** YAML 1.1, which mergekit reads, has more words for true and false than YAML 1.2. */
+function switchOf(value: unknown): boolean | undefined {
+  const word = typeof value === 'string' ? value.trim().toLowerCase() : value
+  if (word === 1 || ['true', 'yes', 'on', '1'].includes(word as string)) return true
+  return word === 0 || ['false', 'no', 'off', '0'].includes(word as string) ? false : undefined
+}
+
+const knownTo = (method: MethodName): string[] =>
+  Object.entries(methods[method].parameters).flatMap(([name, { mergekit }]) =>
+    mergekit === null ? [] : [mergekit ?? name],
+  )
 
 function parameterOfMergekit(method: MethodName, key: string): [name: string, parameter: Parameter] | undefined {
   return Object.entries(methods[method].parameters).find(

@@ -185,7 +185,7 @@ const table = {
   linear: {
     summary: 'Weighted mean',
     base: 'none',
-    inputs: { least: 2, most: many },
+    inputs: { least: 1, most: many },
     parameters: { weight, normalize: normalize(true) },
     conflict: normalizedWeights,
   },

@@ -75,7 +75,10 @@ tokenizer_source: base
     },
   ])
   expect(recipe.expect).toEqual({ sameTokenizer: true })
-  expect(notes).toEqual([expect.stringContaining('int8_mask is left out')])
+  expect(notes).toEqual([
+    'int8_mask is left out: it is how mergekit stores masks and changes no result',
+    expect.stringContaining('rows of padding are lost; here they are kept'),
+  ])
 })
 
 test('filters and gradients become rules, each model by itself', () => {
@@ -256,7 +259,7 @@ parameters: {t: 0.5}
   })
 })
 
-describe('what is not supported is refused by name, and so is what mergekit would ignore', () => {
+describe('what is not supported is refused by name, and so is what mergekit does not know', () => {
   const models = 'models: [{model: a}, {model: b}]\n'
   const linear = `${models}merge_method: linear\nparameters: {weight: 1}\n`
   const ties = 'models: [{model: a}, {model: b}]\nbase_model: c\nmerge_method: ties\n'
@@ -277,18 +280,6 @@ describe('what is not supported is refused by name, and so is what mergekit woul
     [`${models}merge_method: fuse`, 'm.yml:2:15: merge_method "fuse" is not supported'],
     [`${models}merge_method: arcee_fusion`, 'Expected the key base_model for arcee_fusion'],
     [`${models}merge_method: arcee_fusion\nbase_model: c`, 'Expected 2 inputs for fuse but received 3 (c, a, b)'],
-    [
-      `${models}merge_method: arcee_fusion\nbase_model: a\nparameters: {normalize: true}`,
-      'm.yml:4:14: mergekit ignores normalize for arcee_fusion: remove it',
-    ],
-    [
-      `${models}merge_method: arcee_fusion\nbase_model: a\nparameters: {int8_mask: true}`,
-      'mergekit ignores int8_mask for arcee_fusion',
-    ],
-    [
-      `${models}merge_method: arcee_fusion\nbase_model: a\nparameters: {lambda: 2}`,
-      'mergekit ignores lambda for arcee_fusion',
-    ],
     [
       'models: [{model: a+lora}]\nmerge_method: passthrough',
       'm.yml:1:18: a+lora adds an adapter, which is not supported',
@@ -316,10 +307,6 @@ describe('what is not supported is refused by name, and so is what mergekit woul
       'slices: [{sources: [{model: a, layer_range: [0, 8]}, {model: b, layer_range: [0, 9]}]}]\nmerge_method: linear',
       'layer_range must be the same for all models but is [0, 8] and [0, 9]',
     ],
-    [
-      'slices: [{sources: [{model: a, layer_range: [0, 8]}], residual_weight: 1}]\nmerge_method: passthrough',
-      'mergekit reads residual_weight but does not use it',
-    ],
     [`${models}slices: []\nmerge_method: linear`, 'Expected one of models and slices but found models and slices'],
     [`${models}merge_method: linear`, 'mergekit demands weight for linear'],
     [`${ties}parameters: {weight: [{filter: mlp, value: 1}]}`, 'mergekit demands weight for ties'],
@@ -329,29 +316,25 @@ describe('what is not supported is refused by name, and so is what mergekit woul
       'm.yml:4:34: Expected a number from 0 to 1 for density but received 2',
     ],
     [`${ties}parameters: {weight: 1, lambda: x}`, "for lambda but received 'x' of type string"],
-    [`${ties}parameters: {weight: 1, gamma: 0.1}`, 'm.yml:4:25: mergekit ignores gamma for ties: remove it'],
+    [
+      `${ties}parameters: {weight: 1, wieght: 2}`,
+      'm.yml:4:25: mergekit ignores the unknown key wieght: remove it, or is it',
+    ],
+    [`${ties}parameters: {weight: 1, density: "half"}`, "for density but received 'half' of type string"],
     [
       `${ties}parameters: {weight: [{filter: 'a*', value: 1}, {value: 1}]}`,
       'filter "a*" is not supported: mergekit takes * and ? literally',
     ],
-    [
-      `${ties}parameters: {weight: [{value: 1}, {filter: mlp, value: 2}]}`,
-      'm.yml:4:35: mergekit never comes to this value',
-    ],
     [`${ties}parameters: {weight: [{value: 1, fitler: mlp}]}`, 'mergekit ignores fitler beside value and filter'],
     [`${ties}parameters: {weight: [a, b]}`, 'Expected numbers, or entries with value and filter'],
     [`${ties}parameters: {weight: {value: 1}}`, 'for weight but received { value: 1 }'],
+    ...['slerp', 'arcee_fusion', 'ties', 'sce', 'nuslerp', 'ram'].map((method): [string, string] => [
+      `slices: [{sources: [{model: a, layer_range: [0, 8]}, {model: b, layer_range: [0, 8]}]}]\nmerge_method: ${method}\nbase_model: c`,
+      `m.yml:3:13: mergekit does not add base_model to the sources of a slice, and ${method} fails without it: list c there`,
+    ]),
     [
-      'models: [{model: a, parameters: {t: 1}}, {model: b}]\nmerge_method: slerp\nbase_model: b\nparameters: {t: 1}',
-      'm.yml:1:34: mergekit ignores t of one model, it is a parameter of the whole slerp',
-    ],
-    [
-      'models: [{model: a, parameters: {weight: 1}}, {model: b, parameters: {weight: 1, density: 1}}]\nmerge_method: ties\nbase_model: b',
-      'm.yml:1:71: mergekit ignores weight of the base model b: remove it',
-    ],
-    [
-      `${models}base_model: c\nmerge_method: task_arithmetic\nparameters: {weight: 1, density: 0.5}`,
-      'mergekit reads density but task_arithmetic keeps every difference',
+      'slices: [{sources: [{model: a, layer_range: [0, 8]}]}]\nmerge_method: passthrough\nbase_model: c\ntokenizer_source: base',
+      'm.yml:4:19: the tokenizer of c is not supported: it must be that of a model that is merged',
     ],
   ]
   test.each(cases)('%j', (text, problem) => {
@@ -362,6 +345,134 @@ describe('what is not supported is refused by name, and so is what mergekit woul
     const text = `${models}merge_method: arcee_fusion\nbase_model: c+d\ntokenizer_source: union\ndtype: int64\nfoo: 1\n`
     expect(problemsOf(text)).toHaveLength(5)
   })
+})
+
+describe('what changes nothing in mergekit is left out, with a note', () => {
+  const models = 'models: [{model: a}, {model: b}]\n'
+  const slerp = `${models}merge_method: slerp\nbase_model: a\n`
+  const ties = 'models: [{model: a}, {model: b}]\nbase_model: c\nmerge_method: ties\n'
+  const taskArithmetic = `${models}base_model: c\nmerge_method: task_arithmetic\n`
+  const fusion = `${models}merge_method: arcee_fusion\nbase_model: a\n`
+  const stock = `${models}merge_method: model_stock\nbase_model: c\n`
+  const slice = 'slices: [{sources: [{model: a, layer_range: [0, 8]}, {model: b, layer_range: [0, 8]}]'
+  const cases: [plain: string, more: string, note: string][] = [
+    [
+      `${slerp}parameters: {t: 0.5}`,
+      `${slerp}parameters: {t: 0.5, int8_mask: true}`,
+      'int8_mask is left out: mergekit ignores it for slerp',
+    ],
+    [`${slerp}parameters: {t: 0.5}`, `${slerp}parameters: {t: "0.5"}`, 't: the text "0.5" is read as 0.5'],
+    [
+      `${slerp}parameters: {t: [0, 0.5]}`,
+      `${slerp}parameters: {t: ["0", "5e-1"]}`,
+      't: the text "5e-1" is read as 0.5',
+    ],
+    [
+      `${slerp}parameters: {t: 0.5}`,
+      `${slerp}parameters: {t: 0.5}\nint8_mask: true`,
+      'int8_mask is left out: mergekit reads it among parameters only',
+    ],
+    [
+      `${slerp}parameters: {t: 0.5}`,
+      'models: [{model: a, parameters: {t: 1}}, {model: b}]\nmerge_method: slerp\nbase_model: a\nparameters: {t: 0.5}',
+      't of one model is left out: mergekit ignores it, as t is of the whole slerp',
+    ],
+    [
+      `${slerp}parameters: {t: 0.5}\ndtype: float16`,
+      `${slerp}parameters: {t: 0.5}\ndtype: torch.float16`,
+      'torch.float16 is read as float16',
+    ],
+    [stock, `${stock}parameters: {normalize: true}`, 'normalize is left out: mergekit ignores it for model_stock'],
+    [fusion, `${fusion}parameters: {lambda: 2}`, 'lambda is left out: mergekit ignores it for arcee_fusion'],
+    [fusion, `${fusion}parameters: {int8_mask: true}`, 'int8_mask is left out: mergekit ignores it for arcee_fusion'],
+    [
+      `${ties}parameters: {weight: 1}`,
+      `${ties}parameters: {weight: 1, gamma: 0.1}`,
+      'gamma is left out: mergekit ignores it for ties',
+    ],
+    [
+      `${ties}parameters: {weight: 1}`,
+      `${ties}parameters: {weight: [{value: 1}, {filter: mlp, value: 2}]}`,
+      'weight: what is behind a value without a filter is left out',
+    ],
+    [
+      `${ties}parameters: {weight: 1, normalize: false}`,
+      `${ties}parameters: {weight: 1, normalize: "no"}`,
+      'normalize: the text "no" is read as false',
+    ],
+    [
+      'models: [{model: a, parameters: {weight: 1}}, {model: b}]\nmerge_method: ties\nbase_model: b',
+      'models: [{model: a, parameters: {weight: 1}}, {model: b, parameters: {weight: 1, density: 1}}]\nmerge_method: ties\nbase_model: b',
+      'weight of b is left out: mergekit ignores it of the base',
+    ],
+    [
+      `${taskArithmetic}parameters: {weight: 1}`,
+      `${taskArithmetic}parameters: {weight: 1, density: 0.5}`,
+      'density is left out: task_arithmetic keeps every difference, so it changes nothing in mergekit either',
+    ],
+    [
+      `${slice}}]\nmerge_method: linear\nparameters: {weight: 1}`,
+      `${slice}, residual_weight: 1}]\nmerge_method: linear\nparameters: {weight: 1}`,
+      'residual_weight is left out: mergekit does not use it',
+    ],
+    [
+      `${slice}}]\nmerge_method: linear\nparameters: {weight: 1}`,
+      `${slice.replaceAll('8]', '"8"]')}}]\nmerge_method: linear\nparameters: {weight: 1}\nmodels: null\nchat_template: null`,
+      'layer_range: the text "8" is read as a number',
+    ],
+  ]
+  test.each(cases)('%j, %j', (plain, more, note) => {
+    const { recipe, notes } = toRecipe(more)
+    expect(recipe).toEqual(toRecipe(plain).recipe)
+    expect(notes).toContain(note)
+    expect(toRecipe(plain).notes).not.toContain(note)
+    expect(() => resolveRecipe(recipe)).not.toThrow()
+  })
+})
+
+test('linear of one model, which mergekit copies', () => {
+  const { recipe, notes } = toRecipe('models: [{model: a, parameters: {weight: 0.3}}]\nmerge_method: linear')
+  expect(recipe.steps).toEqual([{ name: 'merged', method: 'linear', inputs: ['a'], options: { weight: 0.3 } }])
+  expect(notes).toEqual([expect.stringContaining('linear of one model: nothing is mixed')])
+  expect(() => resolveRecipe(recipe)).not.toThrow()
+})
+
+test.each(['multislerp', 'linear', 'karcher'])(
+  '%s of a slice does not take a base in that is no source; of models it does, or is refused',
+  (method) => {
+    const sources = '[{model: a, layer_range: [0, 8]}, {model: b, layer_range: [0, 8]}]'
+    const weights = method === 'karcher' ? '' : 'parameters: {weight: 1}'
+    const { recipe, notes } = toRecipe(
+      `slices: [{sources: ${sources}}]\nmerge_method: ${method}\nbase_model: c\n${weights}`,
+    )
+    expect(recipe.models).toEqual({ a: 'a', b: 'b' })
+    expect(recipe.steps?.[0]).toMatchObject({ method, inputs: ['a', 'b'] })
+    expect(recipe.steps?.[0]).not.toHaveProperty('base')
+    expect(recipe.output?.tokenizer).toBe('a')
+    expect(notes).toContainEqual(expect.stringContaining(`${method}: c is not merged`))
+    const whole = `models: [{model: a}, {model: b}]\nmerge_method: ${method}\nbase_model: c\n${weights}`
+    if (method === 'multislerp') expect(toRecipe(whole).recipe.steps?.[0]?.base).toBe('c')
+    else
+      expect(problemsOf(whole)).toEqual([
+        expect.stringContaining(`mergekit adds base_model to the models of ${method}`),
+      ])
+  },
+)
+
+test('sce: where mergekit weighs models alike', () => {
+  const { notes } = toRecipe('models: [{model: a}, {model: b}]\nmerge_method: sce\nbase_model: c')
+  expect(notes).toEqual([expect.stringContaining('add up to less than 1e-6, mergekit weighs all models alike')])
+})
+
+test('YAML merge keys share parameters', () => {
+  const { recipe } = toRecipe(`
+models:
+  - {model: m, parameters: &p {weight: 0.3, density: 0.5}}
+  - {model: s, parameters: {<<: *p, weight: 0.4}}
+merge_method: dare_ties
+base_model: base
+`)
+  expect(recipe.steps?.[0]?.options).toEqual({ weight: [0.3, 0.4], density: 0.5 })
 })
 
 test('models that share the last part of their path, and odd names', () => {
