@@ -20,7 +20,7 @@ export { type InitOptions, type InitSummary, init } from './branch/init/init.js'
 export type { LauncherOptions, RunOptions, TrainingOptions } from './branch/runOptions.js'
 export type { SftProgress } from './branch/runTraining.js'
 export { type SftOptions, sft } from './branch/sft.js'
-export type { StepEvent, TrainingEvent } from './branch/trainerEvents.js'
+export type { PlanEvent, StepEvent, TrainingEvent } from './branch/trainerEvents.js'
 export type { SftSummary } from './branch/trainingSummary.js'
 export type { Dtype, FloatDtype } from './checkpoint/dtypes.js'
 export {
@@ -29,6 +29,7 @@ export {
   type CheckpointTensor,
   openCheckpoint,
 } from './checkpoint/openCheckpoint.js'
+export { type Conversion, type ConvertOptions, convert } from './convert.js'
 export { BranchMergeError, type ErrorCode } from './errors.js'
 export { type ExportGgufOptions, type ExportGgufSummary, exportGguf } from './export/gguf/exportGguf.js'
 export type { GgufDtype } from './export/gguf/ggufFile.js'
@@ -47,5 +48,10 @@ export { type FusionChoices, type PresetName, presets } from './merge/presets.js
 export { type ReproduceOptions, reproduce } from './merge/reproduce.js'
 export type { FusionStats, MergedTensorStats, StepStats, TensorStats } from './merge/tensorStats.js'
 export { type Verification, type VerifyOptions, verify } from './merge/verify.js'
+export { plan, type SftPlanRecord } from './plan.js'
 export { type Recipe, type RecipeDocument, readRecipe } from './recipe/recipe.js'
+export type { RecipeSource } from './recipe/recipeSource.js'
+export type { HeatMapCell, HeatMapRecord } from './report/heatMapRecord.js'
+export type { FusionPlan, MergePlanRecord } from './report/plan.js'
+export { type ReportOptions, report } from './report/report.js'
 export { version } from './version.js'

@@ -23,15 +23,18 @@ function typeName(value: unknown): string {
   return Array.isArray(value) ? 'array' : typeof value
 }
 
+/** An object of options, whatever is in it. */
+export function checkObject(value: unknown, name: string): void {
+  if (!isMapping(value)) throw invalidArgument('an object', name, value)
+}
+
 /** An object whose keys are all in `known`; a misspelt option is an error that suggests the nearest name. */
 export function checkOptionNames(
   options: unknown,
   known: readonly string[],
 ): asserts options is Record<string, unknown> {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw invalidArgument('an object', 'options', options)
-  }
-  for (const name of Object.keys(options)) {
+  checkObject(options, 'options')
+  for (const name of Object.keys(options as object)) {
     if (known.includes(name)) continue
     const near = nearestName(name, known)
     const advice = near ? `did you mean ${near}?` : `expected one of ${known.join(', ')}`

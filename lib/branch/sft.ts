@@ -1,5 +1,6 @@
-import { type RecipeDocument, readRecipe, recipeObject } from '../recipe/recipe.js'
-import { checkBoolean, checkFunction, checkOptionNames, checkSignal, isMapping } from '../validate.js'
+import { BranchMergeError } from '../errors.js'
+import { RecipeDocument, readRecipe, recipeObject } from '../recipe/recipe.js'
+import { checkBoolean, checkFunction, checkObject, checkOptionNames, checkSignal } from '../validate.js'
 import { resolveRun } from './resolveRun.js'
 import type { RunOptions } from './runOptions.js'
 import { executeSft, planSft, type SftProgress } from './runTraining.js'
@@ -28,20 +29,37 @@ export interface SftOptions {
  *   ERR_TRAINING_FAILED naming the process that failed first; ERR_SLURM. After an abort, the signal's reason.
  */
 export async function sft(run: string | RecipeDocument | RunOptions, options: SftOptions = {}): Promise<SftSummary> {
-  const { onProgress = () => {}, ...rest } = options
-  checkOptionNames(rest, ['resume', 'slurm', 'signal'] satisfies (keyof SftOptions)[])
-  checkFunction(onProgress, 'onProgress')
-  const flag = (name: 'resume' | 'slurm') => (rest[name] === undefined ? false : checkBoolean(rest[name], name))
-  const [resume, slurm, signal] = [flag('resume'), flag('slurm'), checkSignal(rest.signal)]
-  const resolved = resolveRun(await runDocument(run))
-  const running = { resume, signal, onProgress }
+  const { resolved, running, slurm } = await resolveSft(run, options, ['resume', 'slurm', 'signal'])
   if (!slurm) return await executeSft(await planSft(resolved, { ...running, place: 'here' }))
   const planned = await planJob(resolved, running)
   return await followJob(planned, await submitTraining(planned))
 }
 
+/** Checks the options, of which `known` may be given beside onProgress, then the run. */
+export async function resolveSft(
+  run: string | RecipeDocument | RunOptions,
+  options: SftOptions,
+  known: readonly (keyof SftOptions)[],
+) {
+  checkObject(options, 'options')
+  const { onProgress = () => {}, ...rest } = options
+  checkOptionNames(rest, known)
+  checkFunction(onProgress, 'onProgress')
+  const flag = (name: 'resume' | 'slurm') => (options[name] === undefined ? false : checkBoolean(options[name], name))
+  const running = { resume: flag('resume'), signal: checkSignal(options.signal), onProgress }
+  return { resolved: resolveRun(await runDocument(run)), running, slurm: flag('slurm') }
+}
+
 /** A run from a file, or as it is. */
 export async function runDocument(run: unknown): Promise<RecipeDocument> {
-  if (typeof run === 'string') return await readRecipe(run)
-  return isMapping(run) && 'locate' in run ? (run as unknown as RecipeDocument) : recipeObject(run)
+  const document = typeof run === 'string' ? await readRecipe(run) : run
+  if (!(document instanceof RecipeDocument)) return recipeObject(document)
+  if (document.mergekitNotes) {
+    const name = typeof run === 'string' ? run : 'it'
+    throw new BranchMergeError(
+      'ERR_RECIPE',
+      `Expected a run but ${name} is a configuration of mergekit: merge takes it`,
+    )
+  }
+  return document
 }

@@ -140,10 +140,13 @@ export const mergeOptions = {
 const merge: Command = {
   usage: 'merge [source]',
   describe: 'Merge any number of checkpoints as an expression or a recipe says',
-  positionals: { source: { type: 'string', describe: "An expression, or a recipe's .yaml or .json file" } },
+  positionals: {
+    source: { type: 'string', describe: 'An expression, or the .yaml or .json file of a recipe or mergekit' },
+  },
   options: mergeOptions,
   examples: [
     ["merge '(math & science) & coding' --model math=a/ --model science=b/ --model coding=c/ --out d/"],
+    ['merge mergekit.yml --out merged/', "As mergekit's configuration says"],
     ['merge recipe.yaml --out merged/ --plan', 'What that reads, writes and needs'],
     ['merge recipe.yaml --out merged/ --slurm --time 1:00:00 --cpus 16', 'On a cluster'],
   ],
@@ -232,7 +235,7 @@ const sft: Command = {
   options: {
     set,
     resume: { type: 'boolean', describe: 'Go on with a run that was cut off', group: 'Run:' },
-    'dry-run': { type: 'boolean', describe: 'Show the plan and the command lines; train nothing', group: 'Run:' },
+    plan: { type: 'boolean', describe: 'Show what would be done and the command lines; train nothing', group: 'Run:' },
     processes: { type: 'number', describe: 'As launcher.processes', group: cluster },
     slurm: { type: 'boolean', describe: 'Submit a job to Slurm and follow it', group: cluster },
     detach: { type: 'boolean', describe: 'Do not follow it', implies: 'slurm', group: cluster },
@@ -241,7 +244,7 @@ const sft: Command = {
   },
   examples: [
     ['sft run.yaml', 'Trains, and leaves the expert in the output of the run'],
-    ['sft run.yaml --dry-run', 'What that takes'],
+    ['sft run.yaml --plan', 'What that takes'],
     ['sft run.yaml --set training.learningRate=2e-5 --processes 4'],
   ],
   load: async () => (await import('./sft.js')).runSft,

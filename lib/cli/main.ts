@@ -8,22 +8,42 @@ import { helpCommand } from './usageMessage.js'
 
 /** Exit codes: 0 done, 1 failed, 2 the command line is wrong, 128 + signal when interrupted (130 for Ctrl-C). */
 export async function main(args: string[]): Promise<number> {
-  process.stdout.on('error', leaveQuietly)
+  const finish = watchOutput()
   let exitCode = 0
+  let made: string | undefined
   try {
     await commandLine(args, async ({ load }, parsed) => {
       exitCode = await (await load(parsed))(parsed)
+      if (typeof parsed.out === 'string' && !parsed.plan && exitCode === 0) made = parsed.out
     }).parseAsync()
-    return exitCode
   } catch (error) {
-    return reportFailure(error, args)
+    exitCode = reportFailure(error, args)
   }
+  const failure = await finish()
+  if (failure === undefined) return exitCode
+  const what = made === undefined ? 'The output of the command' : `${made} is complete, but the summary`
+  const message = `${what} could not be written to stdout: ${failure.message}`
+  process.stderr.write(`branchmerge: ${printable(message)} [ERR_OUTPUT_WRITE]\n`)
+  return exitCode === 0 ? 1 : exitCode
 }
 
-/** The reader of a pipe may stop early (`| head`); that is no failure of ours. */
-function leaveQuietly(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error
-  process.exit(0)
+/**
+ * Keeps a failure of stdout or stderr from ending the process: both only tell of the work, which goes on. Gives a function that
+ * waits until all is written, and says what went wrong with stdout. That the reader of a pipe stops early (`| head`) is no failure.
+ */
+function watchOutput(): () => Promise<NodeJS.ErrnoException | undefined> {
+  let failure: NodeJS.ErrnoException | undefined
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    failure ??= error
+  })
+  // There is nowhere left to tell it.
+  process.stderr.on('error', () => {})
+  return async () => {
+    // Behind what was written before, and behind its error events.
+    if (!process.stdout.destroyed) await new Promise((resolve) => process.stdout.write('', resolve))
+    await new Promise(setImmediate)
+    return failure?.code === 'EPIPE' ? undefined : failure
+  }
 }
 
 interface Failure {

@@ -6,7 +6,9 @@ import { type MergeOptions, resolveMergeRequest } from '../merge/mergeOptions.js
 import { freeBytes } from '../merge/outputDirectory.js'
 import { planMerge, preflightMerge } from '../merge/planMerge.js'
 import type { MergedTensorStats } from '../merge/tensorStats.js'
-import { readRecipe } from '../recipe/recipe.js'
+import { recipeText } from '../recipe/mergekit.js'
+import { type Recipe, type RecipeDocument, readRecipe } from '../recipe/recipe.js'
+import { printable } from '../report/format.js'
 import { mergePlanRecord, planText } from '../report/plan.js'
 import { progressReporter } from '../report/progress.js'
 import { checkStatsPath, mergeStatsLine, writeStatsFile } from '../report/statsFile.js'
@@ -78,13 +80,23 @@ async function tell(args: Record<string, unknown>, { summary, text, tensors, mer
 }
 
 /** What is to be merged. */
-export async function recipeOf({ source, recipe }: Record<string, unknown>) {
+export async function recipeOf({ source, recipe, json }: Record<string, unknown>): Promise<string | RecipeDocument> {
   if (recipe !== undefined && source !== undefined) {
     throw new UsageError('Expected either an expression or --recipe, not both')
   }
-  if (recipe !== undefined) return await readRecipe(checkPath(recipe, 'recipe'))
-  if (typeof source !== 'string') throw new UsageError('Expected an expression or the file of a recipe')
-  return await recipeArgument(source)
+  if (recipe === undefined && typeof source !== 'string') {
+    throw new UsageError('Expected an expression or the file of a recipe')
+  }
+  const read = await (recipe === undefined ? recipeArgument(source as string) : readRecipe(checkPath(recipe, 'recipe')))
+  if (typeof read !== 'string' && read.mergekitNotes) tellUnderstood(read, `${recipe ?? source}`, json === true)
+  return read
+}
+
+/** What a configuration of mergekit was taken for. The summary that people read has the notes, too. */
+function tellUnderstood({ value, mergekitNotes }: RecipeDocument, file: string, json: boolean): void {
+  const recipe = recipeText(value as Recipe, json ? mergekitNotes : [])
+  process.stderr.write(`branchmerge: ${printable(file)} is a configuration of mergekit, understood as this recipe:\n\n`)
+  process.stderr.write(`${recipe.split('\n').map(printable).join('\n')}\n`)
 }
 
 /** The options of the API among the arguments; resolveMergeRequest checks their values. */

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { BranchMergeError } from '../errors.js'
 import { type RecipeDocument, readRecipe } from '../recipe/recipe.js'
+import { isRecipePath } from '../recipe/recipeSource.js'
 import { invalidArgument } from '../validate.js'
 import { UsageError } from './usageError.js'
 
@@ -38,7 +39,7 @@ function byModel(texts: unknown[], value: string, option: string): Record<string
 
 /** A recipe file by its name, or an expression. */
 export async function recipeArgument(text: string): Promise<string | RecipeDocument> {
-  if (/\.(ya?ml|json)$/i.test(text)) return await readRecipe(text)
+  if (isRecipePath(text)) return await readRecipe(text)
   // No expression has a slash outside of quotes.
   const place = text.includes('/') ? await stat(text).catch(() => undefined) : undefined
   if (place?.isDirectory()) {

@@ -10,6 +10,7 @@ import {
 import { runDocument } from '../branch/sft.js'
 import { requeueExitCode } from '../branch/superviseTrainer.js'
 import type { PlanEvent } from '../branch/trainerEvents.js'
+import { sftPlanRecord } from '../plan.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
 import { dataProgressReporter } from '../report/dataProgress.js'
 import { printable } from '../report/format.js'
@@ -41,7 +42,7 @@ export async function runSft(args: Record<string, unknown>): Promise<number> {
     if (running.place === 'allocation') noteRestarts(progress.print)
     const plan = await planned(document, overridesOf(args), running, signals.requeue).finally(progress.end)
     if (plan === undefined) return requeueExitCode
-    if (args.dryRun) {
+    if (args.plan) {
       printPlan(plan, args.json === true)
       return 0
     }
@@ -95,19 +96,10 @@ export function overridesOf({ set, processes }: Record<string, unknown>): Overri
 
 function printPlan(plan: SftPlan, json: boolean): void {
   if (!json) {
-    printText(`${trainingPlanText(plan)}\n\nNothing was trained (--dry-run).`)
+    printText(`${trainingPlanText(plan)}\n\nNothing was trained (--plan).`)
     return
   }
-  const { run, trainerRun, launch, data, changed } = plan
-  printJson({
-    run: run.options,
-    changed,
-    notes: [...run.notes, ...data.prepared.notices],
-    plan: plan.plan,
-    trainerRun,
-    command: launch.command,
-    env: launch.env,
-  })
+  printJson(sftPlanRecord(plan))
 }
 
 /** Progress of data and training on stderr. */

@@ -14,7 +14,7 @@ export async function runSftSlurm(args: Record<string, unknown>): Promise<number
     const signal = AbortSignal.any([interrupt, requeue])
     const running = { resume: args.resume === true, onProgress: progress.update }
     const planned = await planJob(run, { ...running, signal }).finally(progress.end)
-    if (args.dryRun) {
+    if (args.plan) {
       printJob(planned, args.json === true)
       return 0
     }
@@ -43,5 +43,5 @@ function printJob(planned: PlannedJob, json: boolean): void {
     return
   }
   const lines = [trainingPlanText(planned), '', commandText(sbatch, {}), '', `# ${job.name}`, job.text.trimEnd()]
-  printText([...lines, '', 'Nothing was submitted (--dry-run).'].join('\n'))
+  printText([...lines, '', 'Nothing was submitted (--plan).'].join('\n'))
 }

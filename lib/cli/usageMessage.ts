@@ -58,9 +58,18 @@ function unknownOptions({ options }: Command, args: readonly string[]): string[]
   return args.flatMap((arg) => {
     const [, option, name] = /^(--?([a-z][^=]*))/i.exec(arg) ?? []
     if (name === undefined || spellings.has(name)) return []
-    const near = nearestName(name, known)
+    const near = otherWords[name]?.find((word) => known.includes(word)) ?? nearestName(name, known)
     return `Unknown option ${option}${near ? `: did you mean --${near}?` : ''}`
   })
+}
+
+/** What other programs call it. */
+const otherWords: Record<string, readonly string[]> = {
+  'dry-run': ['plan'],
+  dryrun: ['plan'],
+  output: ['out'],
+  o: ['out'],
+  force: ['overwrite'],
 }
 
 const noValue = 'Not enough arguments following: '

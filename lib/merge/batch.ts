@@ -1,7 +1,7 @@
 import { basename, join, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { type Recipe, type RecipeDocument, readRecipe } from '../recipe/recipe.js'
-import { checkFunction, checkPath, invalidArgument } from '../validate.js'
+import { checkFunction, checkObject, checkPath, invalidArgument } from '../validate.js'
 import { executeTogether, type PlanResult } from './executeTogether.js'
 import { finishedMerge } from './finishedMerge.js'
 import { KnownHashes } from './inputContent.js'
@@ -49,6 +49,7 @@ interface Waiting {
  */
 export async function batch(files: readonly string[], options: BatchOptions = {}): Promise<BatchResult[]> {
   if (!Array.isArray(files) || files.length === 0) throw invalidArgument('a list of recipe files', 'files', files)
+  checkObject(options, 'options')
   const { onRecipe, ...merges } = options
   checkFunction(onRecipe, 'onRecipe')
   resolveRunOptions(merges) // what is wrong with every recipe is told once

@@ -1,4 +1,4 @@
-import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
+import { type RecipeSource, readSource } from '../recipe/recipeSource.js'
 import { type DeviceUse, deviceUse } from './devices.js'
 import { executeMerge } from './executeMerge.js'
 import { finishedMerge, finishedSummary } from './finishedMerge.js'
@@ -43,12 +43,15 @@ export interface MergeFigures {
 /**
  * Merges models as an expression or a recipe says, all merges of it in one pass over the files.
  *
- * @param recipe - an expression as `(math & science) & coding`, or a recipe: an object, or one that readRecipe has read
+ * @param recipe - an expression as `(math & science) & coding`, or a recipe: the path of its file, an object, or what
+ *   readRecipe has read. A file may also be a configuration of mergekit, which is converted; its paths start from the working
+ *   directory
+ * @param options - may be left out where the recipe says where its models are and where the result goes
  * @throws BranchMergeError with any of the codes in docs/errors.md; the signal's reason after an abort.
  */
-export async function merge(recipe: string | Recipe | RecipeDocument, options: MergeOptions): Promise<MergeSummary> {
+export async function merge(recipe: RecipeSource, options: MergeOptions = {}): Promise<MergeSummary> {
   const started = performance.now()
-  const request = resolveMergeRequest(recipe, options)
+  const request = resolveMergeRequest(await readSource(recipe), options)
   const finished = request.run.resume ? await finishedMerge(request) : undefined
   if (finished) return finishedSummary(finished.manifest, started)
   const plan = await preflightMerge(request)

@@ -1,6 +1,7 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
 import type { NativeDeviceRequest } from '../native.js'
 import { type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
+import type { RecipeSource } from '../recipe/recipeSource.js'
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument, isMapping } from '../validate.js'
@@ -64,10 +65,10 @@ const optionNames = [...checkpointOptionNames, 'models', 'sha256']
 /**
  * Resolves what is to be merged and how.
  *
- * @param source - an expression, or a recipe as an object or read from a file
+ * @param source - an expression, or a recipe as an object or read from a file; the path of one must have been read
  * @throws ERR_INVALID_ARGUMENT, or ERR_RECIPE with everything that is wrong with the recipe
  */
-export function resolveMergeRequest(source: string | Recipe | RecipeDocument, options: MergeOptions): MergeRequest {
+export function resolveMergeRequest(source: RecipeSource, options: MergeOptions): MergeRequest {
   const given = resolveRunOptions(options)
   const document = withOptions(documentOf(source), options)
   const recipe = resolveRecipe(document, { models: options.models })
@@ -118,7 +119,7 @@ function documentOf(source: unknown): RecipeDocument {
 
 /** The recipe with options of the call over its own. */
 function withOptions(document: RecipeDocument, given: MergeOptions): RecipeDocument {
-  const { value, file, locate } = document
+  const { value, file, locate, mergekitNotes } = document
   if (!isMapping(value)) return document
   const recipe = value as Recipe
   const options = givenFusionOptions(given)
@@ -127,7 +128,7 @@ function withOptions(document: RecipeDocument, given: MergeOptions): RecipeDocum
     ...givenChoices(given),
   }
   const whole = withModelDtypes({ ...recipe, ...changed }, resolveModelDtypes(given.modelDtypes))
-  return new RecipeDocument(whole, file, locate)
+  return new RecipeDocument(whole, file, locate, mergekitNotes)
 }
 
 /** The recipe with the dtypes in which single models are read. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { native } from '../native.js'
-import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
-import { checkInteger } from '../validate.js'
+import { type RecipeSource, readSource } from '../recipe/recipeSource.js'
+import { checkInteger, checkObject } from '../validate.js'
 import { version } from '../version.js'
 import { assignParts } from './assignParts.js'
 import { noDevices, refuseUnusableDevices } from './devices.js'
@@ -51,14 +51,12 @@ export interface PartSummary extends Shard {
  *
  * @throws BranchMergeError with any of the codes in docs/errors.md; the signal's reason after an abort.
  */
-export async function mergePart(
-  recipe: string | Recipe | RecipeDocument,
-  options: MergePartOptions,
-): Promise<PartSummary> {
+export async function mergePart(recipe: RecipeSource, options: MergePartOptions): Promise<PartSummary> {
   const started = performance.now()
+  checkObject(options, 'options')
   const { part, parts, ...rest } = options
   const shard = checkShard(part, parts)
-  return await executePart(await planSplitMerge(resolveMergeRequest(recipe, rest)), shard, started)
+  return await executePart(await planSplitMerge(resolveMergeRequest(await readSource(recipe), rest)), shard, started)
 }
 
 /** @throws ERR_INVALID_ARGUMENT */

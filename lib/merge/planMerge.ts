@@ -304,6 +304,7 @@ async function assemblePlan(
     sha256: new Map(),
     buffers,
     notes: [
+      ...recipe.notes,
       ...modelNotes(models),
       ...notes,
       ...dtypeNotes(matched, models, run.dtype),

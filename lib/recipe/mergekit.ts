@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Document } from 'yaml'
-import { invalidArgument } from '../validate.js'
+import { invalidArgument, isMapping } from '../validate.js'
 import { printName } from './expression.js'
 import {
   type MergekitDocument,
@@ -41,6 +41,9 @@ export function toRecipe(text: string, file = 'mergekit.yaml'): Conversion {
   problems.throwIfAny()
   return conversion
 }
+
+/** By the key that every merge of mergekit has and no recipe. */
+export const looksLikeMergekit = (value: unknown): boolean => isMapping(value) && 'merge_method' in value
 
 /** A recipe or a run as a file, with comments above it. */
 export function recipeText(recipe: object, comments: readonly string[] = []): string {

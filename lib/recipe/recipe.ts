@@ -1,6 +1,7 @@
 import { readSmallFile } from '../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../errors.js'
 import { checkPath } from '../validate.js'
+import { looksLikeMergekit, toRecipe } from './mergekit.js'
 import { type Locate, pathText } from './problems.js'
 import { readYaml } from './readYaml.js'
 import type { Setting } from './setting.js'
@@ -109,9 +110,11 @@ export interface RecipeExpectations {
 export class RecipeDocument {
   constructor(
     readonly value: unknown,
-    /** Undefined for a recipe that is an object. */
+    /** Undefined for a recipe that is an object, or that was converted: its paths start from the working directory. */
     readonly file: string | undefined,
     readonly locate: Locate,
+    /** What to know about the conversion of a configuration of mergekit, in words; undefined for a recipe. */
+    readonly mergekitNotes?: readonly string[],
   ) {}
 }
 
@@ -119,9 +122,9 @@ export class RecipeDocument {
 const maxBytes = 2 ** 20
 
 /**
- * Reads a recipe file, YAML or JSON.
+ * Reads a recipe file, YAML or JSON, or a configuration of mergekit as the recipe that it is converted to.
  *
- * @throws ERR_FILE_READ, or ERR_RECIPE with every problem of syntax
+ * @throws ERR_FILE_READ, or ERR_RECIPE with every problem of syntax and everything of mergekit that is not supported
  */
 export async function readRecipe(path: string): Promise<RecipeDocument> {
   return parseRecipe(await readRecipeText(path), path)
@@ -146,11 +149,18 @@ export async function readRecipeText(path: string): Promise<string> {
  */
 export function parseRecipe(text: string, file: string): RecipeDocument {
   const documents = readYaml(text, file)
+  if (documents.some(({ value }) => looksLikeMergekit(value))) return convertedRecipe(text, file)
   const [document] = documents
   if (!document || documents.length > 1) {
     throw new BranchMergeError('ERR_RECIPE', `Expected one document in ${file} but found ${documents.length}`)
   }
   return new RecipeDocument(document.value, file, document.locate)
+}
+
+function convertedRecipe(text: string, file: string): RecipeDocument {
+  const { recipe, notes } = toRecipe(text, file)
+  const place = `${file}, as a recipe,`
+  return new RecipeDocument(recipe, undefined, (path) => ({ text: `${place} ${pathText(path)}`, order: 0 }), notes)
 }
 
 /** A recipe that is an object; its places are paths of keys. */

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { type FloatDtype, floatDtypeFromName } from '../checkpoint/dtypes.js'
 import { pathFromFile } from '../pathFromFile.js'
-import { checkOptionNames, checkPath, invalidArgument, isMapping, nearestName } from '../validate.js'
+import { checkOptionNames, checkPath, invalidArgument, nearestName } from '../validate.js'
 import { missingParameter } from './bindTensors.js'
 import { checkOptions } from './checkOptions.js'
 import { checkStructure, type SoundRecipe } from './checkStructure.js'
@@ -15,6 +15,7 @@ import {
   printExpression,
   tryParseExpression,
 } from './expression.js'
+import { looksLikeMergekit } from './mergekit.js'
 import { methodFromName, methodSpellings, methods } from './methods.js'
 import { defaultParameters, withSettings } from './parameters.js'
 import { type Path, Problems } from './problems.js'
@@ -66,10 +67,10 @@ export function resolveRecipe(recipe: Recipe | RecipeDocument, options: ResolveO
   return resolved as ResolvedRecipe
 }
 
-/** Every key of it would be told as unknown. */
-function refuseMergekit({ value, file = 'FILE' }: RecipeDocument, problems: Problems): void {
-  if (!isMapping(value) || !('merge_method' in value)) return
-  const advice = `branchmerge convert ${file} --out recipe.yaml makes it a recipe`
+/** An object, for files are converted. Every key of it would be told as unknown. */
+function refuseMergekit({ value }: RecipeDocument, problems: Problems): void {
+  if (!looksLikeMergekit(value)) return
+  const advice = 'pass the path of its file, which is converted'
   problems.add(['merge_method'], `This is a configuration of mergekit: ${advice}`, { key: true })
   problems.throwIfAny()
 }
@@ -138,6 +139,7 @@ class Resolution {
       intermediate,
       choices: { embeddings, names, heads, architectures },
       expect: { ...expected, ...(expectedDtype ? { dtype: floatDtype(expectedDtype) as FloatDtype } : {}) },
+      notes: this.document.mergekitNotes ?? [],
     }
   }
 

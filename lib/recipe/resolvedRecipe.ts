@@ -67,6 +67,8 @@ export interface ResolvedRecipe {
   intermediate: 'storage' | 'float32'
   choices: Required<{ [K in keyof ModelChoices]: NonNullable<ModelChoices[K]> }>
   expect: Omit<RecipeExpectations, 'dtype'> & { dtype?: FloatDtype }
+  /** What to know about its conversion, in words. */
+  notes: readonly string[]
 }
 
 /** The base, if there is one, then the inputs: Left before Right. */

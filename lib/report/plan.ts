@@ -2,8 +2,39 @@ import { formatBytes } from '../formatUnits.js'
 import { type MergePlan, outputBytes } from '../merge/planMerge.js'
 import { formatCount, formatTable, printable } from './format.js'
 
-/** `freeBytes` is absent where the file system does not tell. */
-function planRecord(plan: MergePlan, freeBytes: number | undefined) {
+/** What a fusion would read, write and need. */
+export interface FusionPlan {
+  tensors: number
+  /** Elements of all tensors. */
+  parameters: number
+  bytesToRead: number
+  bytesToWrite: number
+  /** Upper estimate of the memory for tensors. */
+  memoryBytes: number
+  /** Of the output with headers and side files, rounded up. */
+  diskBytes: number
+  /** Free where the output goes; undefined where the file system does not tell. */
+  freeBytes: number | undefined
+  /** Weights files of the output. */
+  files: { name: string; tensors: number; bytes: number }[]
+  /** Configuration, tokenizer and others that come along. */
+  sideFiles: string[]
+  /** Side files that are another in Right. */
+  differences: { name: string; difference: string }[]
+  /** What to know, in words. */
+  notes: string[]
+}
+
+/** What a merge would read, write and need. */
+export interface MergePlanRecord extends Omit<FusionPlan, 'differences'> {
+  models: { name: string; files: number; bytes: number }[]
+  /** Every merge, its inputs before it; the last one is the result. */
+  merges: { id: string; method: string }[]
+  /** Side files of which a model has another one than is written. */
+  differences: { model: string; name: string; difference: string }[]
+}
+
+function planRecord(plan: MergePlan, freeBytes: number | undefined): Omit<MergePlanRecord, 'models' | 'merges'> {
   return {
     tensors: tensorCount(plan),
     parameters: plan.parameters,
@@ -20,14 +51,14 @@ function planRecord(plan: MergePlan, freeBytes: number | undefined) {
 }
 
 /** What `merge --plan --json` prints. */
-export function mergePlanRecord(plan: MergePlan, freeBytes: number | undefined) {
+export function mergePlanRecord(plan: MergePlan, freeBytes: number | undefined): MergePlanRecord {
   const models = plan.models.map(({ name, checkpoint: { files, bytes } }) => ({ name, files: files.length, bytes }))
   const merges = plan.recipe.merges.map(({ id, method }) => ({ id, method }))
   return { models, merges, ...planRecord(plan, freeBytes) }
 }
 
 /** What `fuse --plan --json` prints: there is only one other model that can differ. */
-export function fusionPlanRecord(plan: MergePlan, freeBytes: number | undefined) {
+export function fusionPlanRecord(plan: MergePlan, freeBytes: number | undefined): FusionPlan {
   const { differences, ...record } = planRecord(plan, freeBytes)
   const { notes, ...facts } = record
   return { ...facts, differences: differences.map(({ name, difference }) => ({ name, difference })), notes }

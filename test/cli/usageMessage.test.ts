@@ -33,7 +33,8 @@ test.each<[args: string[], message: string]>([
     ['fuse', 'a', 'b', '--out', 'x', '--thread=3', '--lamda', '2'],
     'Unknown option --thread: did you mean --threads?\nUnknown option --lamda: did you mean --lambda?',
   ],
-  [['sft', 'r.yaml', '--dryrun'], 'Unknown option --dryrun: did you mean --dry-run?'],
+  [['sft', 'r.yaml', '--dry-run'], 'Unknown option --dry-run: did you mean --plan?'],
+  [['fuse', 'a', 'b', '--dry-run', '--out', 'c'], 'Unknown option --dry-run: did you mean --plan?'],
   [['fuse', 'a', 'b', '-o', 'x'], 'Unknown option -o'],
   [['fuse', 'a', 'b', '--out', 'x', '--slurm'], 'Unknown option --slurm'],
   [

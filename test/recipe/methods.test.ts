@@ -7,7 +7,7 @@ const all = ['weight', 'density', 'lambda', 'normalize', 'rescale'] as const
 /** Base, least inputs, and every parameter with its default; undefined must be given. */
 const catalogue: Record<string, [base: string, least: number, most: number, defaults: Record<string, unknown>]> = {
   fuse: ['none', 2, 2, { preset: 'arcee', ...presets.arcee, nonFinite: 'error' }],
-  linear: ['none', 2, 64, { weight: 1, normalize: true }],
+  linear: ['none', 1, 64, { weight: 1, normalize: true }],
   slerp: ['none', 2, 2, { t: undefined }],
   task_arithmetic: ['required', 1, 64, { weight: 1, normalize: false, lambda: 1 }],
   ties: ['required', 1, 64, { weight: 1, density: 1, normalize: true, rescale: false, lambda: 1 }],

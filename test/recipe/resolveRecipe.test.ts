@@ -197,11 +197,17 @@ expect: {architecture: Qwen2ForCausalLM, layers: 64, tensors: 771, parameters: 3
     expect(passed.models.map(({ path }) => path)).toEqual(['x', 'y'])
   })
 
-  test("mergekit's are known for what they are", () => {
-    const text = 'models: [{ model: a }]\nmerge_method: linear\ndtype: bfloat16\n'
-    expect(() => resolveRecipe(parseRecipe(text, 'm.yml'))).toThrow(
-      'm.yml has a problem:\n  m.yml:2:1: This is a configuration of mergekit: branchmerge convert m.yml --out recipe.yaml makes it a recipe',
+  test('files of mergekit are converted, also several documents; their paths start from the working directory', () => {
+    const text = 'name: mid\nmodels: [{ model: x/a }, { model: b }]\nmerge_method: linear\nparameters: {weight: 1}\n'
+    const recipe = resolveRecipe(
+      parseRecipe(`${text}---\n${text.replace('mid', 'end').replace('b', 'mid')}`, 'dir/m.yml'),
     )
+    expect(recipe.merges.map(({ id }) => id)).toEqual(['mid', 'end'])
+    expect(recipe.models.map(({ path }) => path)).toEqual(['x/a', 'b'])
+    expect(recipe.notes).toEqual([expect.stringContaining('x/a is not here')])
+    expect(() => parseRecipe('models: [{ model: a }]\nmerge_method: linear', 'm.yml')).toThrow('m.yml has a problem')
+    const object = { models: { a: 'a' }, merge_method: 'linear' } as Recipe
+    expect(() => resolveRecipe(object)).toThrow('This is a configuration of mergekit: pass the path of its file')
   })
 
   test('no file, no text, several documents', async () => {
@@ -290,7 +296,7 @@ steps:
     method: tyes
     inputs: [mid]
     options: {lamda: 1}
-  - {name: late, method: linear, base: mid, inputs: [mid]}
+  - {name: late, method: karcher, base: mid, inputs: [mid]}
 options: {lambda: -1}
 output: {tokenizer: maths, dtype: 5}
 `
@@ -308,8 +314,8 @@ output: {tokenizer: maths, dtype: 5}
       '                 ^',
       'dir/recipe.yaml:14:13: Unknown method "tyes": did you mean ties?',
       'dir/recipe.yaml:17:12: Expected the name "late" once',
-      'dir/recipe.yaml:17:34: Expected no base for linear, only inputs',
-      'dir/recipe.yaml:17:53: Expected 2 to 64 inputs for linear but received 1',
+      'dir/recipe.yaml:17:35: Expected no base for karcher, only inputs',
+      'dir/recipe.yaml:17:54: Expected 2 to 64 inputs for karcher but received 1',
       expect.stringContaining('dir/recipe.yaml:19:35: Expected one of BF16'),
     ])
   })

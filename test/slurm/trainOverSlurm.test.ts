@@ -180,9 +180,9 @@ describe('sft --slurm', { timeout: 180_000 }, () => {
     })
   })
 
-  test('--dry-run prints script and command, and submits nothing', async () => {
+  test('--plan prints script and command, and submits nothing', async () => {
     const { file, output } = await newRun(slurm('nodes: 2, cpusPerTask: 1, signalSeconds: 30'))
-    const { code, stdout } = await submit(file, {}, ['--dry-run'])
+    const { code, stdout } = await submit(file, {}, ['--plan'])
     expect(code).toBe(0)
     const { sbatch, script } = JSON.parse(stdout)
     expect(sbatch).toEqual(

@@ -76,7 +76,7 @@ class Translation {
       const required = Object.hasOwn(requiredValues, key) ? requiredValues[key] : undefined
       if (required && !required.value.includes(plain(value))) {
         this.problem(key, `${key} ${JSON.stringify(value)} is not supported: ${required.otherwise}`)
-      } else if (withoutEffect.has(key)) ignored.push(key)
+      } else if (withoutEffect.has(key) || isSwitchedOff(key, value)) ignored.push(key)
       else if (!known.includes(key)) {
         const near = nearestName(key, known)
         this.problems.add([key], `${key} is not supported${near ? `, or did you mean ${near}?` : ''}`, { key: true })
@@ -247,6 +247,12 @@ class Translation {
       return undefined
     }
   }
+}
+
+/** A switch that is off changes nothing, whatever it is for, unless it is a misspelt one of those that count here. */
+function isSwitchedOff(key: string, value: unknown): boolean {
+  const counts = [...translatedKeys, ...Object.keys(requiredValues)]
+  return plain(value) === false && !counts.includes(key) && nearestName(key, counts) === undefined
 }
 
 /** As Python's YAML and command lines write values: True, and 1e-5, which is a text there. */

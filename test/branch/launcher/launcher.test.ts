@@ -320,17 +320,17 @@ describe('what people see', () => {
     expect(stdout).toContain(`The expert is in ${output}`)
   })
 
-  test('--dry-run tells plan and command, and writes nothing', async () => {
+  test('--plan tells plan and command, and writes nothing', async () => {
     const { file, output } = await newRun()
-    const { code, stdout } = await runCommand(['sft', file, '--dry-run', '--processes', '2'], { env: doubleEnv() })
+    const { code, stdout } = await runCommand(['sft', file, '--plan', '--processes', '2'], { env: doubleEnv() })
     expect(code).toBe(0)
     expect(stdout).toContain('steps          6 of 2 packs, 3 epochs')
     expect(stdout).toMatch(
       /^Command: .*mpirun -n 2 --host localhost:2 --bind-to none .*trainerDouble\.js .*run\.json$/m,
     )
-    expect(stdout).toContain('Nothing was trained (--dry-run).')
+    expect(stdout).toContain('Nothing was trained (--plan).')
     expect(existsSync(output)).toBe(false)
-    const json = await runCommand(['sft', file, '--dry-run', '--json', '--set', 'training.seed=7'], {
+    const json = await runCommand(['sft', file, '--plan', '--json', '--set', 'training.seed=7'], {
       env: doubleEnv(),
     })
     expect(JSON.parse(json.stdout)).toMatchObject({ plan: { totalSteps: 6 }, trainerRun: { seed: 7, resume: false } })

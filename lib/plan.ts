@@ -1,0 +1,78 @@
+import type { RunOptions } from './branch/runOptions.js'
+import { planSft, type SftPlan } from './branch/runTraining.js'
+import { resolveSft, type SftOptions } from './branch/sft.js'
+import type { PlanEvent } from './branch/trainerEvents.js'
+import type { TrainerRun } from './branch/trainerRun.js'
+import { fusionRequest } from './merge/fuseCheckpoints.js'
+import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from './merge/fuseOptions.js'
+import { type MergeOptions, resolveMergeRequest } from './merge/mergeOptions.js'
+import { freeBytes } from './merge/outputDirectory.js'
+import { planMerge as planFiles } from './merge/planMerge.js'
+import type { RecipeDocument } from './recipe/recipe.js'
+import { type RecipeSource, readSource } from './recipe/recipeSource.js'
+import { type FusionPlan, fusionPlanRecord, type MergePlanRecord, mergePlanRecord } from './report/plan.js'
+
+/** What a training would do and need, and how its processes are started. */
+export interface SftPlanRecord {
+  /** The run with presets and defaults worked in, paths absolute. */
+  run: RunOptions
+  /** What is other than in the run that is gone on with. */
+  changed: SftPlan['changed']
+  /** What to know, in words. */
+  notes: string[]
+  /** Steps and memory, as the trainer says them. */
+  plan: PlanEvent
+  /** What the trainer reads. */
+  trainerRun: TrainerRun
+  command: readonly string[]
+  /** Environment variables of the command, beside those of this process. */
+  env: Readonly<Record<string, string>>
+}
+
+/**
+ * What `fuse` with the same arguments would read, write and need. Reads no tensor and writes nothing.
+ *
+ * @throws BranchMergeError as `fuse` does for its inputs; an output that is there already is no error
+ */
+async function planFuse(left: string, right: string, options: FuseCheckpointsOptions): Promise<FusionPlan> {
+  const request = fusionRequest(left, right, resolveFuseCheckpointsOptions(options))
+  return fusionPlanRecord(await planFiles(request), await freeBytes(request.run.out))
+}
+
+/**
+ * What `merge` with the same arguments would read, write and need. Reads no tensor and writes nothing.
+ *
+ * @throws BranchMergeError as `merge` does for its recipe and inputs; an output that is there already is no error
+ */
+async function planMerge(recipe: RecipeSource, options: MergeOptions = {}): Promise<MergePlanRecord> {
+  const request = resolveMergeRequest(await readSource(recipe), options)
+  return mergePlanRecord(await planFiles(request), await freeBytes(request.run.out))
+}
+
+/**
+ * What `sft` with the same arguments would do and need. Prepares the data in its cache, and writes nothing else.
+ *
+ * @throws BranchMergeError as `sft` does before it trains; that it does not fit into memory is no error
+ */
+async function planTraining(
+  run: string | RecipeDocument | RunOptions,
+  options: Omit<SftOptions, 'slurm'> = {},
+): Promise<SftPlanRecord> {
+  const { resolved, running } = await resolveSft(run, options, ['resume', 'signal'])
+  return sftPlanRecord(await planSft(resolved, { ...running, place: 'here' }))
+}
+
+export function sftPlanRecord({ run, trainerRun, launch, data, plan, changed }: SftPlan): SftPlanRecord {
+  return {
+    run: run.options,
+    changed,
+    notes: [...run.notes, ...data.prepared.notices],
+    plan,
+    trainerRun,
+    command: launch.command,
+    env: launch.env,
+  }
+}
+
+/** What the functions of these names would do: the command's `--plan`. */
+export const plan = { fuse: planFuse, merge: planMerge, sft: planTraining } as const
