@@ -1,7 +1,8 @@
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import * as api from '../lib/index.js'
 import { writeExperts } from './support/experts.js'
+import { doubleEnv, newRun } from './support/sftRun.js'
 import { temporaryDirectory } from './support/temporary.js'
 
 const sections = readFileSync(new URL('../docs/api.md', import.meta.url), 'utf8').split(/^## /m)
@@ -69,4 +70,68 @@ test('batch, verify, reproduce', async () => {
     ['done', 'done'],
     [],
   ])
+})
+
+test('plan tells what merge and fuse then do', async () => {
+  setting()
+  const record = '{ bytesToRead, diskBytes, notes, differences }'
+  const planned = (await run(example('plan'), record)) as { bytesToRead: number; diskBytes: number; notes: string[] }
+  expect(existsSync('path/merged')).toBe(false)
+  const { bytesRead, bytesWritten } = await api.merge('recipe.yaml', { models, out: 'path/merged' })
+  expect(planned).toMatchObject({ bytesToRead: bytesRead, notes: [], differences: [] })
+  expect(planned.diskBytes).toBeGreaterThan(bytesWritten)
+})
+
+test('plan.sft tells the steps and the command of a run, and trains nothing', async () => {
+  const { file, output } = await newRun()
+  Object.assign(process.env, doubleEnv())
+  const phases = new Set<string>()
+  const planned = await api.plan.sft(file, { onProgress: ({ phase }) => phases.add(phase) })
+  expect(planned).toMatchObject({ plan: { totalSteps: 6 }, run: { output }, trainerRun: { resume: false } })
+  expect(planned.command.join(' ')).toContain('trainerDouble.js')
+  expect([...phases]).toEqual(['data'])
+  expect(existsSync(output)).toBe(false)
+  await expect(api.plan.sft(file, { slurm: true } as object)).rejects.toThrow('Unknown option')
+})
+
+test('convert, and the merge of the file itself has the same bytes', async () => {
+  setting()
+  const models = '[{model: path/math, parameters: {weight: 2}}, {model: path/science, parameters: {weight: 1}}]'
+  writeFileSync('mergekit.yml', `merge_method: linear\nmodels: ${models}\ntokenizer_source: path/math\n`)
+  const converted = await run(example('convert'), 'converted')
+  expect(converted).toEqual(await api.convert('mergekit.yml', { out: 'recipe2.yaml' }))
+  expect(converted).toMatchObject({
+    recipe: { models: { math: 'path/math', science: 'path/science' }, steps: [{ options: { weight: [2, 1] } }] },
+    notes: [expect.stringMatching(/^tokenizer_source: mergekit cuts embeddings/)],
+  })
+  await api.merge('mergekit.yml', { out: 'path/direct' })
+  await api.merge('recipe2.yaml', { out: 'path/converted' })
+  const tensors = async (path: string) =>
+    (await api.openCheckpoint(path)).files.map(({ path: file }) => readFileSync(file))
+  expect(await tensors('path/direct')).toEqual(await tensors('path/merged'))
+  expect(await tensors('path/direct')).toEqual(await tensors('path/converted'))
+  expect((await api.plan.merge('mergekit.yml', { out: 'x' })).notes).toEqual((converted as { notes: string[] }).notes)
+  await expect(api.convert('mergekit.yml', { out: 'recipe2.yaml' })).rejects.toMatchObject({
+    code: 'ERR_OUTPUT_EXISTS',
+  })
+  await expect(api.sft('mergekit.yml')).rejects.toThrow(
+    'Expected a run but mergekit.yml is a configuration of mergekit',
+  )
+})
+
+test('report gives the fractions that the merge told, and draws them', async () => {
+  setting()
+  const { merges } = await api.merge(expression, { models, out: 'path/merged' })
+  const steps = (await run(example('report'), 'steps')) as { name: string; total: { kept: number } }[]
+  expect(steps.map(({ name, total }) => [name, total.kept])).toEqual(merges.map(({ id, kept }) => [id, kept]))
+  expect(readFileSync('merged.svg', 'utf8')).toMatch(/^<svg /)
+  expect(await api.report('path/merged')).toMatchObject({ steps, notDrawn: [] })
+})
+
+test('merge without options, where the recipe has them', async () => {
+  setting()
+  const paths = { math: 'path/math', science: 'path/science' }
+  const summary = await api.merge({ models: paths, expression: 'math & science', output: { path: 'path/alone' } })
+  expect(summary.models).toEqual(['math', 'science'])
+  expect(existsSync('path/alone/branchmerge.json')).toBe(true)
 })

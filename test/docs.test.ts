@@ -158,6 +158,19 @@ test('CONTRIBUTING.md has every folder of the sources', () => {
   expect(folders.filter((folder) => !text.includes(`\`${folder}`))).toEqual([])
 })
 
+test('addresses of JSON Schemas lead to files of the package', () => {
+  const recipes = readdirSync(join(root, 'recipes')).filter((name) => name.endsWith('.yaml'))
+  const named = [...pages, ...recipes.map((name) => join('recipes', name))].flatMap((page) =>
+    [...read(page).matchAll(/\$schema(?:=|": ")([^\s"]+)/g)].map(([, path]) => ({ page, path: path as string })),
+  )
+  const lost = named.filter(({ page, path }) => {
+    const inPackage = path.replace(/^node_modules\/branchmerge\//, '')
+    return !existsSync(inPackage === path ? join(root, dirname(page), path) : join(root, inPackage))
+  })
+  expect(lost).toEqual([])
+  expect(named.length).toBeGreaterThan(6)
+})
+
 test('docs/api.md has every export', () => {
   const text = read('docs/api.md')
   expect(Object.keys(api).filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([])

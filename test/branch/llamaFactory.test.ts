@@ -127,6 +127,16 @@ const minimal = (directory: string, more = '') =>
   `model_name_or_path: base\nstage: sft\nfinetuning_type: full\noutput_dir: out\ndataset: math\ndataset_dir: ${directory}\n${more}`
 
 describe('a configuration', () => {
+  test('lists switches that are off as without effect, but not misspelt ones that count', async () => {
+    const off = 'use_badam: false\nuse_unsloth: false\npush_to_hub: False\n'
+    const { notes } = await toRun(minimal(datasets(), off), 'lf.yaml')
+    expect(notes).toContain('Without effect here: use_badam, use_unsloth, push_to_hub')
+    const misspelt = minimal(datasets(), 'train_on_promt: false\nuse_badam: true\n')
+    await expect(toRun(misspelt, 'lf.yaml')).rejects.toThrow(
+      /train_on_promt is not supported, or did you mean train_on_prompt\?\n.*use_badam is not supported/,
+    )
+  })
+
   test('that leaves things to LLaMA-Factory has its defaults written down', async () => {
     const { run } = await toRun(minimal(datasets()), 'lf.yaml')
     const inHome = minimal(datasets()).replace(/^(model_name_or_path|output_dir): .*$/gm, '$1: ~/$1')

@@ -247,6 +247,32 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
     expect(code).toBe(0)
   })
 
+  test("merge takes mergekit's YAML itself, and prints what it was understood as", async () => {
+    const { directory, paths } = setting()
+    const file = join(directory, 'mergekit.yml')
+    writeFileSync(
+      file,
+      `merge_method: linear\nmodels: [{model: ${paths.math}}, {model: ${paths.science}}]\nparameters: {weight: "0.5", t: 1}\n`,
+    )
+    const [out, json] = [join(directory, 'out'), join(directory, 'json')]
+    const merged = await runCommand(['merge', file, '--out', out])
+    expect([merged.code, merged.stderr]).toEqual([
+      0,
+      expect.stringMatching(/mergekit\.yml is a configuration of mergekit, understood as this recipe:\n\nmodels:\n/),
+    ])
+    const notes = ['t is left out: mergekit ignores it for linear', 'weight: the text "0.5" is read as 0.5']
+    for (const note of notes) expect(merged.stdout).toContain(`\n${note}\n`)
+    const again = await runCommand(['merge', '--recipe', file, '--out', json, '--json'])
+    for (const note of notes) expect(again.stderr).toContain(`\n# ${note}\n`)
+    expect(JSON.parse(again.stdout)).toMatchObject({ models: ['math', 'science'], merges: [{ id: 'merged' }] })
+    expect(hashFiles(json)).toEqual(hashFiles(out))
+    const planned = await runCommand(['merge', file, '--out', join(directory, 'x'), '--plan', '--json'])
+    expect(JSON.parse(planned.stdout).notes).toEqual(notes)
+    const batched = await runCommand(['batch', file, '--out', join(directory, 'many'), '--json'])
+    expect(JSON.parse(batched.stdout)).toMatchObject({ failed: 0 })
+    expect(hashFiles(join(directory, 'many', 'mergekit'))).toEqual(hashFiles(out))
+  })
+
   test("convert turns mergekit's YAML into a recipe that runs", async () => {
     const { directory, paths, models } = setting()
     const file = join(directory, 'mergekit.yml')

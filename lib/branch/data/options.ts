@@ -5,7 +5,7 @@ import { threadsOfProcess } from '../../machineLimits.js'
 import { pathFromFile } from '../../pathFromFile.js'
 import { type Path, Problems, pathText } from '../../recipe/problems.js'
 import { compileSchema, schemaProblems } from '../../recipe/schemaProblems.js'
-import { checkFunction, checkInteger, checkPath, checkSignal, isMapping } from '../../validate.js'
+import { checkFunction, checkInteger, checkObject, checkPath, checkSignal, isMapping } from '../../validate.js'
 
 export type SourceFormat = 'auto' | 'messages' | 'sharegpt' | 'alpaca' | 'columns'
 export type Packing = 'none' | 'pack' | 'neat'
@@ -286,6 +286,7 @@ export interface Running {
 
 /** @throws ERR_RECIPE listing everything that is wrong with the data options, ERR_INVALID_ARGUMENT for the others */
 export function checkPrepareOptions(options: PrepareDataOptions): { model: string; data: ResolvedData; run: Running } {
+  checkObject(options, 'options')
   const { model, threads, signal, onProgress, ...data } = options
   const problems = new Problems('The data', (path) => ({ text: pathText(path) || 'data', order: 0 }))
   const resolved = resolveData(data, problems)

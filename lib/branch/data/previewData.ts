@@ -1,5 +1,5 @@
 import { BranchMergeError } from '../../errors.js'
-import { checkInteger } from '../../validate.js'
+import { checkInteger, checkObject } from '../../validate.js'
 import { BadRow } from './badRow.js'
 import type { EncodedDocument, Encoder } from './encode.js'
 import { type LoadedEncoding, loadEncoding } from './loadEncoding.js'
@@ -71,6 +71,7 @@ export interface DataPreview {
  * @throws as prepareData; ERR_DATA when there is no row to show
  */
 export async function previewData(options: PreviewDataOptions): Promise<DataPreview> {
+  checkObject(options, 'options')
   const { samples, source, row, ...rest } = options
   const { model, data, run } = checkPrepareOptions(rest)
   return await previewResolvedData(model, data, run, { samples, source, row })
