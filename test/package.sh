@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packs the tarball from the files that git knows, installs it elsewhere with install scripts disabled, and uses it: the
-# command, the API, its types; then without the prebuilt binary, and after building it there as the message advises.
+# command, the API, its types, what publint and are-the-types-wrong say of it; then without the prebuilt binary, and after building it there as the message advises.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -66,9 +66,15 @@ use_package() {
 echo '== prebuilt binary'
 use_package
 
+echo '== publint and are-the-types-wrong'
+npx --yes publint@0.3.25 "$work/$tarball" --strict
+npx --yes @arethetypeswrong/cli@0.18.5 "$work/$tarball" --profile esm-only --format ascii
+
 echo '== API and types'
 cat > consumer.ts << 'END'
-import { BranchMergeError, fuse } from 'branchmerge'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { BranchMergeError, type Conversion, convert, fuse, type HeatMapRecord, type MergePlanRecord, plan, report } from 'branchmerge'
 
 const tensor = (values: number[]) => ({ dtype: 'F32', shape: [values.length], data: Float32Array.from(values) }) as const
 const { tensor: fused, stats } = await fuse(tensor([1, 2, 3, 4]), tensor([1, 2, 3, 9]), { preset: 'arcee' })
@@ -77,6 +83,15 @@ if (values[3] !== 9 || stats.elements !== 4) throw new Error(`Expected 9 in ${va
 
 const refusal: unknown = await fuse(tensor([1]), tensor([1, 2])).catch((error: unknown) => error)
 if (!(refusal instanceof BranchMergeError) || refusal.code !== 'ERR_SHAPE_MISMATCH') throw new Error(`Unexpected ${refusal}`)
+
+export const typed: [
+  (recipe: string) => Promise<MergePlanRecord>,
+  (file: string) => Promise<Conversion>,
+  (directory: string) => Promise<HeatMapRecord>,
+] = [plan.merge, convert, report]
+
+const schema = readFileSync(fileURLToPath(import.meta.resolve('branchmerge/recipes/recipe.schema.json')), 'utf8')
+if (JSON.parse(schema).title !== 'branchmerge recipe') throw new Error('Expected the schema of recipes')
 END
 ln -s "$root/node_modules/@types" node_modules/@types
 "$root/node_modules/.bin/tsc" --strict --module nodenext --target es2023 --types node consumer.ts
