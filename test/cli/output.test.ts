@@ -30,8 +30,8 @@ const commands: [args: string[], out?: string][] = [
   [['--version']],
   [['fuse', 'math', 'science', '--out', 'out'], 'out'],
   [['fuse', 'math', 'science', '--out', 'out', '--plan']],
-  [['merge', 'm.yml', '--out', 'out', '--json'], 'out'],
-  [['batch', 'recipe.yaml', '--out', 'out'], 'out'],
+  [['merge', 'm.yml', '--out', 'merged2', '--json'], 'merged2'],
+  [['batch', 'recipe.yaml', '--out', 'many'], 'many'],
   [['finish', 'merged']],
   [['verify', 'merged']],
   [['reproduce', 'merged', ...models, '--out', 'again'], 'again'],
@@ -61,7 +61,7 @@ describe('stdout on a full disk: the work stays, and one line says so', () => {
       expect(stderr).not.toMatch(/^ +at /m)
       if (out !== undefined) expect(existsSync(join(cwd, out))).toBe(true)
     }
-    const { code, stdout } = await runCommand(['verify', 'out'], { cwd })
+    const { code, stdout } = await runCommand(['verify', 'merged2'], { cwd })
     expect([code, stdout]).toEqual([0, expect.stringContaining('The directory is as its branchmerge.json says')])
   })
 

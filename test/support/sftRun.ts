@@ -23,6 +23,9 @@ export const doubleEnv = (script: DoubleScript = {}): Record<string, string> => 
   BRANCHMERGE_DOUBLE: JSON.stringify(script),
 })
 
+/** What the tokenizer of the model is trained on. */
+const text = fileURLToPath(new URL('../../docs/fusion.md', import.meta.url))
+
 const rows = Array.from({ length: 24 }, (_, i) => ({
   messages: [
     { role: 'user', content: `${i} + ${i + 1}` },
@@ -38,7 +41,7 @@ function base(): Promise<string> {
     const directory = mkdtempSync(join(tmpdir(), 'branchmerge-base-'))
     process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
     const out = join(directory, 'base')
-    await init({ out, size: '1m', trainTokenizer: ['docs/fusion.md'], vocabularySize: 300 })
+    await init({ out, size: '1m', trainTokenizer: [text], vocabularySize: 300 })
     return out
   })()
   return made
