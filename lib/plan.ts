@@ -8,8 +8,8 @@ import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from './me
 import { type MergeOptions, resolveMergeRequest } from './merge/mergeOptions.js'
 import { freeBytes } from './merge/outputDirectory.js'
 import { planMerge as planFiles } from './merge/planMerge.js'
-import type { RecipeDocument } from './recipe/recipe.js'
-import { type RecipeSource, readSource } from './recipe/recipeSource.js'
+import { readSource } from './recipe/readRecipe.js'
+import type { RecipeDocument, RecipeSource } from './recipe/recipe.js'
 import { type FusionPlan, fusionPlanRecord, type MergePlanRecord, mergePlanRecord } from './report/plan.js'
 
 /** What a training would do and need, and how its processes are started. */

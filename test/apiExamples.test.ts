@@ -78,7 +78,7 @@ test('plan tells what merge and fuse then do', async () => {
   const planned = (await run(example('plan'), record)) as { bytesToRead: number; diskBytes: number; notes: string[] }
   expect(existsSync('path/merged')).toBe(false)
   const { bytesRead, bytesWritten } = await api.merge('recipe.yaml', { models, out: 'path/merged' })
-  expect(planned).toMatchObject({ bytesToRead: bytesRead, notes: [], differences: [] })
+  expect(planned).toMatchObject({ bytesToRead: bytesRead, notes: ['Not copied from math: README.md'] })
   expect(planned.diskBytes).toBeGreaterThan(bytesWritten)
 })
 
@@ -110,7 +110,9 @@ test('convert, and the merge of the file itself has the same bytes', async () =>
     (await api.openCheckpoint(path)).files.map(({ path: file }) => readFileSync(file))
   expect(await tensors('path/direct')).toEqual(await tensors('path/merged'))
   expect(await tensors('path/direct')).toEqual(await tensors('path/converted'))
-  expect((await api.plan.merge('mergekit.yml', { out: 'x' })).notes).toEqual((converted as { notes: string[] }).notes)
+  expect((await api.plan.merge('mergekit.yml', { out: 'x' })).notes).toEqual(
+    expect.arrayContaining((converted as { notes: string[] }).notes),
+  )
   await expect(api.convert('mergekit.yml', { out: 'recipe2.yaml' })).rejects.toMatchObject({
     code: 'ERR_OUTPUT_EXISTS',
   })

@@ -1,5 +1,6 @@
 import { BranchMergeError } from '../errors.js'
-import { RecipeDocument, readRecipe, recipeObject } from '../recipe/recipe.js'
+import { readRecipe } from '../recipe/readRecipe.js'
+import { RecipeDocument, recipeObject } from '../recipe/recipe.js'
 import { checkBoolean, checkFunction, checkObject, checkOptionNames, checkSignal } from '../validate.js'
 import { resolveRun } from './resolveRun.js'
 import type { RunOptions } from './runOptions.js'

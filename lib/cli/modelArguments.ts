@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { BranchMergeError } from '../errors.js'
-import { type RecipeDocument, readRecipe } from '../recipe/recipe.js'
-import { isRecipePath } from '../recipe/recipeSource.js'
+import { isRecipePath, readRecipe } from '../recipe/readRecipe.js'
+import type { RecipeDocument } from '../recipe/recipe.js'
 import { invalidArgument } from '../validate.js'
 import { UsageError } from './usageError.js'
 

@@ -1,6 +1,7 @@
 import { basename, join, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { type Recipe, type RecipeDocument, readRecipe } from '../recipe/recipe.js'
+import { readRecipe } from '../recipe/readRecipe.js'
+import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { checkFunction, checkObject, checkPath, invalidArgument } from '../validate.js'
 import { executeTogether, type PlanResult } from './executeTogether.js'
 import { finishedMerge } from './finishedMerge.js'

@@ -1,4 +1,5 @@
-import { type RecipeSource, readSource } from '../recipe/recipeSource.js'
+import { readSource } from '../recipe/readRecipe.js'
+import type { RecipeSource } from '../recipe/recipe.js'
 import { type DeviceUse, deviceUse } from './devices.js'
 import { executeMerge } from './executeMerge.js'
 import { finishedMerge, finishedSummary } from './finishedMerge.js'

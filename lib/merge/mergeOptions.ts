@@ -1,7 +1,7 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
 import type { NativeDeviceRequest } from '../native.js'
+import type { RecipeSource } from '../recipe/recipe.js'
 import { type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
-import type { RecipeSource } from '../recipe/recipeSource.js'
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument, isMapping } from '../validate.js'

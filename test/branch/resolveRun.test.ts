@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
 import { parseOverride, resolveRun } from '../../lib/branch/resolveRun.js'
-import { parseRecipe, recipeObject } from '../../lib/recipe/recipe.js'
+import { parseRecipe } from '../../lib/recipe/readRecipe.js'
+import { recipeObject } from '../../lib/recipe/recipe.js'
 
 const text = `model: base
 output: out

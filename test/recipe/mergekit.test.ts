@@ -4,7 +4,7 @@ import { bindTensors } from '../../lib/recipe/bindTensors.js'
 import { recipeText, toRecipe } from '../../lib/recipe/mergekit.js'
 import { mergekitMethodName } from '../../lib/recipe/mergekitDocument.js'
 import { methodNames, methods } from '../../lib/recipe/methods.js'
-import { parseRecipe } from '../../lib/recipe/recipe.js'
+import { parseRecipe } from '../../lib/recipe/readRecipe.js'
 import { resolveRecipe } from '../../lib/recipe/resolveRecipe.js'
 
 const arcee = `

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { presets } from '../../lib/merge/presets.js'
 import { methods } from '../../lib/recipe/methods.js'
-import { parseRecipe, readRecipe } from '../../lib/recipe/recipe.js'
+import { parseRecipe, readRecipe } from '../../lib/recipe/readRecipe.js'
 import type { RecipeNode } from '../../lib/recipe/resolvedRecipe.js'
 import { resolveRecipe } from '../../lib/recipe/resolveRecipe.js'
 
