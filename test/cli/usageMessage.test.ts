@@ -35,7 +35,7 @@ test.each<[args: string[], message: string]>([
   ],
   [['sft', 'r.yaml', '--dry-run'], 'Unknown option --dry-run: did you mean --plan?'],
   [['fuse', 'a', 'b', '--dry-run', '--out', 'c'], 'Unknown option --dry-run: did you mean --plan?'],
-  [['fuse', 'a', 'b', '-o', 'x'], 'Unknown option -o'],
+  [['fuse', 'a', 'b', '-o', 'x'], 'Unknown option -o: did you mean --out?'],
   [['fuse', 'a', 'b', '--out', 'x', '--slurm'], 'Unknown option --slurm'],
   [
     ['fuse', 'a', 'b', '--out', 'x', '--preset', 'arce'],
