@@ -3,7 +3,10 @@ import type { NativeJob } from './native.js'
 
 type Callback<A extends unknown[]> = (...values: A) => void
 
-/** Wraps a callback of the user: when it throws, the job is cancelled and {@link runJob} rejects with what it threw. */
+/**
+ * Wraps a callback of the user: when it throws, or returns a promise that rejects, the job is cancelled and {@link runJob}
+ * rejects with that.
+ */
 export type Guard = <A extends unknown[]>(callback: Callback<A> | undefined) => Callback<A> | undefined
 
 /**
@@ -13,17 +16,23 @@ export type Guard = <A extends unknown[]>(callback: Callback<A> | undefined) => 
  */
 export async function runJob<T>(start: (guard: Guard) => NativeJob<T>, signal: AbortSignal | undefined): Promise<T> {
   signal?.throwIfAborted()
-  const state: { job?: NativeJob<T>; thrown?: { error: unknown } } = {}
+  const state: { job?: NativeJob<T>; thrown?: { error: unknown }; ended?: true } = {}
   const cancel = () => state.job?.cancel()
   const guard: Guard = (callback) =>
     callback &&
     ((...values) => {
       if (state.thrown) return
-      try {
-        callback(...values)
-      } catch (error) {
-        state.thrown = { error }
+      const fail = (error: unknown) => {
+        // A promise that rejects when the job has ended has nobody else to tell.
+        if (state.ended) throw error
+        state.thrown ??= { error }
         cancel()
+      }
+      try {
+        const returned: unknown = callback(...values)
+        if (returned instanceof Promise) returned.catch(fail)
+      } catch (error) {
+        fail(error)
       }
     })
   try {
@@ -37,6 +46,7 @@ export async function runJob<T>(start: (guard: Guard) => NativeJob<T>, signal: A
     signal?.throwIfAborted()
     throw fromNative(error)
   } finally {
+    state.ended = true
     signal?.removeEventListener('abort', cancel)
   }
 }

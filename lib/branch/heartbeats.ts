@@ -1,8 +1,9 @@
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { changes, isRunning } from '../merge/owners.js'
+import { namesIn } from './namesIn.js'
 
 /** A process that shows no life. */
 export interface Silence {
@@ -136,6 +137,6 @@ async function trainerAtWork(path: string): Promise<{ pid: number; host: string 
 }
 
 async function heartbeatNames(directory: string): Promise<string[]> {
-  const names = await readdir(directory).catch(() => [])
+  const names = await namesIn(directory)
   return names.filter((name) => /^heartbeat-\d+\.json$/.test(name))
 }

@@ -20,9 +20,10 @@ export interface Supervision {
   /** `training/` of the output. */
   directory: string
   heartbeatTimeout: number
-  onEvent: (event: TrainingEvent) => void
-  /** Lines that are no events. */
-  onLog: (line: string) => void
+  /** What it throws, or the promise that it returns rejects with, ends the training. */
+  onEvent: (event: TrainingEvent) => unknown
+  /** The same for lines that are no events. */
+  onLog: (line: string) => unknown
 }
 
 /** Time for mpirun and srun to kill what they have started. */
@@ -36,7 +37,8 @@ export const logFileName = 'trainer.log'
 
 /**
  * A trainer at work. It has a process group of its own: Ctrl-C in the terminal reaches us alone, and it gets one signal, not
- * two, of which the second would end it at once.
+ * two, of which the second would end it at once. Its standard input is a pipe that nothing is written to: when this process
+ * ends, however it does, the pipe ends too, and the trainer saves and ends (`--attached`).
  */
 export class SupervisedTrainer {
   readonly outcome: Promise<TrainingOutcome>
@@ -50,15 +52,19 @@ export class SupervisedTrainer {
   private pendingStop: 'interrupt' | 'requeue' | undefined
   private silence: Silence | undefined
   private ended = false
+  /** What a listener threw. */
+  private thrown: { error: unknown } | undefined
 
   constructor(private readonly options: Supervision) {
     const { launch, directory } = options
     const [file, ...args] = launch.command
-    const child = spawn(file, args, {
+    const child = spawn(file, [...args, '--attached'], {
       detached: true,
       env: { ...process.env, ...launch.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     })
+    // It is never written to; that it closes is said by the end of the process.
+    child.stdin.on('error', () => {})
     this.pid = child.pid
     const logFile = createWriteStream(join(directory, logFileName), { flags: 'a' })
     // A log that cannot be written must not end the training.
@@ -125,14 +131,30 @@ export class SupervisedTrainer {
     if (event?.event === 'error') this.errors.push(event as ErrorEvent)
     else if (event) {
       if (event.event === 'end') this.lastEnd = (event as { reason: TrainingOutcome }).reason
-      this.options.onEvent(event as TrainingEvent)
+      this.tell(() => this.options.onEvent(event as TrainingEvent))
       return
     }
     const text = event ? describe(event as ErrorEvent) : line
     write(text)
     this.log.push(text)
     if (this.log.length > keptLines) this.log.shift()
-    this.options.onLog(text)
+    this.tell(() => this.options.onLog(text))
+  }
+
+  /** Calls a listener. When that fails, the trainer saves and ends, and its outcome is that failure. */
+  private tell(listener: () => unknown): void {
+    const fail = (error: unknown) => {
+      // A promise that rejects when the outcome is known has nobody else to tell.
+      if (this.ended) throw error
+      this.thrown ??= { error }
+      this.stop('requeue')
+    }
+    if (this.thrown) return
+    try {
+      Promise.resolve(listener()).catch(fail)
+    } catch (error) {
+      fail(error)
+    }
   }
 
   private hear(): void {
@@ -143,7 +165,8 @@ export class SupervisedTrainer {
   }
 
   private async outcomeOf(exitCode: number | null, exitSignal: NodeJS.Signals | null): Promise<TrainingOutcome> {
-    const { silence, errors, log } = this
+    const { silence, errors, log, thrown } = this
+    if (thrown) throw thrown.error
     if (exitCode === 0) return 'done'
     if (!silence && errors.length === 0) {
       if (exitCode === interruptedExitCode || this.lastEnd === 'interrupted') return 'interrupted'

@@ -10,6 +10,7 @@ import { configWithDtype, configWithoutQuantisation } from '../merge/outputConfi
 import { examineOutput, firstOf } from '../merge/outputDirectory.js'
 import { newToken, partialSuffix, removeAbandoned } from '../merge/owners.js'
 import { writeWhole } from '../report/writeWhole.js'
+import { namesIn } from './namesIn.js'
 
 /** Everything of a run but the expert itself, in the output directory. */
 export const trainingDirectoryName = 'training'
@@ -120,6 +121,6 @@ async function copyWhole(source: string, path: string): Promise<void> {
 
 /** Whether there is a checkpoint that training can go on from. */
 export async function hasCheckpoint(directory: string): Promise<boolean> {
-  const names = await readdir(join(directory, 'checkpoints')).catch(() => [])
+  const names = await namesIn(join(directory, 'checkpoints'))
   return names.some((name) => /^step-\d+$/.test(name))
 }

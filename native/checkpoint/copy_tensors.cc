@@ -1,14 +1,10 @@
 #include "checkpoint/copy_tensors.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <system_error>
 
 #include "checkpoint/file.h"
 #include "error.h"
@@ -45,11 +41,13 @@ void check(const CopyPlan& plan, uint64_t header_bytes) {
       refuse("Only floats can be converted");
     if ((tensor.end - tensor.begin) % element_bytes(tensor.dtype) != 0)
       refuse("A tensor's range holds no whole number of elements");
-    const uint64_t head = tensor.head_rows * tensor.row_elements;
-    if (tensor.head_rows % 2 != 0 || (tensor.head_rows > 0 && (head == 0 || elements_of(tensor) % head != 0)))
+    uint64_t head, bytes;
+    if (__builtin_mul_overflow(tensor.head_rows, tensor.row_elements, &head) || tensor.head_rows % 2 != 0 ||
+        (tensor.head_rows > 0 && (head == 0 || elements_of(tensor) % head != 0)))
       refuse("A tensor's heads do not fit its size");
-    const uint64_t bytes = elements_of(tensor) * element_bytes(tensor.output_dtype);
-    if (tensor.output_begin < header_bytes || bytes > plan.output_bytes - tensor.output_begin)
+    if (__builtin_mul_overflow(elements_of(tensor), element_bytes(tensor.output_dtype), &bytes) ||
+        tensor.output_begin < header_bytes || tensor.output_begin > plan.output_bytes ||
+        bytes > plan.output_bytes - tensor.output_begin)
       refuse("A tensor does not fit the output");
   }
 }
@@ -66,7 +64,7 @@ void interleave_halves(const TensorCopy& tensor, std::span<const std::byte> in, 
 [[noreturn]] void refuse_element(const TensorCopy& tensor, const std::string& path, uint64_t index,
                                  const std::byte* at) {
   double value = 0;
-  convert_elements(tensor.dtype, at, DType::F64, reinterpret_cast<std::byte*>(&value), 1);
+  widen_elements(tensor.dtype, at, &value, 1);
   const std::string element =
       "Tensor '" + tensor.name + "' of " + path + ": element " + std::to_string(index);
   if (!std::isfinite(value))
@@ -102,7 +100,7 @@ class Copier {
     read_.resize(count * in_size);
     input.read_exactly(read_, tensor.begin + first * in_size);
     converted_.resize(count * out_size);
-    convert_elements(tensor.dtype, read_.data(), tensor.output_dtype, converted_.data(), count);
+    (void)convert_elements(tensor.dtype, read_.data(), tensor.output_dtype, converted_.data(), count);
     const uint64_t bad = find_non_finite(tensor.output_dtype, converted_.data(), count);
     if (bad < count) refuse_element(tensor, path, first + bad, read_.data() + bad * in_size);
     if (tensor.head_rows > 0) {
@@ -139,9 +137,7 @@ void copy_tensors(const CopyPlan& plan, std::span<const std::byte> header,
   const std::vector<File> inputs = open_inputs(plan);
   const File output = File::create(plan.output);
   // The file has its size, and zeros between the tensors, before any of them is there.
-  if (ftruncate(output.descriptor(), off_t(plan.output_bytes)) != 0)
-    throw Error(errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? "ERR_DISK_FULL" : "ERR_OUTPUT_WRITE",
-                plan.output + ": cannot write: " + std::generic_category().message(errno) + ".");
+  output.resize(plan.output_bytes);
   output.write_all(header, 0);
   Copier copier(output, on_progress, cancelled);
   for (const TensorCopy& tensor : plan.tensors)

@@ -30,7 +30,8 @@ auto without_interruption(Call call) {
 [[noreturn]] void fail_writing(const std::string& path, int error_number) {
   const bool full = error_number == ENOSPC || error_number == EDQUOT;
   throw Error(full ? "ERR_DISK_FULL" : "ERR_OUTPUT_WRITE",
-              path + ": cannot write the file: " + reason(error_number));
+              path + ": cannot write the file: " + reason(error_number) +
+                  (full ? ". Free some space, or choose another output directory" : ""));
 }
 
 struct stat status_of(int descriptor, const std::string& path) {
@@ -74,9 +75,13 @@ File File::open_for_reading(const std::string& path) {
   return file;
 }
 
-File File::open_for_writing(const std::string& path) {
-  const int descriptor = without_interruption(
-      [&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW); });
+File File::open_for_writing(const std::string& path) { return open_to_write(path, 0); }
+
+File File::open_or_create(const std::string& path) { return open_to_write(path, O_CREAT); }
+
+File File::open_to_write(const std::string& path, int flags_beside) {
+  const int flags_wanted = O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | flags_beside;
+  const int descriptor = without_interruption([&] { return ::open(path.c_str(), flags_wanted, 0666); });
   if (descriptor < 0) fail_writing(path, errno);
   File file(descriptor, path);
   if (!S_ISREG(status_of(descriptor, path).st_mode)) fail_writing(path, EINVAL);
@@ -118,6 +123,17 @@ void File::write_all(std::span<const std::byte> bytes, uint64_t offset) const {
 }
 
 uint64_t File::size() const { return static_cast<uint64_t>(status_of(descriptor_, path_).st_size); }
+
+void File::resize(uint64_t bytes) const {
+  if (without_interruption([&] { return ::ftruncate(descriptor_, off_t(bytes)); }) != 0)
+    fail_writing(path_, errno);
+}
+
+void File::reserve(uint64_t bytes) const {
+  if (bytes > 0 && without_interruption([&] { return ::fallocate(descriptor_, 0, 0, off_t(bytes)); }) != 0 &&
+      errno != EOPNOTSUPP && errno != ENOSYS)
+    fail_writing(path_, errno);
+}
 
 void File::sync() const {
   if (without_interruption([&] { return ::fdatasync(descriptor_); }) != 0) fail_writing(path_, errno);

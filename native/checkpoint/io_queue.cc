@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <mutex>
 #include <thread>
-#include <vector>
+
+#include "start_thread.h"
 
 #if defined(__linux__) && __has_include(<linux/io_uring.h>)
 #include <linux/io_uring.h>
@@ -24,16 +26,8 @@ namespace {
 
 class ThreadQueue final : public IoQueue {
  public:
-  explicit ThreadQueue(size_t depth) : IoQueue(depth) {
-    for (size_t i = 0; i < depth; i++) threads_.emplace_back([this] { serve(); });
-  }
-  ~ThreadQueue() override {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    submitted_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+  explicit ThreadQueue(size_t depth) : IoQueue(depth), threads_([this] { stop(); }) {
+    for (size_t i = 0; i < depth; i++) threads_.start([this] { serve(); });
   }
 
   void submit(const Request& request) override {
@@ -55,6 +49,14 @@ class ThreadQueue final : public IoQueue {
   }
 
  private:
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    submitted_.notify_all();
+  }
+
   void serve() {
     for (;;) {
       Request request;
@@ -81,12 +83,12 @@ class ThreadQueue final : public IoQueue {
     }
   }
 
-  std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable submitted_, completed_;
   std::deque<Request> requests_;
   std::deque<Completion> completions_;
   bool stopping_ = false;
+  Threads threads_;
 };
 
 // ---- io_uring -----------------------------------------------------------------------------------
@@ -106,6 +108,9 @@ class IoUringQueue final : public IoQueue {
     const bool usable =
         (params.features & IORING_FEAT_SINGLE_MMAP) && (params.features & IORING_FEAT_RW_CUR_POS);
     if (!usable || !queue->map(params)) return nullptr;
+    // Some sandboxes allow the first of the two system calls and not the second.
+    if (syscall(__NR_io_uring_enter, descriptor, 0, 0, 0, nullptr, 0) < 0 && is_forbidden(errno))
+      return nullptr;
     return queue;
   }
 
@@ -135,6 +140,12 @@ class IoUringQueue final : public IoQueue {
 
   Completion wait() override {
     for (;;) {
+      if (!refused_.empty()) {
+        const Completion completion = refused_.front();
+        refused_.pop_front();
+        pending_--;
+        return completion;
+      }
       const unsigned head = *completion_head_;
       if (head != __atomic_load_n(completion_tail_, __ATOMIC_ACQUIRE)) {
         const io_uring_cqe& entry = completions_[head & completion_mask_];
@@ -175,15 +186,37 @@ class IoUringQueue final : public IoQueue {
   void enter(unsigned least) {
     const unsigned flags = least ? IORING_ENTER_GETEVENTS : 0;
     const long taken = syscall(__NR_io_uring_enter, descriptor_, unsubmitted_, least, flags, nullptr, 0);
-    // EINTR, EAGAIN and EBUSY leave the entries in the ring: the next call takes them.
     if (taken > 0) unsubmitted_ -= unsigned(taken);
+    if (taken >= 0) return;
+    // The entries are still in the ring: the next call takes them.
+    if (!is_forbidden(errno)) return;
+    refuse_unsubmitted(errno);
+    // What the kernel has goes on without us: it completes in memory that we can see.
+    if (least) std::this_thread::sleep_for(kPoll);
   }
+
+  /// Not only for now.
+  static bool is_forbidden(int error) { return error != EINTR && error != EAGAIN && error != EBUSY; }
+
+  /// Takes back what the kernel has not taken, as requests that failed.
+  void refuse_unsubmitted(int error) {
+    const unsigned tail = *submission_tail_, first = tail - unsubmitted_;
+    for (unsigned i = first; i != tail; i++) {
+      const io_uring_sqe& entry = static_cast<io_uring_sqe*>(entries_)[i & submission_mask_];
+      refused_.push_back({entry.user_data, -error});
+    }
+    __atomic_store_n(submission_tail_, first, __ATOMIC_RELEASE);
+    unsubmitted_ = 0;
+  }
+
+  static constexpr std::chrono::microseconds kPoll{200};
 
   int descriptor_;
   void* rings_ = MAP_FAILED;
   void* entries_ = MAP_FAILED;
   size_t rings_size_ = 0, entries_size_ = 0;
   unsigned unsubmitted_ = 0;
+  std::deque<Completion> refused_;
   unsigned *submission_tail_ = nullptr, *submission_array_ = nullptr;
   unsigned *completion_head_ = nullptr, *completion_tail_ = nullptr;
   unsigned submission_mask_ = 0, completion_mask_ = 0;

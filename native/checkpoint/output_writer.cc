@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "error.h"
+#include "start_thread.h"
 
 namespace branchmerge {
 namespace {
@@ -44,7 +45,7 @@ OutputWriter::OutputWriter(std::vector<Output> outputs, size_t buffers, OnWritte
       queue_(make_io_queue(kWritesInFlight)) {
   for (size_t i = 0; i < buffers; i++) free_.push_back(memory_.data() + i * kWriteBlock);
   for (const Output& output : outputs_) blocks_left_ += blocks_of(output.bytes) - blocks_of(output.written);
-  thread_ = std::thread([this] { serve(); });
+  thread_ = start_thread([this] { serve(); });
 }
 
 OutputWriter::~OutputWriter() {
@@ -185,8 +186,7 @@ OutputWriter::OpenOutput& OutputWriter::opened(size_t index) {
   output.prefix = blocks_of(wanted.written);
   output.blocks_left = blocks_of(wanted.bytes) - output.prefix;
   // All of the space at once: a full disk shows before hours of work, and the blocks lie together.
-  if (fallocate(output.file.descriptor(), 0, 0, off_t(round_up(wanted.bytes))) != 0 && errno != EOPNOTSUPP)
-    throw_write_error(wanted.path, errno);
+  output.file.reserve(round_up(wanted.bytes));
   output.direct = output.file.use_direct_io();
   direct_ = output.direct;
   return open_.emplace(index, std::move(output)).first->second;
@@ -212,8 +212,7 @@ void OutputWriter::note_written(size_t index, OpenOutput& output, uint64_t block
 
 void OutputWriter::close_output(size_t index) {
   OpenOutput& output = open_.at(index);
-  if (ftruncate(output.file.descriptor(), off_t(outputs_[index].bytes)) != 0)
-    throw_write_error(output.file.path(), errno);
+  output.file.resize(outputs_[index].bytes);
   output.file.sync();
   open_.erase(index);
 }

@@ -38,7 +38,10 @@ uint64_t ReadAhead::room(const Group& group) {
 }
 
 ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory, size_t in_use)
-    : inputs_(inputs), groups_(std::move(groups)), queue_(make_io_queue(kReadsInFlight)) {
+    : inputs_(inputs),
+      groups_(std::move(groups)),
+      queue_(make_io_queue(kReadsInFlight)),
+      threads_([this] { cancel(); }) {
   uint64_t largest = kDirectAlignment, all = kDirectAlignment;
   for (const Group& group : groups_) {
     largest = std::max(largest, room(group));
@@ -46,14 +49,8 @@ ReadAhead::ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t mem
   }
   const uint64_t ahead = std::max(kReadAhead, largest / 2);
   arena_ = std::make_unique<PageBuffer>(std::max(largest, std::min({all, in_use * largest + ahead, memory})));
-  thread_ = std::thread([this] { serve(); });
-  for (size_t i = 0; i < kPopulators; i++) populating_[i] = std::thread([this, i] { populate(i); });
-}
-
-ReadAhead::~ReadAhead() {
-  cancel();
-  thread_.join();
-  for (std::thread& thread : populating_) thread.join();
+  threads_.start([this] { serve(); });
+  for (size_t i = 0; i < kPopulators; i++) threads_.start([this, i] { populate(i); });
 }
 
 void ReadAhead::cancel() {

@@ -10,12 +10,12 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "checkpoint/input_files.h"
 #include "checkpoint/io_queue.h"
 #include "checkpoint/page_buffer.h"
+#include "start_thread.h"
 
 namespace branchmerge {
 
@@ -62,7 +62,6 @@ class ReadAhead {
   ReadAhead(InputFiles& inputs, std::vector<Group> groups, uint64_t memory, size_t in_use = 1);
   /// Memory that a group needs in the ring.
   static uint64_t room(const Group& group);
-  ~ReadAhead();
 
   /// All of the ring.
   std::span<std::byte> memory() const { return {arena_->data(), arena_->size()}; }
@@ -113,8 +112,7 @@ class ReadAhead {
   ArrivingGroup* current_ = nullptr;  // not all of it asked for
   std::map<uint64_t, Flight> flights_;
   uint64_t next_tag_ = 0;
-  std::thread thread_;
-  std::thread populating_[kPopulators];
+  Threads threads_;
 };
 
 }  // namespace branchmerge

@@ -15,6 +15,7 @@
 #include "fusion/row_divergence.h"
 #include "fusion/threshold.h"
 #include "tensor/convert.h"
+#include "tensor/finite.h"
 
 namespace branchmerge {
 namespace {
@@ -45,7 +46,7 @@ const unsigned char* raw(const std::byte* bytes) { return reinterpret_cast<const
 
 bool is_non_finite(DType dtype, const std::byte* element) {
   double value;
-  convert_elements(dtype, element, DType::F64, reinterpret_cast<std::byte*>(&value), 1);
+  widen_elements(dtype, element, &value, 1);
   return !std::isfinite(value);
 }
 
@@ -130,8 +131,7 @@ class FuseOperator::Fusion {
     const Stretch stretch = fetch(operands, worker, begin, end);
     if (kept_operand_) {
       const Bytes kept = *kept_operand_ == 1 ? stretch.right : stretch.left;
-      convert_elements(info_.dtype, reinterpret_cast<const std::byte*>(kept), output_dtype_, out,
-                       end - begin);
+      narrow(reinterpret_cast<const std::byte*>(kept), begin, end, out);
       return *kept_operand_ == 1 ? end - begin : 0;
     }
     if (options_.gate == Gate::kSoft) return write_soft(worker, stretch, end, out);
@@ -139,7 +139,7 @@ class FuseOperator::Fusion {
     std::vector<std::byte>& chosen = scratch_.workers[worker].elements;
     chosen.resize((end - begin) * size_);
     const uint64_t taken = write_hard(stretch, end, chosen.data());
-    convert_elements(info_.dtype, chosen.data(), output_dtype_, out, end - begin);
+    narrow(chosen.data(), begin, end, out);
     return taken;
   }
 
@@ -541,8 +541,21 @@ class FuseOperator::Fusion {
       taken += kernels_.soft_gate(stretch.left_at(at), stretch.right_at(at), n, factor, score_options(),
                                   bound_ * score_factor(), values + (at - stretch.begin));
     });
-    round_to_dtype(values, output_dtype_, out, end - stretch.begin);
+    (void)round_to_dtype(values, output_dtype_, out, end - stretch.begin);
+    // A score of any size is a weight here: the value itself may be infinite.
+    const size_t found = find_non_finite(output_dtype_, out, end - stretch.begin);
+    if (found < end - stretch.begin)
+      throw_too_large(info_, stretch.begin + found, values[found], output_dtype_);
     return taken;
+  }
+
+  /// Elements [begin, end) in the output's dtype.
+  void narrow(const std::byte* chosen, uint64_t begin, uint64_t end, std::byte* out) const {
+    const size_t found = convert_elements(info_.dtype, chosen, output_dtype_, out, end - begin);
+    if (found == end - begin) return;
+    double value;
+    widen_elements(info_.dtype, chosen + found * size_, &value, 1);
+    throw_too_large(info_, begin + found, value, output_dtype_);
   }
 
   // ---- NaN and infinity --------------------------------------------------------------------------

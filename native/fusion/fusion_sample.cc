@@ -31,7 +31,7 @@ FusionSample::FusionSample(const FusionKind& kind, uint64_t rows) : kind_(kind),
   for (const size_t side : {0, 1}) {
     std::vector<std::byte>& bytes = sides_[side];
     bytes.resize(rows * row_bytes());
-    round_to_dtype(side == 0 ? left.data() : right.data(), kind.operands, bytes.data(), distinct);
+    (void)round_to_dtype(side == 0 ? left.data() : right.data(), kind.operands, bytes.data(), distinct);
     for (uint64_t row = kDistinctRows; row < rows; row += kDistinctRows)
       std::copy_n(bytes.data(), std::min(kDistinctRows, rows - row) * row_bytes(),
                   bytes.data() + row * row_bytes());

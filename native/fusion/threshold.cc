@@ -10,11 +10,17 @@ namespace {
 
 std::string value_text(DType dtype, const std::byte* element) {
   double value;
-  convert_elements(dtype, element, DType::F64, reinterpret_cast<std::byte*>(&value), 1);
+  widen_elements(dtype, element, &value, 1);
   return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
 }
 
 }  // namespace
+
+void throw_too_large(const OperandInfo& info, uint64_t index, double value, DType output_dtype) {
+  const std::string what =
+      "Tensor '" + info.name + "': the fused value of element " + std::to_string(index) + " is";
+  throw Error("ERR_NON_FINITE", does_not_fit(what, value, output_dtype));
+}
 
 void throw_non_finite(const OperandInfo& info, uint64_t index, bool in_left, const std::byte* element) {
   throw Error("ERR_NON_FINITE",

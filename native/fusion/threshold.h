@@ -77,6 +77,8 @@ void report(TensorStats& stats, const Quartiles& q, const FusionOptions& options
 /// ERR_NON_FINITE for an element of Left or Right, which has the dtype of `info`.
 [[noreturn]] void throw_non_finite(const OperandInfo& info, uint64_t index, bool in_left,
                                    const std::byte* element);
+/// ERR_NON_FINITE for an element of the result that would be infinite in the output's dtype.
+[[noreturn]] void throw_too_large(const OperandInfo& info, uint64_t index, double value, DType output_dtype);
 /// ERR_NON_FINITE for scores beyond float64.
 [[noreturn]] void throw_overflow(const OperandInfo& info);
 

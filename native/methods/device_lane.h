@@ -12,14 +12,18 @@
 
 namespace branchmerge {
 
+/// A value of the tensor does not fit the dtype that it is converted to. The CPU computes the tensor and says
+/// which it is; or it finds infinity in the tensor that is kept whole, which may stay.
+struct NotForDevice {};
+
 /// A share of a device, which merges one tensor at a time. A device has a few, so that one copies to it while
 /// another computes and a third copies back.
 class DeviceLane {
  public:
   virtual ~DeviceLane() = default;
   /// Carries out the tensor's program and hands the result to the sink. `leaves`: the tensor in each model.
-  /// Throws ERR_DEVICE_MEMORY or ERR_DEVICE_FAILED when the device fails: what the sink has by then is right,
-  /// and Merge can go on with it.
+  /// Throws ERR_DEVICE_MEMORY or ERR_DEVICE_FAILED when the device fails, or NotForDevice: what the sink has
+  /// by then is right, and Merge can go on with it.
   virtual std::vector<StepStats> merge(const MergePlan::Tensor& tensor,
                                        const std::vector<LeafTensor*>& leaves, TensorSink& sink) = 0;
   /// What was copied of the leaves need not be kept: they go.

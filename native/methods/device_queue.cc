@@ -5,18 +5,17 @@
 namespace branchmerge {
 
 DeviceQueue::DeviceQueue(std::vector<std::unique_ptr<DeviceLane>> lanes, std::function<void()> on_failure)
-    : on_failure_(std::move(on_failure)) {
+    : on_failure_(std::move(on_failure)), threads_([this] { stop(); }) {
   for (std::unique_ptr<DeviceLane>& lane : lanes) slots_.emplace_back().lane = std::move(lane);
-  for (Slot& slot : slots_) slot.thread = std::thread([this, &slot] { serve(slot); });
+  for (Slot& slot : slots_) threads_.start([this, &slot] { serve(slot); });
 }
 
-DeviceQueue::~DeviceQueue() {
+void DeviceQueue::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   given_.notify_all();
-  for (Slot& slot : slots_) slot.thread.join();
 }
 
 bool DeviceQueue::run(uint64_t bytes, const Task& task) {

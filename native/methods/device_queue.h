@@ -7,15 +7,16 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "methods/device_lane.h"
+#include "start_thread.h"
 
 namespace branchmerge {
 
 /// Hands tasks to the lanes of all devices, so that devices get their share by bytes: a task goes to a free
-/// lane of the device with the fewest bytes under way. Every lane has a thread.
+/// lane of the device with the fewest bytes under way. Every lane has a thread. The end of the queue waits
+/// for the tasks under way.
 class DeviceQueue {
  public:
   using Task = std::function<void(DeviceLane&)>;
@@ -23,8 +24,6 @@ class DeviceQueue {
   /// `on_failure` is called once when a task throws, from its thread: to wake up whoever waits for other
   /// parts of the merge.
   DeviceQueue(std::vector<std::unique_ptr<DeviceLane>> lanes, std::function<void()> on_failure);
-  /// Waits for the tasks under way.
-  ~DeviceQueue();
 
   /// Has a lane run the task, as soon as one is free; false when no device is left, and nothing was taken.
   /// Throws the failure of an earlier task.
@@ -41,8 +40,8 @@ class DeviceQueue {
     uint64_t bytes = 0;
     Task task;  // under way, or about to be
     bool given_up = false;
-    std::thread thread;
   };
+  void stop();
   void serve(Slot& slot);
   uint64_t bytes_on(size_t device) const;
   Slot* free_slot();
@@ -54,6 +53,7 @@ class DeviceQueue {
   std::condition_variable given_, done_;
   bool stopping_ = false;
   std::exception_ptr failure_;
+  Threads threads_;
 };
 
 }  // namespace branchmerge

@@ -99,6 +99,23 @@ void check_program(const std::vector<Step>& program, const MergePlan::Tensor& te
   }
 }
 
+/// Before anything is computed from the shape.
+void check_shape(const MergePlan::Tensor& tensor) {
+  const auto refuse = [&](const char* what) {
+    throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': " + what);
+  };
+  std::vector<uint64_t> shape = tensor.shape;
+  if (tensor.tail) {
+    if (shape.empty() || tensor.tail->model >= tensor.models.size())
+      refuse("its tail does not fit its models");
+    if (__builtin_add_overflow(shape[0], tensor.tail->rows, &shape[0]))
+      refuse("its shape has too many elements");
+  }
+  uint64_t bits = 64;  // of an element at most
+  for (const uint64_t size : shape)
+    if (__builtin_mul_overflow(bits, size, &bits)) refuse("its shape has too many elements");
+}
+
 void check_models(const MergePlan& plan, const MergePlan::Tensor& tensor) {
   for (size_t i = 0; i < tensor.models.size(); i++) {
     const ByteRange& range = tensor.models[i];
@@ -116,8 +133,7 @@ void check_models(const MergePlan& plan, const MergePlan::Tensor& tensor) {
 
 void check_plan(const MergePlan& plan) {
   for (const MergePlan::Tensor& tensor : plan.tensors) {
-    if (tensor.tail && (tensor.shape.empty() || tensor.tail->model >= tensor.models.size()))
-      throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': its tail does not fit its models");
+    check_shape(tensor);
     check_models(plan, tensor);
     if (tensor.program >= plan.programs.size())
       throw Error("ERR_INVALID_ARGUMENT", "Tensor '" + tensor.name + "': there is no such program");
@@ -186,21 +202,27 @@ size_t outputs_at_once(const MergePlan& plan) {
 /// An operand in another dtype than its own.
 class ConvertingReader final : public TensorReader {
  public:
-  ConvertingReader(TensorReader& reader, DType from, DType to, size_t workers)
-      : reader_(reader), from_(from), to_(to), buffers_(workers) {}
+  /// `what`: whose elements, for messages.
+  ConvertingReader(TensorReader& reader, DType from, DType to, size_t workers, std::string what)
+      : reader_(reader), from_(from), to_(to), what_(std::move(what)), buffers_(workers) {}
   const std::byte* fetch(size_t worker, uint64_t begin, uint64_t end) override {
     const uint64_t to_size = dtype_bits(to_) / 8, from_size = dtype_bits(from_) / 8;
     const uint64_t first = begin / to_size, last = end / to_size;
     std::vector<std::byte>& buffer = buffers_[worker];
     if (buffer.size() < end - begin) buffer.resize(end - begin);
-    convert_elements(from_, reader_.fetch(worker, first * from_size, last * from_size), to_, buffer.data(),
-                     last - first);
-    return buffer.data();
+    const std::byte* const in = reader_.fetch(worker, first * from_size, last * from_size);
+    const size_t found = convert_elements(from_, in, to_, buffer.data(), last - first);
+    if (found == last - first) return buffer.data();
+    double value;
+    widen_elements(from_, in + found * from_size, &value, 1);
+    throw Error("ERR_NON_FINITE",
+                does_not_fit(what_ + ": element " + std::to_string(first + found) + " is", value, to_));
   }
 
  private:
   TensorReader& reader_;
   const DType from_, to_;
+  const std::string what_;
   std::vector<std::vector<std::byte>> buffers_;
 };
 
@@ -211,7 +233,8 @@ class Merge {
   Merge(const MergePlan& plan, const MergePlan::Tensor& tensor, const std::vector<LeafTensor*>& leaves,
         std::vector<FusionScratch>& scratch, ResultMemory& results, WorkerPool& pool,
         const std::atomic<bool>& cancelled)
-      : tensor_(tensor),
+      : plan_(plan),
+        tensor_(tensor),
         info_{tensor.name, tensor.dtype, tensor.shape, elements_of(tensor)},
         result_memory_(results),
         pool_(pool) {
@@ -308,20 +331,24 @@ class Merge {
   }
   /// Converted to the tensor's dtype first, as if the model had been stored so.
   void add_leaf(LeafTensor& leaf, size_t model, const std::atomic<bool>& cancelled, DType wanted) {
-    add_reader(converted(leaf_reader(leaf, model, cancelled), info_.dtype, wanted));
+    add_reader(converted(leaf_reader(leaf, model, cancelled), model, info_.dtype, wanted));
   }
   std::unique_ptr<TensorReader> leaf_reader(LeafTensor& leaf, size_t model,
                                             const std::atomic<bool>& cancelled) {
-    return converted(std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled),
+    return converted(std::make_unique<LeafReader>(leaf, pool_.workers(), cancelled), model,
                      stored_dtype(tensor_, model), info_.dtype);
   }
   /// The tensor of one model in the output's dtype, of which the rows behind the merged ones are wanted.
   std::unique_ptr<TensorReader> tail_reader(LeafTensor& leaf, const std::atomic<bool>& cancelled) {
-    return converted(leaf_reader(leaf, tensor_.tail->model, cancelled), info_.dtype, tensor_.output_dtype);
+    const size_t model = tensor_.tail->model;
+    return converted(leaf_reader(leaf, model, cancelled), model, info_.dtype, tensor_.output_dtype);
   }
-  std::unique_ptr<TensorReader> converted(std::unique_ptr<TensorReader> reader, DType from, DType to) {
+  std::unique_ptr<TensorReader> converted(std::unique_ptr<TensorReader> reader, size_t model, DType from,
+                                          DType to) {
     if (from == to) return reader;
-    auto converting = std::make_unique<ConvertingReader>(*reader, from, to, pool_.workers());
+    const std::string& path = plan_.inputs[tensor_.models[model].input].path;
+    auto converting = std::make_unique<ConvertingReader>(*reader, from, to, pool_.workers(),
+                                                         path + ": tensor '" + tensor_.name + "'");
     readers_.push_back(std::move(reader));
     return converting;
   }
@@ -335,6 +362,7 @@ class Merge {
     add_reader(std::move(reader));
   }
 
+  const MergePlan& plan_;
   const MergePlan::Tensor& tensor_;
   const OperandInfo info_;
   ResultMemory& result_memory_;
@@ -572,14 +600,19 @@ class MergePass {
       TensorSink sink = sink_of(index);
       std::vector<StepStats> stats;
       blaming(index, [&] {
+        bool refused = false;
         if (!lost) {
           lost = !tolerating_failure_of({lane.device()}, [&] {
-            stats = lane.merge(plan_.tensors[index], models_of(read, index), sink);
+            try {
+              stats = lane.merge(plan_.tensors[index], models_of(read, index), sink);
+            } catch (const NotForDevice&) {
+              refused = true;
+            }
           });
           if (lost) queue_->give_up(lane.device());
         }
         // The CPU goes on from the last tensor that was finished.
-        if (lost) stats = merge_on_cpu(read, index, sink, lane.pool(), scratch, no_results);
+        if (lost || refused) stats = merge_on_cpu(read, index, sink, lane.pool(), scratch, no_results);
         merged.push_back(finished(read, index, sink, std::move(stats)));
       });
     }

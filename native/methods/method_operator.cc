@@ -1,5 +1,6 @@
 #include "methods/method_operator.h"
 
+#include <cmath>
 #include <string>
 
 #include "error.h"
@@ -31,13 +32,17 @@ uint64_t MethodOperator::apply(size_t worker, uint64_t begin, uint64_t end, cons
 }
 
 void MethodOperator::write(const Tile& tile, const double* result, std::byte* out) const {
-  round_to_dtype(result, output_dtype_, out, tile.size);
+  const auto what = [&](size_t found) {
+    return "Tensor '" + tiles_.info().name + "': the merged value of element " +
+           std::to_string(tile.begin + found) + " is";
+  };
+  const size_t large = round_to_dtype(result, output_dtype_, out, tile.size);
+  if (large < tile.size)
+    throw Error("ERR_NON_FINITE", does_not_fit(what(large), result[large], output_dtype_));
   const size_t found = find_non_finite(output_dtype_, out, tile.size);
   if (found == tile.size) return;
-  throw Error("ERR_NON_FINITE", "Tensor '" + tiles_.info().name + "': the merged value of element " +
-                                    std::to_string(tile.begin + found) + " does not fit " +
-                                    std::string(dtype_name(output_dtype_)) +
-                                    ". Choose a wider dtype or smaller weights, or repair the checkpoint.");
+  throw Error("ERR_NON_FINITE", what(found) + (std::isnan(result[found]) ? " NaN" : " infinite") +
+                                    " though its inputs are finite. Choose smaller weights.");
 }
 
 }  // namespace branchmerge

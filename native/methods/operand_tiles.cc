@@ -38,8 +38,7 @@ Tile OperandTiles::widen(size_t worker, uint64_t offset, uint64_t begin, size_t 
   for (size_t i = 0; i < operands_; i++) {
     if (!is_wanted(i, only)) continue;
     double* tile = mine.tiles[i];
-    convert_elements(info_.dtype, mine.bytes[i] + offset * element_bytes_, DType::F64,
-                     reinterpret_cast<std::byte*>(tile), size);
+    widen_elements(info_.dtype, mine.bytes[i] + offset * element_bytes_, tile, size);
     if (base_ == Base::kSubtracted && i > 0)
       for (size_t j = 0; j < size; j++) tile[j] = difference(single(), tile[j], base[j]);
   }
@@ -60,8 +59,7 @@ void OperandTiles::throw_first_non_finite(size_t worker, const Readers& operands
       if (found >= first) continue;
       first = found;
       where = i;
-      convert_elements(info_.dtype, bytes + found * element_bytes_, DType::F64,
-                       reinterpret_cast<std::byte*>(&value), 1);
+      widen_elements(info_.dtype, bytes + found * element_bytes_, &value, 1);
     }
     if (first == size) continue;
     const std::string model = has_base() && where == 0 ? "the base"

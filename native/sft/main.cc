@@ -1,9 +1,11 @@
 // branchmerge-trainer RUN.json [--plan]: see docs/sft-trainer.md.
 #include <malloc.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 #include "sft/parallel/connect.h"
 #include "sft/parallel/launch_environment.h"
 #include "sft/train/json_line.h"
+#include "sft/train/listener_watch.h"
 #include "sft/train/process_memory.h"
 #include "sft/train/run_file.h"
 #include "sft/train/run_log.h"
@@ -23,9 +26,10 @@ namespace branchmerge::sft {
 namespace {
 
 constexpr const char* kUsage =
-    "Usage: branchmerge-trainer RUN.json [--plan]\n"
+    "Usage: branchmerge-trainer RUN.json [--plan] [--attached]\n"
     "Trains as the run file says, in one process or, under mpirun, in many. branchmerge sft writes it.\n"
     "  --plan  print what it would do and need, as one JSON object, and train nothing\n"
+    "  --attached  save and end, as for SIGTERM, when standard input ends: whoever started it is gone\n"
     "  --help  print this\n";
 
 constexpr int kLargeBlockBytes = 256 << 10;
@@ -47,7 +51,9 @@ void agree_on_base(MemoryPlan& memory, Collectives& collectives) {
   memory.process_base = uint64_t(base);
 }
 
-int train(const RunFile& run, Collectives& collectives) {
+int train(const RunFile& run, Collectives& collectives, bool attached) {
+  std::optional<ListenerWatch> listener;
+  if (attached && collectives.rank() == 0) listener.emplace(STDIN_FILENO);
   RunLog log(run.output, collectives.rank());
   RunSetup setup = set_up_run(run, collectives.rank(), collectives.size());
   agree_on_base(setup.memory, collectives);
@@ -67,6 +73,7 @@ int train(const RunFile& run, Collectives& collectives) {
   end.text("event", "end").integer("step", trainer.step()).text("reason", kReasons[int(stop)]);
   end.integer("peakBytes", peak_resident_bytes()).integer("plannedBytes", setup.memory.total());
   log.emit(end);
+  log.sync();
   log.set_phase("ended");
   // A launcher may end the others when one has ended.
   collectives.barrier();
@@ -96,7 +103,7 @@ int report_failures(size_t rank, Call call) {
   return kExitFailure;
 }
 
-int main_of_process(std::string_view run_path, bool plan_only) {
+int main_of_process(std::string_view run_path, bool plan_only, bool attached) {
   catch_stop_signals();
   // Fixed, so that large blocks go back to the system when they are freed and the memory plan holds.
   mallopt(M_MMAP_THRESHOLD, kLargeBlockBytes);
@@ -116,7 +123,7 @@ int main_of_process(std::string_view run_path, bool plan_only) {
   if (plan_only) return report_failures(environment.rank, [&] { return print_plan(run, environment); });
   return report_failures(environment.rank, [&] {
     const auto collectives = connect_processes(environment);
-    const int result = report_failures(environment.rank, [&] { return train(run, *collectives); });
+    const int result = report_failures(environment.rank, [&] { return train(run, *collectives, attached); });
     // The others wait for this one.
     if (result == kExitFailure && collectives->size() > 1) collectives->abort(result);
     return result;
@@ -130,7 +137,7 @@ int refuse_arguments(const std::string& problem) {
 
 int main_of_command(std::span<char*> arguments) {
   std::string_view run_path;
-  bool plan_only = false;
+  bool plan_only = false, attached = false;
   for (const std::string_view argument : arguments) {
     if (argument == "--help" || argument == "-h") {
       std::fputs(kUsage, stdout);
@@ -138,8 +145,10 @@ int main_of_command(std::span<char*> arguments) {
     }
     if (argument == "--plan") {
       plan_only = true;
+    } else if (argument == "--attached") {
+      attached = true;
     } else if (argument.starts_with('-')) {
-      return refuse_arguments("Expected --plan or --help but received " + std::string(argument));
+      return refuse_arguments("Expected --plan, --attached or --help but received " + std::string(argument));
     } else if (!run_path.empty()) {
       return refuse_arguments("Expected one run file but received " + std::string(argument) + " as well");
     } else {
@@ -147,7 +156,7 @@ int main_of_command(std::span<char*> arguments) {
     }
   }
   if (run_path.empty()) return refuse_arguments("Expected a run file");
-  return main_of_process(run_path, plan_only);
+  return main_of_process(run_path, plan_only, attached);
 }
 
 }  // namespace

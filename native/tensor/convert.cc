@@ -1,9 +1,13 @@
 #include "tensor/convert.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 
+#include "tensor/finite.h"
 #include "tensor/rounding.h"
 
 namespace branchmerge {
@@ -74,30 +78,93 @@ void quieten(std::byte* element) {
   std::memcpy(element, &quiet, sizeof quiet);
 }
 
+/// Types in the order of their largest values.
+constexpr int range_of(DType dtype) {
+  return dtype == DType::F64 ? 3 : dtype == DType::F32 ? 2 : dtype == DType::BF16 ? 1 : 0;
+}
+
+/// What is converted stays in the nearest cache until it was looked at.
+constexpr size_t kStretch = 4096;
+
 /// One loop for each pair of types, so that each can be vectorised.
 template <DType kFrom, DType kTo>
-void convert_all(const std::byte* in, std::byte* out, size_t n) {
+void convert_stretch(const std::byte* in, std::byte* out, size_t n) {
   for (size_t i = 0; i < n; i++) {
     store<kTo>(widen<kFrom>(in + i * kElementBytes<kFrom>), out + i * kElementBytes<kTo>);
     if (kTo == DType::F32 && kElementBytes<kFrom> == 2) quieten(out + i * kElementBytes<kTo>);
   }
 }
 
+/// The first element that is finite before and not after.
+template <DType kFrom>
+size_t find_overflow(const std::byte* in, DType to, const std::byte* out, size_t n) {
+  const size_t size = dtype_bits(to) / 8;
+  for (size_t i = find_non_finite(to, out, n); i < n; i++)
+    if (find_non_finite(to, out + i * size, 1) == 0 &&
+        std::isfinite(widen<kFrom>(in + i * kElementBytes<kFrom>)))
+      return i;
+  return n;
+}
+
+template <DType kFrom, DType kTo>
+size_t convert_all(const std::byte* in, std::byte* out, size_t n) {
+  if constexpr (range_of(kFrom) <= range_of(kTo)) {
+    convert_stretch<kFrom, kTo>(in, out, n);
+    return n;
+  }
+  size_t first = n;
+  for (size_t begin = 0; begin < n; begin += kStretch) {
+    const size_t count = std::min(kStretch, n - begin);
+    const std::byte* const from = in + begin * kElementBytes<kFrom>;
+    std::byte* const to = out + begin * kElementBytes<kTo>;
+    convert_stretch<kFrom, kTo>(from, to, count);
+    if (first < n) continue;
+    const size_t found = find_overflow<kFrom>(from, kTo, to, count);
+    if (found < count) first = begin + found;
+  }
+  return first;
+}
+
 }  // namespace
 
-void convert_elements(DType from, const std::byte* in, DType to, std::byte* out, size_t n) {
+size_t convert_elements(DType from, const std::byte* in, DType to, std::byte* out, size_t n) {
   if (from == to) {
     std::memcpy(out, in, n * (dtype_bits(from) / 8));  // NaN keeps its payload
-    return;
+    return n;
   }
+  size_t first = n;
   with_dtype(from, [&]<DType kFrom>() {
-    with_dtype(to, [&]<DType kTo>() { convert_all<kFrom, kTo>(in, out, n); });
+    with_dtype(to, [&]<DType kTo>() { first = convert_all<kFrom, kTo>(in, out, n); });
+  });
+  return first;
+}
+
+void widen_elements(DType from, const std::byte* in, double* out, size_t n) {
+  with_dtype(from, [&]<DType kFrom>() {
+    convert_stretch<kFrom, DType::F64>(in, reinterpret_cast<std::byte*>(out), n);
   });
 }
 
-void round_to_dtype(const double* in, DType to, std::byte* out, size_t n) {
-  with_dtype(
-      to, [&]<DType kTo>() { convert_all<DType::F64, kTo>(reinterpret_cast<const std::byte*>(in), out, n); });
+size_t round_to_dtype(const double* in, DType to, std::byte* out, size_t n) {
+  size_t first = n;
+  with_dtype(to, [&]<DType kTo>() {
+    first = convert_all<DType::F64, kTo>(reinterpret_cast<const std::byte*>(in), out, n);
+  });
+  return first;
+}
+
+bool may_overflow(DType from, DType to) { return range_of(from) > range_of(to); }
+
+std::string does_not_fit(const std::string& what, double value, DType to) {
+  constexpr const char* kWider[] = {"BF16 or F32", "F32", "F64"};
+  constexpr const char* kLargest[] = {"65504", "3.39e38", "3.4e38", "1.8e308"};
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  const std::string shown = std::isfinite(value) ? text : "beyond float64";
+  const int range = range_of(to);
+  return what + " " + shown + ", which does not fit " + std::string(dtype_name(to)) + " (at most " +
+         kLargest[range] + "). " +
+         (range < 3 ? std::string("Choose dtype ") + kWider[range] + " instead." : "No dtype is wider.");
 }
 
 }  // namespace branchmerge

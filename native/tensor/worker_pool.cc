@@ -2,18 +2,17 @@
 
 namespace branchmerge {
 
-WorkerPool::WorkerPool(size_t workers) {
+WorkerPool::WorkerPool(size_t workers) : threads_([this] { stop(); }) {
   for (size_t worker = 1; worker < workers; worker++)
-    threads_.emplace_back([this, worker] { wait_for_loops(worker); });
+    threads_.start([this, worker] { wait_for_loops(worker); });
 }
 
-WorkerPool::~WorkerPool() {
+void WorkerPool::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   loop_started_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
 }
 
 void WorkerPool::for_each(size_t count, const std::function<void(size_t, size_t)>& body) {

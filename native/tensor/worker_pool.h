@@ -5,16 +5,16 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <thread>
-#include <vector>
+
+#include "start_thread.h"
 
 namespace branchmerge {
 
 /// A fixed number of workers that share loops. The calling thread is worker 0.
 class WorkerPool {
  public:
+  /// ERR_THREADS.
   explicit WorkerPool(size_t workers);
-  ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
@@ -25,10 +25,10 @@ class WorkerPool {
   void for_each(size_t count, const std::function<void(size_t worker, size_t index)>& body);
 
  private:
+  void stop();
   void wait_for_loops(size_t worker);
   void take_indices(size_t worker);
 
-  std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable loop_started_, loop_finished_;
   const std::function<void(size_t, size_t)>* body_ = nullptr;
@@ -38,6 +38,7 @@ class WorkerPool {
   size_t busy_ = 0;
   bool stopping_ = false;
   std::exception_ptr failure_;
+  Threads threads_;
 };
 
 }  // namespace branchmerge

@@ -102,3 +102,15 @@ test('a callback that throws at the very end still fails the call', async () => 
   }, undefined)
   await expect(result).rejects.toThrow('late')
 })
+
+test('a guarded callback whose promise rejects cancels the job, as one that throws does', async () => {
+  const { job, calls } = controlledJob()
+  let callback: (() => void) | undefined
+  const result = runJob((guard) => {
+    callback = guard(() => Promise.reject(new RangeError('no more')))
+    return job
+  }, undefined)
+  callback?.()
+  await expect(result).rejects.toThrow('no more')
+  expect(calls.cancelled).toBe(1)
+})

@@ -134,5 +134,26 @@ TEST_CASE("refuses a plan that does not fit its files, and an input that changed
   CHECK(code(kWhole) == "ERR_CHECKPOINT_NOT_FOUND");
 }
 
+TEST_CASE("a value that does not fit the output's dtype is refused") {
+  const Setting setting;
+  const float large = 70000;
+  std::fstream file(setting.input(), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4 + 5 * 4);
+  file.write(reinterpret_cast<const char*>(&large), sizeof large);
+  file.close();
+  TensorCopy tensor = kWhole;
+  tensor.output_dtype = DType::F16;
+  CHECK(error_code([&] { copy(setting.plan(tensor)); }) == "ERR_NON_FINITE");
+}
+
+TEST_CASE("sizes that wrap around are refused") {
+  const Setting setting;
+  TensorCopy behind = kWhole, wide = kWhole;
+  behind.output_begin = 132;  // behind the end of the output
+  wide.head_rows = wide.row_elements = uint64_t(1) << 32;
+  for (const TensorCopy& tensor : {behind, wide})
+    CHECK(error_code([&] { copy(setting.plan(tensor)); }) == "ERR_INVALID_ARGUMENT");
+}
+
 }  // namespace
 }  // namespace branchmerge

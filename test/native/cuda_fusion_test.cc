@@ -172,8 +172,8 @@ Pair make_pair(DType dtype, const std::vector<uint64_t>& shape, double scale, do
   for (size_t i = 0; i < n; i++) {
     const double x = scale * normal(random),
                  y = random() % unchanged_in ? x + difference * normal(random) : x;
-    round_to_dtype(&x, dtype, pair.left.data() + i * pair.size(), 1);
-    round_to_dtype(&y, dtype, pair.right.data() + i * pair.size(), 1);
+    (void)round_to_dtype(&x, dtype, pair.left.data() + i * pair.size(), 1);
+    (void)round_to_dtype(&y, dtype, pair.right.data() + i * pair.size(), 1);
   }
   return pair;
 }
@@ -321,7 +321,7 @@ Pair make_mixed_pair(DType dtype, uint64_t rows, uint64_t columns, uint64_t far_
   for (uint64_t row = 0; row < rows; row += far_in)
     for (uint64_t i = row * columns; i < (row + 1) * columns; i += 50) {
       const double value = i % 100 == 0 ? 0.3 : -9.5;
-      round_to_dtype(&value, dtype, (row % 2 ? pair.left : pair.right).data() + i * pair.size(), 1);
+      (void)round_to_dtype(&value, dtype, (row % 2 ? pair.left : pair.right).data() + i * pair.size(), 1);
     }
   return pair;
 }

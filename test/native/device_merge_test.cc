@@ -119,7 +119,7 @@ class Models {
         double value = 0.02 * normal(base) + (own() % 3 ? 5e-4 * normal(own) : 0);
         if (poison != 0 && tensor.name == "projection" && i == 1'234) value = poison;
         char element[8];
-        round_to_dtype(&value, tensor.dtype, reinterpret_cast<std::byte*>(element), 1);
+        (void)round_to_dtype(&value, tensor.dtype, reinterpret_cast<std::byte*>(element), 1);
         bytes.append(element, size);
       }
     }
@@ -279,6 +279,24 @@ TEST_CASE("other dtypes of the inputs and of the output, and inputs in the page 
     check_same(run(on_devices(made, 1)), expected);
     check_given_back();
   }
+}
+
+TEST_CASE("a value that does not fit the output's dtype is the same error as on the CPU") {
+  const Models models(kFewTensors, 70000);
+  const auto message = [&](const std::string& name, size_t devices, std::optional<NonFinite> keep) {
+    FusionOptions options;
+    if (keep) options.non_finite = *keep;
+    MergePlan plan = models.plan(name, {fuse({Kind::kModel, 1}, {Kind::kModel, 1}, options)});
+    for (MergePlan::Tensor& tensor : plan.tensors) tensor.output_dtype = DType::F16;
+    cuda_emulation::reset(machine(1, kRoomy));
+    return error_message([&] { run(on_devices(plan, devices)); });
+  };
+  const std::string expected = message("cpu", 0, std::nullopt);
+  CHECK(expected.find("'projection'") != std::string::npos);
+  CHECK(expected.find("1234 is 70144, which does not fit F16 (at most 65504)") != std::string::npos);
+  CHECK(message("device", 1, std::nullopt) == expected);
+  CHECK(message("kept", 1, NonFinite::kLeft) == expected);
+  check_given_back();
 }
 
 TEST_CASE("a tensor that does not fit into a device goes through it in slices") {

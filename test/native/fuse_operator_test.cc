@@ -37,8 +37,8 @@ void make_pair(const Case& c, uint64_t seed, TightBuffer& left, TightBuffer& rig
   const size_t size = dtype_bits(c.dtype) / 8;
   for (size_t i = 0; i < elements_of(c); i++) {
     const double x = c.scale * normal(random), y = random() % 4 ? x + c.difference * normal(random) : x;
-    round_to_dtype(&x, c.dtype, left.data() + i * size, 1);
-    round_to_dtype(&y, c.dtype, right.data() + i * size, 1);
+    (void)round_to_dtype(&x, c.dtype, left.data() + i * size, 1);
+    (void)round_to_dtype(&y, c.dtype, right.data() + i * size, 1);
   }
 }
 

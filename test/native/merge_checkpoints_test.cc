@@ -44,7 +44,7 @@ std::string model_bytes(int seed) {
     for (uint64_t i = 0; i < elements_of(shape); i++) {
       const double value = weight(base) + change(own);
       char element[2];
-      round_to_dtype(&value, DType::BF16, reinterpret_cast<std::byte*>(element), 1);
+      (void)round_to_dtype(&value, DType::BF16, reinterpret_cast<std::byte*>(element), 1);
       bytes.append(element, 2);
     }
   return bytes;
@@ -232,8 +232,8 @@ TEST_CASE("rows that one model alone has follow the merged ones, in the output's
       const std::string merged = run(cropped);
       const std::string source = bytes_of(cropped, whole).substr(rows * 700 * 2);
       std::string tail(source.size() / 2 * size, '\0');
-      convert_elements(DType::BF16, reinterpret_cast<const std::byte*>(source.data()), dtype,
-                       reinterpret_cast<std::byte*>(tail.data()), source.size() / 2);
+      (void)convert_elements(DType::BF16, reinterpret_cast<const std::byte*>(source.data()), dtype,
+                             reinterpret_cast<std::byte*>(tail.data()), source.size() / 2);
       const std::string expected = merged.substr(merged.size() - rows * 700 * size) + tail;
       for (const uint64_t memory : {uint64_t(0), uint64_t(1) << 40}) {
         MergePlan plan = make_tail_plan(directory, "tail" + std::to_string(++files), rows);

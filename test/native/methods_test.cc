@@ -77,7 +77,7 @@ class Tensors {
       const double base = 0.02 * normal(random);
       for (const TightBuffer& buffer : buffers_) {
         const double value = random() % 3 ? base + 1e-3 * normal(random) : base;
-        round_to_dtype(&value, info.dtype, buffer.data() + i * size, 1);
+        (void)round_to_dtype(&value, info.dtype, buffer.data() + i * size, 1);
       }
     }
     for (const TightBuffer& buffer : buffers_) readers_.push_back(&memories_.emplace_back(buffer.data()));

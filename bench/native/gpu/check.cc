@@ -117,8 +117,8 @@ Pair make_pair(DType dtype, const std::vector<uint64_t>& shape, double differenc
   for (uint64_t i = 0; i < n; i++) {
     const double values[] = {0.04 * draw(), difference * draw()};
     const double right = values[0] + values[1];
-    round_to_dtype(values, dtype, pair.left.data() + i * pair.size(), 1);
-    round_to_dtype(&right, dtype, pair.right.data() + i * pair.size(), 1);
+    (void)round_to_dtype(values, dtype, pair.left.data() + i * pair.size(), 1);
+    (void)round_to_dtype(&right, dtype, pair.right.data() + i * pair.size(), 1);
   }
   return pair;
 }

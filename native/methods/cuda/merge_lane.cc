@@ -9,6 +9,8 @@
 #include "methods/cuda/device_program.h"
 #include "methods/cuda/upload.h"
 #include "methods/device_lane.h"
+#include "tensor/convert.h"
+#include "tensor/finite.h"
 
 namespace branchmerge::cuda {
 namespace {
@@ -78,7 +80,10 @@ class MergeLane::Run {
       : lane_(lane),
         program_(lay_out(lane.plan_, tensor, lane.budget_)),
         sink_(sink),
-        output_size_(dtype_bits(tensor.output_dtype) / 8) {
+        output_dtype_(tensor.output_dtype),
+        output_size_(dtype_bits(tensor.output_dtype) / 8),
+        may_overflow_(may_overflow(program_.steps.back().info.dtype, tensor.output_dtype) ||
+                      program_.steps.back().options->gate == Gate::kSoft) {
     for (const DeviceProgram::Leaf& leaf : program_.leaves)
       leaves_.emplace_back(lane_, LeafSource{leaves[leaf.model], leaf.stored, leaf.read_as, leaf.wanted},
                            memory(leaf.at));
@@ -91,8 +96,11 @@ class MergeLane::Run {
   }
 
   std::vector<StepStats> operator()() {
-    for (size_t i = 0; i < fusions_.size(); i++)
+    for (size_t i = 0; i < fusions_.size(); i++) {
       fusions_[i].prepare(reader(program_.steps[i].left), reader(program_.steps[i].right));
+      // Infinity that a soft gate made is no infinity of a model, of which one side may be kept.
+      if (fusions_[i].stats().kept_operand && takes_soft_result(i)) throw NotForDevice();
+    }
     for (uint64_t begin = 0; begin < program_.elements;) {
       const uint64_t end = end_of_run(begin);
       const std::byte* result = results_.back().fetch(begin, end);
@@ -154,6 +162,13 @@ class MergeLane::Run {
     uint64_t begin_ = 0, end_ = 0;
   };
 
+  bool takes_soft_result(size_t step) const {
+    const auto is_soft = [&](const DeviceProgram::Source& source) {
+      return !source.is_leaf && program_.steps[source.index].options->gate == Gate::kSoft;
+    };
+    return is_soft(program_.steps[step].left) || is_soft(program_.steps[step].right);
+  }
+
   std::byte* memory(uint64_t at) const { return lane_.memory_.data() + at; }
   unsigned long long* counter(size_t step) const {
     return reinterpret_cast<unsigned long long*>(memory(program_.steps[step].counter));
@@ -184,6 +199,8 @@ class MergeLane::Run {
                             worker.download),
             "copy a result from it");
       worker.download.synchronize();
+      const uint64_t elements = (until - from) / output_size_;
+      if (may_overflow_ && find_non_finite(output_dtype_, out, elements) < elements) throw NotForDevice();
       sink_.close(from, until, out);
     });
   }
@@ -203,7 +220,9 @@ class MergeLane::Run {
   MergeLane& lane_;
   const DeviceProgram program_;
   TensorSink& sink_;
+  const DType output_dtype_;
   const uint64_t output_size_;
+  const bool may_overflow_;
   std::deque<Leaf> leaves_;
   std::deque<DeviceFusion> fusions_;
   std::deque<Result> results_;

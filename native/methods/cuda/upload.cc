@@ -4,6 +4,7 @@
 
 #include "checkpoint/hash.h"
 #include "error.h"
+#include "methods/device_lane.h"
 #include "tensor/convert.h"
 
 namespace branchmerge::cuda {
@@ -18,13 +19,16 @@ const std::byte* bytes_of(const LeafSource& source, uint64_t begin, uint64_t end
   const std::byte* bytes = source.leaf->fetch(worker.converted[0], begin * size, end * size);
   const uint64_t elements = end - begin;
   if (source.stored == source.read_as || source.read_as == source.wanted) {
-    convert_elements(source.stored, bytes, source.wanted, staging, elements);
+    if (convert_elements(source.stored, bytes, source.wanted, staging, elements) < elements)
+      throw NotForDevice();
     return staging;
   }
   // As if the model had been stored in the tensor's dtype.
   worker.converted[1].resize(elements * dtype_bits(source.read_as) / 8);
-  convert_elements(source.stored, bytes, source.read_as, worker.converted[1].data(), elements);
-  convert_elements(source.read_as, worker.converted[1].data(), source.wanted, staging, elements);
+  std::byte* const read = worker.converted[1].data();
+  if (convert_elements(source.stored, bytes, source.read_as, read, elements) < elements ||
+      convert_elements(source.read_as, read, source.wanted, staging, elements) < elements)
+    throw NotForDevice();
   return staging;
 }
 

@@ -161,8 +161,9 @@ void CheckpointWeights::read_source(const Source& source, size_t first, std::spa
   while (!values.empty()) {
     const size_t count = std::min(values.size(), buffer.size() / bytes);
     files_[source.file].read_exactly(std::span(buffer).first(count * bytes), source.begin + first * bytes);
-    convert_elements(source.dtype, buffer.data(), DType::F32, reinterpret_cast<std::byte*>(values.data()),
-                     count);
+    // Never from a wider dtype: F64 was refused.
+    (void)convert_elements(source.dtype, buffer.data(), DType::F32,
+                           reinterpret_cast<std::byte*>(values.data()), count);
     values = values.subspan(count);
     first += count;
   }

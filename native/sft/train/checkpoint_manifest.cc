@@ -81,6 +81,8 @@ RunFields run_fields(const RunFile& run) {
       {"adam.weightDecay", number_text(run.adam.weight_decay)},
       {"adam.decay", run.adam.decay == Decay::kAll ? "all" : "matrices"},
       {"maxGradientNorm", run.max_gradient_norm ? number_text(*run.max_gradient_norm) : "null"},
+      // Products of matrices are divided by it.
+      {"threads", std::to_string(run.threads)},
   };
 }
 

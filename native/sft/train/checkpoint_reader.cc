@@ -1,13 +1,14 @@
 #include "sft/train/checkpoint_reader.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/file.h"
 #include "checkpoint/hash.h"
 #include "error.h"
+#include "sft/parallel/shared_text.h"
 #include "sft/parallel/state_loader.h"
 #include "sft/train/checkpoint_writer.h"
 #include "sft/train/durable_files.h"
@@ -15,10 +16,17 @@
 namespace branchmerge::sft {
 namespace {
 
+constexpr std::string_view kDamaged = ".damaged";
 constexpr size_t kReadBytes = 4 << 20;
 static_assert(kReadBytes % kHashPieceBytes == 0);
 
-/// What is wrong with a file, or nothing.
+/// What a process found of a checkpoint.
+struct Finding {
+  std::string damage;      // other bytes than the manifest tells of
+  std::string unreadable;  // it could not be told
+};
+
+/// What is wrong with a file that can be read, or nothing.
 std::string find_damage(const std::string& directory, const SavedFile& saved) {
   const File file = File::open_for_reading(directory + "/" + saved.name);
   if (file.size() != saved.bytes)
@@ -35,26 +43,49 @@ std::string find_damage(const std::string& directory, const SavedFile& saved) {
   return file.path() + ": expected the hash " + saved.hash + " but the file has " + hash_text(hash.value());
 }
 
-/// Reads the manifest and this process's share of the files; what is wrong with them, or nothing.
-std::string examine(const std::string& path, const Collectives& collectives, CheckpointManifest& manifest) {
+/// Reads the manifest, and of the files those from `first` on in steps of `step`.
+Finding examine(const std::string& path, size_t first, size_t step, CheckpointManifest& manifest) {
   try {
     manifest = read_manifest(path + "/" + std::string(kManifestName));
-    for (size_t i = collectives.rank(); i < manifest.files.size(); i += collectives.size()) {
+    for (size_t i = first; i < manifest.files.size(); i += step) {
       std::string damage = find_damage(path, manifest.files[i]);
-      if (!damage.empty()) return damage;
+      if (!damage.empty()) return {std::move(damage), {}};
     }
     return {};
   } catch (const Error& error) {
-    return error.what();
+    // A manifest that is none, or a file that is gone; anything else says nothing about the bytes on the
+    // disk.
+    const std::string_view code = error.code;
+    if (code == "ERR_RESUME" || code == "ERR_CHECKPOINT_NOT_FOUND") return {error.what(), {}};
+    return {{}, error.what()};
   }
 }
 
-/// What the first process that found something says, on all.
-std::string agree_on_damage(const std::string& damage, Collectives& collectives) {
-  int64_t first = damage.empty() ? 0 : int64_t(collectives.size() - collectives.rank());
-  collectives.all_reduce_max(std::span(&first, 1));
-  if (first == 0) return {};
-  return broadcast_text(collectives, damage, collectives.size() - size_t(first));
+[[noreturn]] void throw_unreadable(const std::string& path, const std::string& why) {
+  throw Error("ERR_FILE_READ",
+              why + ". The checkpoint " + path +
+                  " was left as it is. Mend the disk, mount or permissions and start again; or remove "
+                  "that checkpoint to go on from the one before");
+}
+
+/// What all processes together found, the same on all: damage is what process 0 sees as well. Where it does
+/// not, a process sees another file system.
+std::string agree_on_damage(const std::string& path, Collectives& collectives, CheckpointManifest& manifest) {
+  const Finding own = examine(path, collectives.rank(), collectives.size(), manifest);
+  const std::string unreadable = first_text(collectives, own.unreadable);
+  if (!unreadable.empty()) throw_unreadable(path, unreadable);
+  const std::string damage = first_text(collectives, own.damage);
+  if (damage.empty()) return {};
+  Finding all;
+  CheckpointManifest again;
+  if (collectives.rank() == 0) all = examine(path, 0, 1, again);
+  if (const std::string why = first_text(collectives, all.unreadable); !why.empty())
+    throw_unreadable(path, why);
+  if (const std::string confirmed = first_text(collectives, all.damage); !confirmed.empty()) return confirmed;
+  throw_unreadable(path,
+                   damage +
+                       ", on one process, while process 0 finds the checkpoint whole: they do not see the "
+                       "same file system");
 }
 
 /// Rank 0's list: on a network file system, others might see another one.
@@ -69,8 +100,17 @@ std::vector<uint64_t> agree_on_steps(const std::string& directory, Collectives& 
 }
 
 void set_aside(const std::string& path) {
-  remove_path(path + ".damaged");
-  rename_path(path, path + ".damaged");
+  remove_path(path + std::string(kDamaged));
+  rename_path(path, path + std::string(kDamaged));
+}
+
+/// On rank 0: one that was set aside, or nothing.
+std::string name_of_damaged(const std::string& directory, const Collectives& collectives) {
+  if (collectives.rank() != 0) return {};
+  const std::vector<std::string> names = list_names(directory);
+  const auto found = std::find_if(names.begin(), names.end(),
+                                  [](const std::string& name) { return name.ends_with(kDamaged); });
+  return found == names.end() ? std::string() : directory + "/" + *found;
 }
 
 /// Reads the part of a saved piece that a target has. `begin`: where the piece lies in the file.
@@ -86,12 +126,11 @@ void read_piece(const File& file, uint64_t begin, const SavedPiece& piece, const
 
 void remove_unfinished_checkpoints(const std::string& directory) {
   std::vector<std::string> unfinished;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename().string();
-    const bool whole = std::filesystem::exists(entry.path() / kManifestName);
-    if (name.ends_with(".partial") || (name.starts_with("step-") && !whole && !name.ends_with(".damaged")))
-      unfinished.push_back(entry.path().string());
+  for (const std::string& name : list_names(directory)) {
+    const std::string path = directory + "/" + name;
+    if (name.ends_with(".partial") ||
+        (name.starts_with("step-") && !name.ends_with(kDamaged) && !has_manifest(path)))
+      unfinished.push_back(path);
   }
   for (const std::string& path : unfinished) remove_path(path);
 }
@@ -101,13 +140,15 @@ std::optional<FoundCheckpoint> find_checkpoint(const std::string& directory, Col
   std::string last_damage;
   for (const uint64_t step : agree_on_steps(directory, collectives)) {
     FoundCheckpoint found{directory + "/" + checkpoint_name(step), {}};
-    last_damage = agree_on_damage(examine(found.path, collectives, found.manifest), collectives);
+    last_damage = agree_on_damage(found.path, collectives, found.manifest);
     if (last_damage.empty()) return found;
     if (collectives.rank() == 0) {
       on_damaged(found.path, last_damage);
       set_aside(found.path);
     }
   }
+  // Also those that an earlier start set aside: a run that had come so far must not begin again unasked.
+  if (last_damage.empty()) last_damage = first_text(collectives, name_of_damaged(directory, collectives));
   if (last_damage.empty()) return std::nullopt;
   throw Error("ERR_RESUME", directory +
                                 ": expected a checkpoint that is whole but all are damaged, at last " +
@@ -126,14 +167,6 @@ void load_checkpoint(const FoundCheckpoint& checkpoint, ParameterStore& store) {
     }
   }
   loader.finish(checkpoint.manifest.head.updates);
-}
-
-std::string broadcast_text(Collectives& collectives, std::string text, size_t root) {
-  uint64_t size = text.size();
-  collectives.broadcast(std::as_writable_bytes(std::span(&size, 1)), root);
-  text.resize(size);
-  if (size > 0) collectives.broadcast(std::as_writable_bytes(std::span(text)), root);
-  return text;
 }
 
 }  // namespace branchmerge::sft

@@ -1,9 +1,6 @@
 #include "sft/train/checkpoint_writer.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +12,7 @@
 #include "sft/parallel/sharding.h"
 #include "sft/train/durable_files.h"
 #include "sft/train/json_fields.h"
+#include "start_thread.h"
 
 namespace branchmerge::sft {
 namespace {
@@ -43,13 +41,15 @@ class HashedFile {
  public:
   HashedFile(const std::string& path, uint64_t bytes)
       : file_(File::create(path)), hash_(0, bytes), buffer_(kWriteBytes) {
-    // All of the space at once, so that a full disk shows early.
-    if (bytes > 0 && ::fallocate(file_.descriptor(), 0, 0, off_t(bytes)) != 0 &&
-        (errno == ENOSPC || errno == EDQUOT))
+    try {
+      file_.reserve(bytes);
+    } catch (const Error& error) {
+      if (std::string_view(error.code) != "ERR_DISK_FULL") throw;
       throw Error("ERR_DISK_FULL",
                   path + ": cannot reserve " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
                       " MiB for a checkpoint. Free some space, and resume from the checkpoint "
                       "before, which is whole");
+    }
   }
 
   void append(std::span<const std::byte> bytes) {
@@ -165,7 +165,7 @@ void CheckpointWriter::copy_state() {
 void CheckpointWriter::write_in_thread(std::vector<std::span<const std::byte>> contents,
                                        const CheckpointHead& head) {
   done_ = false;
-  thread_ = std::thread([this, contents = std::move(contents), head] {
+  thread_ = start_thread([this, contents = std::move(contents), head] {
     try {
       write(contents, head);
     } catch (...) {
@@ -242,15 +242,21 @@ std::optional<CheckpointWriter::Completed> CheckpointWriter::take_completed(bool
   return std::exchange(completed_, std::nullopt);
 }
 
+bool has_manifest(const std::string& checkpoint) {
+  const std::string path = checkpoint + "/" + std::string(kManifestName);
+  std::error_code error;
+  const bool exists = std::filesystem::exists(path, error);
+  if (error) throw Error("ERR_FILE_READ", path + ": cannot look for the file: " + error.message());
+  return exists;
+}
+
 std::vector<uint64_t> list_checkpoints(const std::string& directory) {
   std::vector<uint64_t> steps;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : list_names(directory)) {
     if (!name.starts_with("step-")) continue;
     const auto step = parse_integer(std::string_view(name).substr(5));
     if (!step || name != checkpoint_name(*step)) continue;
-    if (std::filesystem::exists(entry.path() / kManifestName)) steps.push_back(*step);
+    if (has_manifest(directory + "/" + name)) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end(), std::greater<>());
   return steps;

@@ -74,7 +74,10 @@ class CheckpointWriter {
   std::optional<Completed> completed_;  // the thread's until done_
 };
 
-/// Checkpoints in a directory that have a manifest: their steps, newest first.
+/// Whether there is a manifest in a directory; ERR_FILE_READ where that cannot be told.
+bool has_manifest(const std::string& checkpoint);
+
+/// Checkpoints in a directory that have a manifest: their steps, newest first. ERR_FILE_READ.
 std::vector<uint64_t> list_checkpoints(const std::string& directory);
 
 }  // namespace branchmerge::sft

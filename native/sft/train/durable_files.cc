@@ -25,11 +25,22 @@ namespace {
 void sync_directory(const std::string& directory) {
   const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail(directory, "open the directory", {errno, std::generic_category()});
-  const int status = ::fsync(descriptor);
+  int status = ::fsync(descriptor);
+  while (status != 0 && errno == EINTR) status = ::fsync(descriptor);
   const int error = errno;
   ::close(descriptor);
   // Some network file systems do not sync directories; there the server decides.
   if (status != 0 && error != EINVAL) fail(directory, "sync the directory", {error, std::generic_category()});
+}
+
+std::vector<std::string> list_names(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(directory, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error))
+    names.push_back(entry->path().filename().string());
+  if (error) throw Error("ERR_FILE_READ", directory + ": cannot read the directory: " + error.message());
+  return names;
 }
 
 void make_directories(const std::string& directory) {

@@ -1,11 +1,15 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace branchmerge::sft {
 
 /// Makes the names in a directory survive a crash of the machine: ERR_OUTPUT_WRITE.
 void sync_directory(const std::string& directory);
+
+/// The names in a directory. ERR_FILE_READ: one that cannot be read is not an empty one.
+std::vector<std::string> list_names(const std::string& directory);
 
 /// Makes a directory and those above it that are missing: ERR_OUTPUT_WRITE, ERR_DISK_FULL.
 void make_directories(const std::string& directory);

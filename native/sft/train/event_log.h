@@ -19,8 +19,10 @@ class EventLog {
   /// A reader of standard output that has gone does not stop the run.
   void emit(const JsonLine& event);
 
-  /// Writes the file down.
-  void sync() const { file_.sync(); }
+  /// What was emitted survives a crash of the machine.
+  void sync() const {
+    if (file_) file_.sync();
+  }
 
  private:
   File file_;

@@ -1,7 +1,6 @@
 #include "sft/train/export_weights.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -47,6 +46,11 @@ bool is_shard_name(std::string_view name) {
                     });
 }
 
+std::string too_large(const std::string& name, uint64_t index, float value, DType dtype) {
+  return does_not_fit("Tensor '" + name + "': the trained value of element " + std::to_string(index) + " is",
+                      value, dtype);
+}
+
 /// The plan of the files and the writing of them: rank 0's part.
 class WeightFiles {
  public:
@@ -63,7 +67,7 @@ class WeightFiles {
   }
 
   /// `values`: the parameter with this number.
-  void write(size_t parameter, const float* values, uint64_t elements) {
+  void write(size_t parameter, const std::string& name, const float* values, uint64_t elements) {
     const Place& place = places_[parameter];
     if (place.begin == shards_[place.shard].header.size()) write_header(place.shard);
     const uint64_t element_bytes = dtype_bits(options_.dtype) / 8;
@@ -74,8 +78,12 @@ class WeightFiles {
       const uint64_t to = std::min(end, (first_block + i + 1) * kWriteBlock);
       const float* const begin = values + (from - place.begin) / element_bytes;
       std::byte* const out = writer_->open(place.shard, from, to);
-      convert_elements(DType::F32, reinterpret_cast<const std::byte*>(begin), options_.dtype, out,
-                       (to - from) / element_bytes);
+      const size_t count = (to - from) / element_bytes;
+      const size_t found =
+          convert_elements(DType::F32, reinterpret_cast<const std::byte*>(begin), options_.dtype, out, count);
+      if (found < count)
+        throw Error("ERR_NON_FINITE", too_large(name, (from - place.begin) / element_bytes + found,
+                                                begin[found], options_.dtype));
       writer_->close(place.shard, from, to);
     });
   }
@@ -151,8 +159,8 @@ class WeightFiles {
   void remove_earlier_weights() const {
     for (const char* name : {kIndexName, kSingleName}) remove_path(options_.directory + "/" + name);
     std::vector<std::string> shards;
-    for (const auto& entry : std::filesystem::directory_iterator(options_.directory))
-      if (is_shard_name(entry.path().filename().string())) shards.push_back(entry.path().string());
+    for (const std::string& name : list_names(options_.directory))
+      if (is_shard_name(name)) shards.push_back(options_.directory + "/" + name);
     for (const std::string& path : shards) remove_path(path);
   }
 
@@ -169,6 +177,21 @@ class WeightFiles {
 
 }  // namespace
 
+std::string find_too_large(const ParameterStore& store, DType dtype) {
+  constexpr size_t kCount = 1 << 14;
+  std::vector<std::byte> converted(kCount * sizeof(float));
+  for (const StatePiece& piece : store.state())
+    for (uint64_t begin = 0; begin < piece.count; begin += kCount) {
+      const size_t count = std::min<uint64_t>(kCount, piece.count - begin);
+      const float* const values = piece.weight + begin;
+      const size_t found = convert_elements(DType::F32, reinterpret_cast<const std::byte*>(values), dtype,
+                                            converted.data(), count);
+      if (found < count)
+        return too_large(piece.parameter->name, piece.offset + begin + found, values[found], dtype);
+    }
+  return {};
+}
+
 void export_weights(const ExportOptions& options, const ParameterLayout& layout, ParameterStore& store,
                     Collectives& collectives, WorkerPool& workers) {
   std::unique_ptr<WeightFiles> files;
@@ -182,7 +205,7 @@ void export_weights(const ExportOptions& options, const ParameterLayout& layout,
       held = parameter.block;
       block = store.weights().acquire(held);
     }
-    if (files) files->write(i, block + parameter.offset, parameter.elements());
+    if (files) files->write(i, parameter.name, block + parameter.offset, parameter.elements());
   }
   if (block) store.weights().release(held);
   if (files) files->publish();

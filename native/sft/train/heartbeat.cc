@@ -10,6 +10,7 @@
 #include "sft/train/clock.h"
 #include "sft/train/durable_files.h"
 #include "sft/train/json_line.h"
+#include "start_thread.h"
 
 namespace branchmerge::sft {
 namespace {
@@ -21,7 +22,7 @@ constexpr std::chrono::seconds kInterval{3};
 
 Heartbeat::Heartbeat(const std::string& directory, size_t rank)
     : path_(directory + "/heartbeat-" + std::to_string(rank) + ".json"), rank_(rank) {
-  thread_ = std::thread([this] {
+  thread_ = start_thread([this] {
     std::unique_lock lock(mutex_);
     do beat();
     while (!stopped_.wait_for(lock, kInterval, [this] { return stopping_; }));

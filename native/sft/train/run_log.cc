@@ -1,8 +1,9 @@
 #include "sft/train/run_log.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
-#include <filesystem>
+#include <cerrno>
 
 #include "error.h"
 #include "sft/train/clock.h"
@@ -11,17 +12,28 @@
 namespace branchmerge::sft {
 namespace {
 
-/// A lock that goes with the process, however it ends.
+/// Whether the path is still the file's.
+bool has_name(const File& file, const std::string& path) {
+  struct stat opened, named;
+  return ::fstat(file.descriptor(), &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/// A lock that goes with the process, however it ends. It is of the file, not of its name: a file that has
+/// lost the name, to someone who removed or replaced it, excludes nobody.
 File lock_run(const std::string& path) {
-  if (!std::filesystem::exists(path)) replace_file(path, "", false);
-  File file = File::open_for_writing(path);
-  // A file system without locks cannot tell; then nothing is refused.
-  if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    throw Error("ERR_OUTPUT_EXISTS",
-                path +
-                    ": another training run is writing here. Wait for its end, or choose "
-                    "another output directory");
-  return file;
+  for (;;) {
+    File file = File::open_or_create(path);
+    int status = ::flock(file.descriptor(), LOCK_EX | LOCK_NB);
+    while (status != 0 && errno == EINTR) status = ::flock(file.descriptor(), LOCK_EX | LOCK_NB);
+    // A file system without locks cannot tell; then nothing is refused.
+    if (status != 0 && errno == EWOULDBLOCK)
+      throw Error("ERR_OUTPUT_EXISTS",
+                  path +
+                      ": another training run is writing here. Wait for its end, or choose "
+                      "another output directory");
+    if (has_name(file, path)) return file;
+  }
 }
 
 }  // namespace
@@ -43,6 +55,11 @@ void RunLog::open(uint64_t step) {
 
 void RunLog::emit(const JsonLine& event) {
   if (rank_ == 0) events_.emit(event);
+}
+
+void RunLog::sync() const {
+  events_.sync();
+  if (tensorboard_) tensorboard_->sync();
 }
 
 void RunLog::report_step(const StepReport& report) {

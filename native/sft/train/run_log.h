@@ -38,6 +38,8 @@ class RunLog {
   void open(uint64_t step);
 
   void emit(const JsonLine& event);
+  /// What was emitted and reported survives a crash of the machine.
+  void sync() const;
   void report_step(const StepReport& report);
   void report_validation(uint64_t step, double loss);
   /// A string literal, see Heartbeat.

@@ -18,11 +18,15 @@ void note_signal(int signal) {
       _exit(kExitInterrupted);
     return;
   }
-  int none = int(StopRequest::kNone);
-  request.compare_exchange_strong(none, int(StopRequest::kRequeue));
+  request_requeue();
 }
 
 }  // namespace
+
+void request_requeue() {
+  int none = int(StopRequest::kNone);
+  request.compare_exchange_strong(none, int(StopRequest::kRequeue));
+}
 
 void catch_stop_signals() {
   struct sigaction action = {};

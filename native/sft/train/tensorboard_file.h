@@ -25,6 +25,9 @@ class TensorBoardFile {
 
   void add(uint64_t step, double time, const Scalars& scalars);
 
+  /// Writes the file down.
+  void sync() const { file_.sync(); }
+
   const std::string& path() const { return file_.path(); }
 
  private:

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "sft/model/checkpoint_weights.h"
 #include "sft/model/flops.h"
+#include "sft/parallel/shared_text.h"
 #include "sft/train/clock.h"
 #include "sft/train/export_weights.h"
 
@@ -37,12 +38,16 @@ std::string samples_text(const std::vector<PreparedData::Sample>& samples, const
   return text;
 }
 
-/// What is not as it was when the checkpoint was written, as a JSON array of names.
+/// What is not as it was when the checkpoint was written, as a JSON array of names. Of what it does not tell,
+/// nothing is known.
 std::string changed_fields(const CheckpointHead& before, const CheckpointHead& now) {
   std::string json = "[";
   const auto add = [&](const std::string& name) { json += (json.size() > 1 ? ",\"" : "\"") + name + "\""; };
   for (const auto& field : now.run)
-    if (std::find(before.run.begin(), before.run.end(), field) == before.run.end()) add(field.first);
+    if (std::any_of(before.run.begin(), before.run.end(), [&](const auto& other) {
+          return other.first == field.first && other.second != field.second;
+        }))
+      add(field.first);
   if (now.processes != before.processes) add("processes");
   return json + "]";
 }
@@ -295,6 +300,8 @@ CheckpointHead Trainer::checkpoint_head() const {
 
 void Trainer::start_checkpoint() {
   report_checkpoint(true);
+  // A run that goes on from here has the metrics up to here.
+  log_.sync();
   checkpoints_->start(checkpoint_head());
   saved_step_ = position_.step;
 }
@@ -304,6 +311,7 @@ void Trainer::save_checkpoint() {
   log_.set_phase("saving");
   report_checkpoint(true);
   if (position_.step == 0 || saved_step_ == position_.step) return;
+  log_.sync();
   checkpoints_->save(checkpoint_head());
   saved_step_ = position_.step;
   report_checkpoint(true);
@@ -321,6 +329,12 @@ void Trainer::finish() {
   log_.set_phase("exporting");
   report_checkpoint(true);
   decoder_.reset();
+  const std::string too_large = first_text(collectives_, find_too_large(store_, run_.export_dtype));
+  if (!too_large.empty()) {
+    // The training is not to be lost for that: with another dtype the run goes on from its last step.
+    save_checkpoint();
+    throw Error("ERR_NON_FINITE", too_large + " (export.dtype) The run was saved: resume it with that.");
+  }
   export_weights({log_.output(), log_.export_staging(), run_.export_dtype, run_.export_max_shard_bytes},
                  setup_.layout, store_, collectives_, workers_);
 }

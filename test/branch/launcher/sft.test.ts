@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { openCheckpoint, sft } from '../../../lib/index.js'
 import { looksComplete } from '../../support/directoryContents.js'
 import { runCommand } from '../../support/runCommand.js'
@@ -55,6 +55,59 @@ describe('a training by the trainer itself', { timeout: 180_000 }, () => {
     expect(eventsOf(output).filter(({ event }) => event === 'start')).toHaveLength(2)
     const weights = (directory: string) => readFileSync(join(directory, 'model.safetensors'))
     expect(weights(output).equals(weights(whole.output))).toBe(true)
+  })
+
+  const endless = (more = '') => training(more).replace('numTrainEpochs: 8', 'numTrainEpochs: 2000')
+  const phaseOf = (output: string) =>
+    JSON.parse(readFileSync(join(output, 'training', 'heartbeat-0.json'), 'utf8')).phase
+  const firstCheckpoint = (output: string) => join(output, 'training', 'checkpoints', 'step-00000005')
+
+  /** The trainer has saved and ended by itself. */
+  async function expectSaved(output: string) {
+    await vi.waitFor(() => expect(phaseOf(output)).toBe('ended'), { timeout: 60_000, interval: 50 })
+    const { event, reason, step } = eventsOf(output).at(-1)
+    expect([event, reason]).toEqual(['end', 'requeue'])
+    const name = `step-${String(step).padStart(8, '0')}`
+    expect(existsSync(join(output, 'training', 'checkpoints', name, 'manifest.json'))).toBe(true)
+  }
+
+  test.each([
+    ['SIGKILL', ''],
+    ['SIGHUP', ''],
+    ['SIGKILL', 'processes: 2'],
+  ] as const)('its trainer saves and ends when %s ends the command (%s)', async (signal, more) => {
+    const { file, output } = await newRun(endless(more))
+    const killed = await runCommand(['sft', file], {
+      onStart: (child) => {
+        const timer = setInterval(() => {
+          if (!existsSync(firstCheckpoint(output))) return
+          clearInterval(timer)
+          child.kill(signal)
+        }, 5)
+      },
+    })
+    expect(killed.signal).toBe(signal)
+    await expectSaved(output)
+  })
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no more')
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('no more'))],
+  ])('an onProgress that %s ends it, saved, with that error', async (_, fail) => {
+    const { file, output } = await newRun(endless())
+    const running = sft(file, {
+      onProgress: (progress) =>
+        progress.phase === 'training' && progress.event.event === 'step' && progress.event.step === 7
+          ? fail()
+          : undefined,
+    })
+    await expect(running).rejects.toThrow('no more')
+    await expectSaved(output)
   })
 
   test('two processes under mpirun have the losses of one with two micro-batches', async () => {

@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { buildFaults, faults } from '../../support/faults.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import {
   checkpointsOf,
@@ -21,6 +22,8 @@ import type { Tensors } from '../../support/writeCheckpoint.js'
 
 let directory: string
 let run: RunFields
+
+beforeAll(buildFaults, 900_000)
 
 beforeEach(() => {
   directory = temporaryDirectory()
@@ -48,12 +51,12 @@ describe('the command line', () => {
   test.each(['--help', '-h'])('%s prints the usage', async (option) => {
     const { code, stdout, stderr } = await call(option)
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toMatch(/^Usage: branchmerge-trainer RUN\.json \[--plan\]\n.*--help/s)
+    expect(stdout).toMatch(/^Usage: branchmerge-trainer RUN\.json \[--plan\] \[--attached\]\n.*--help/s)
   })
 
   test.each([
-    [['run.json', '--plam'], 'Expected --plan or --help but received --plam'],
-    [['--resume'], 'Expected --plan or --help but received --resume'],
+    [['run.json', '--plam'], 'Expected --plan, --attached or --help but received --plam'],
+    [['--resume'], 'Expected --plan, --attached or --help but received --resume'],
     [['a.json', 'b.json'], 'Expected one run file but received b.json as well'],
     [[], 'Expected a run file'],
     [['--plan'], 'Expected a run file'],
@@ -62,6 +65,45 @@ describe('the command line', () => {
     const { code, stdout, stderr } = await call(...line)
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr.startsWith(`${problem}\nUsage: branchmerge-trainer RUN.json`)).toBe(true)
+  })
+})
+
+describe('what a machine lacks', () => {
+  test('fewer threads than are asked for', async () => {
+    const failed = await train({ ...run, threads: 64 }, { env: { ...faults({ FAULT_THREADS: '20' }) } })
+    expect([failed.code, failed.signal, failed.errors[0]]).toMatchObject([
+      1,
+      null,
+      { code: 'ERR_THREADS', message: expect.stringContaining('Use fewer threads') },
+    ])
+  })
+})
+
+describe('a weight that does not fit the dtype of the export', () => {
+  test('saves the run, which then goes on in another one', async () => {
+    // A norm takes no part in the sums of a product: so large a weight leaves loss and gradients finite.
+    run.model = writeModel(join(directory, 'large'), tinySize, (tensors) => {
+      const norm = tensors.get('model.norm.weight') as { data: Uint8Array }
+      new Float32Array(norm.data.buffer)[3] = 1e5
+    })
+    run.export.dtype = 'F16'
+    Object.assign(run, { learningRate: 1e-9, maxSteps: 3 })
+    const failed = await train(run)
+    expect([failed.code, failed.errors[0]]).toMatchObject([
+      1,
+      {
+        code: 'ERR_NON_FINITE',
+        message: expect.stringMatching(
+          /'model\.norm\.weight'.*element 3 is 100000, .*F16 \(at most 65504\)\. Choose dtype BF16/,
+        ),
+      },
+    ])
+    expect(existsSync(join(run.output, 'model.safetensors'))).toBe(false)
+    expect(checkpointsOf(run.output)).toEqual(['step-00000003'])
+    const done = await train({ ...run, export: { ...run.export, dtype: 'BF16' } })
+    expect(done.code, done.stderr).toBe(0)
+    expect(eventsOf(done.events, 'step')).toEqual([])
+    expect(existsSync(join(run.output, 'model.safetensors'))).toBe(true)
   })
 })
 

@@ -2,7 +2,8 @@ import type { ChildProcess } from 'node:child_process'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { buildFaults, faults } from '../../support/faults.js'
 import { Random } from '../../support/random.js'
 import { rounds } from '../../support/rounds.js'
 import { temporaryDirectory } from '../../support/temporary.js'
@@ -25,6 +26,8 @@ import {
 
 let directory: string
 let run: RunFields
+
+beforeAll(buildFaults, 900_000)
 
 // A step takes some milliseconds, so that a signal comes before the end.
 beforeEach(() => {
@@ -88,9 +91,23 @@ describe('a run that was stopped goes on as if it had not been', () => {
     expect(end.step).toBeLessThan(240)
     expect(checkpointsOf(run.output)).toEqual([`step-${String(end.step).padStart(8, '0')}`])
     expect(existsSync(join(run.output, 'model.safetensors'))).toBe(false)
-    // Threads do not matter.
+    // Products of this size are not divided among threads. Of others the bytes may differ, so it is told.
     const resumed = await expectSame(1, expected, { threads: 2 })
-    expect(startOf(resumed.events)).toMatchObject({ step: end.step, changed: [] })
+    expect(startOf(resumed.events)).toMatchObject({ step: end.step, changed: ['threads'] })
+  })
+
+  test('when standard input ends and it is attached', async () => {
+    const expected = await straight()
+    const stopped = await train(run, {
+      args: ['--attached'],
+      onEvent: ({ event, step }, child) => {
+        if (event === 'step' && step === 20) child.stdin?.end()
+      },
+    })
+    expect(stopped.code, stopped.stderr).toBe(85)
+    expect(stopped.events.at(-1)).toMatchObject({ event: 'end', reason: 'requeue' })
+    const resumed = await expectSame(1, expected)
+    expect(startOf(resumed.events)).toMatchObject({ changed: [] })
   })
 
   test('with two processes, all of which hear a signal to any of them', async () => {
@@ -181,6 +198,42 @@ describe('a checkpoint', () => {
     ])
     expect(startOf(resumed.events).resumedFrom).toContain(before)
     expect(existsSync(join(run.output, 'training/checkpoints', `${newest}.damaged`))).toBe(true)
+  })
+
+  test('that cannot be read is not damaged: nothing is renamed, begun or forgotten', async () => {
+    run.checkpoint = { everySteps: 30, keep: 3 }
+    const expected = await straight()
+    await until(70, (child) => child.kill('SIGTERM'))
+    const [before, metrics] = [checkpointsOf(run.output), metricsOf(run.output)]
+    const failing = await train(run, { env: faults({ FAULT_READ: 'checkpoints/step-' }) })
+    expect([failing.code, failing.errors[0]]).toMatchObject([
+      1,
+      {
+        code: 'ERR_FILE_READ',
+        message: expect.stringMatching(/Input\/output error\. The checkpoint .* was left as it is/),
+      },
+    ])
+    expect(failing.events.map(({ event }) => event)).toEqual(['plan'])
+    expect(readdirSync(join(run.output, 'training/checkpoints')).sort()).toEqual(before)
+    expect(metricsOf(run.output)).toEqual(metrics)
+    await expectSame(1, expected)
+  })
+
+  test('knows no more than the metrics that were synced before it', async () => {
+    run.checkpoint = { everySteps: 100, keep: 3 }
+    const log = join(directory, 'synced')
+    const done = await train(run, { env: faults({ FAULT_SYNC_LOG: log, FAULT_INTERRUPT: '1' }) })
+    expect(done.code, done.stderr).toBe(0)
+    const synced = readFileSync(log, 'utf8').split('\n')
+    const [metrics, state] = ['training/metrics.jsonl', 'step-00000100.partial/state-00000.bin'].map((name) =>
+      synced.findIndex((path) => path.endsWith(name)),
+    ) as [number, number]
+    expect(metrics).toBeGreaterThanOrEqual(0)
+    expect(state).toBeGreaterThan(metrics)
+    // And at the end, behind the weights.
+    expect(synced.findLastIndex((path) => path.endsWith('training/metrics.jsonl'))).toBeGreaterThan(
+      synced.findLastIndex((path) => path.endsWith('model.safetensors')),
+    )
   })
 
   test('is not overwritten by a run that does not resume, nor used with other data, seed or model', async () => {

@@ -28,8 +28,8 @@ std::string file_of(const std::vector<Tensor>& tensors) {
   std::string data;
   for (const Tensor& tensor : tensors) {
     std::string bytes(tensor.values.size() * dtype_bits(tensor.dtype) / 8, '\0');
-    convert_elements(DType::F32, reinterpret_cast<const std::byte*>(tensor.values.data()), tensor.dtype,
-                     reinterpret_cast<std::byte*>(bytes.data()), tensor.values.size());
+    (void)convert_elements(DType::F32, reinterpret_cast<const std::byte*>(tensor.values.data()), tensor.dtype,
+                           reinterpret_cast<std::byte*>(bytes.data()), tensor.values.size());
     layouts.push_back({tensor.name, tensor.dtype, tensor.shape, bytes.size()});
     data += bytes;
   }

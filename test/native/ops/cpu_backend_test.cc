@@ -54,6 +54,27 @@ TEST_CASE("products of matrices: plain and transposed, in strided rows, added or
   }
 }
 
+// Large enough to be divided among all of them. Another number may differ in the last digits:
+// docs/sft-model.md.
+TEST_CASE(
+    "a product that is divided has the same bytes again on as many threads, and the same numbers on any") {
+  constexpr size_t kRows = 509, kColumns = 384, kInner = 259;
+  const Floats a = random_floats(kRows * kInner, 1), b = random_floats(kInner * kColumns, 2);
+  const auto product = [&](size_t threads) {
+    Floats c(kRows * kColumns);
+    make_cpu_backend(threads)->matrix_product(Operand::kPlain, Operand::kPlain, kRows, kColumns, kInner,
+                                              a.data(), kInner, b.data(), kColumns, Target::kOverwrite,
+                                              c.data(), kColumns);
+    return c;
+  };
+  const Doubles one = to_doubles(product(1));
+  for (const size_t threads : {2, 3, 7}) {
+    const Floats several = product(threads);
+    for (int again = 0; again < 3; again++) CHECK(product(threads) == several);
+    check_close(several, one, "C");
+  }
+}
+
 TEST_CASE("RMSNorm of heads in strided rows; the gradient of its weight is summed over rows and heads") {
   constexpr size_t kRows = 300, kHeads = 5, kWidth = 12, kStride = 70, kCompact = kHeads * kWidth;
   constexpr float kEpsilon = 1e-5F;

@@ -170,7 +170,47 @@ TEST_CASE("when all are damaged, nothing is begun silently") {
   const TemporaryDirectory directory;
   write(directory.file("."), {5}, 1, 0);
   flip_byte(directory.file("step-00000005/state-00000.bin"), 0);
-  CHECK(error_code([&] { read(directory.file("."), 1, 0); }) == "ERR_RESUME");
+  // Nor by the next start, which finds it set aside.
+  for (int start = 0; start < 2; start++)
+    CHECK(error_code([&] { read(directory.file("."), 1, 0); }) == "ERR_RESUME");
+}
+
+/// find_checkpoint on two processes that see two directories.
+std::string code_of_two(const std::string& first, const std::string& second) {
+  return error_code([&] {
+    ThreadGroup(2).run([&](Collectives& collectives) {
+      find_checkpoint(collectives.rank() == 0 ? first : second, collectives,
+                      [](const std::string&, const std::string&) { FAIL("set aside"); });
+    });
+  });
+}
+
+TEST_CASE("a checkpoint that a process cannot read, or sees otherwise, is not damaged") {
+  const TemporaryDirectory directory, other;
+  write(directory.file("."), {5, 10}, 2, 1);
+  const std::string newest = directory.file("step-00000010"), state = newest + "/state-00001.bin";
+  CHECK(code_of_two(directory.file("."), other.file("not-mounted")) == "ERR_FILE_READ");
+  std::filesystem::copy(directory.file("."), other.file("."), std::filesystem::copy_options::recursive);
+  flip_byte(other.file("step-00000010/state-00001.bin"), 100);
+  CHECK(code_of_two(directory.file("."), other.file(".")) == "ERR_FILE_READ");
+  // A link to itself cannot be opened: ELOOP.
+  std::filesystem::rename(state, state + ".kept");
+  std::filesystem::create_symlink(state, state);
+  for (const size_t readers : {1, 2})
+    CHECK(error_code([&] { read(directory.file("."), readers, 1); }) == "ERR_FILE_READ");
+  std::filesystem::rename(state + ".kept", state);
+  const Found found = read(directory.file("."), 2, 1);
+  CHECK(found.step == 10);
+  CHECK(found.damaged.empty());
+}
+
+TEST_CASE("a directory that cannot be read is not an empty one") {
+  const TemporaryDirectory directory;
+  const std::string file = directory.write("file", "");
+  for (const std::string& path : {file, directory.file("missing")}) {
+    CHECK(error_code([&] { list_checkpoints(path); }) == "ERR_FILE_READ");
+    CHECK(error_code([&] { remove_unfinished_checkpoints(path); }) == "ERR_FILE_READ");
+  }
 }
 
 TEST_CASE("what a killed writer leaves is no checkpoint, and goes") {
