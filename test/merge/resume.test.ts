@@ -81,7 +81,7 @@ describe('a merge that is cut off', () => {
     // Otherwise nothing was ever gone on with.
     expect(spared).toBeGreaterThan(0)
     rmSync(out, { recursive: true, force: true })
-  }, 240_000)
+  }, 300_000)
 
   /** Kills a run after some of its files are safe. */
   async function interrupted(name: string): Promise<string> {
