@@ -32,9 +32,9 @@ export function dataPreviewText(preview: DataPreview, colour: boolean): string {
 }
 
 function sampleText(sample: PreviewSample, colour: boolean): string {
-  const { source, row, file, tokens, trainedTokens, fullLength, thinkIn, answers, answersWithThink } = sample
+  const { source, row, file, tokens, trainedTokens, fullLength, isLonger, thinkIn, answers, answersWithThink } = sample
   const some = answersWithThink > 0 && answersWithThink < answers ? ` (${answersWithThink} of ${answers} answers)` : ''
-  const truncated = fullLength > tokens ? `, truncated from ${fullLength}` : ''
+  const truncated = fullLength > tokens ? `, truncated from ${isLonger ? 'more than ' : ''}${fullLength}` : ''
   return [
     `${printable(source)}, row ${row} (${printable(file)})`,
     `${tokens} tokens${truncated}, ${trainedTokens} trained. ${thinkPlaces[thinkIn]}${some}`,

@@ -5,6 +5,7 @@ import type { Conversation, Message } from './conversation.js'
 import { fromJson } from './jinja/fromJson.js'
 import { JinjaTemplate } from './jinja/template.js'
 import type { Value } from './jinja/values.js'
+import { nearTurns, type RenderedTurn } from './nearTurns.js'
 import { parseJson } from './parseJson.js'
 
 /** What one answer is asked with, and what the model writes: up to and with the token that ends it. */
@@ -115,6 +116,18 @@ export class ChatTemplate {
   }
 
   private comparedDocuments({ messages, values, tools }: Rendered, lastOnly: boolean): Turn[][] {
+    const near = lastOnly
+      ? undefined
+      : nearTurns(
+          (some, asks) =>
+            this.render(
+              some.map((i) => values[i] as Value),
+              tools,
+              asks,
+            ),
+          messages,
+        )
+    if (near) return [this.checkedTurns(near, messages, tools)]
     const places = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []))
     const documents: Turn[][] = []
     let written = ''
@@ -136,6 +149,16 @@ export class ChatTemplate {
       written = prompt + target
     }
     return documents
+  }
+
+  private checkedTurns(near: readonly RenderedTurn[], messages: readonly Message[], tools: Value): Turn[] {
+    const answers = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []))
+    return near.map(({ prompt, source, target }, k) => {
+      const [before, i] = [answers[k - 1] ?? -1, answers[k] as number]
+      checkPrompt(messages.slice(before + 1, i), before < 0 ? tools : null, prompt)
+      checkAnswer(messages[i] as Message, target)
+      return turnOf(messages[i] as Message, source, target)
+    })
   }
 
   private render(

@@ -4,6 +4,7 @@ import { BadRow } from './badRow.js'
 import { ChatTemplate, type Turn } from './chatTemplate.js'
 import { type ControlTokens, controlTokens } from './controlTokens.js'
 import type { Conversation } from './conversation.js'
+import { LazyTokens } from './lazyTokens.js'
 import type { ResolvedData } from './options.js'
 import { parseJson, textsIn } from './parseJson.js'
 import { isUnclosed, placeReasoning, type Thinking, withoutEarlierReasoning } from './reasoning.js'
@@ -29,10 +30,15 @@ export interface EncodedDocument {
   spans: number[]
   /** Tokens before truncation. */
   fullLength: number
+  /** There are more than fullLength; the rest of a long row is not counted, fullLength is beyond the cutoff then. */
+  isLonger: boolean
   thinking: Thinking
   /** It is longer than the cutoff and excessLengthStrategy is drop: it has no tokens. */
   dropped: boolean
 }
+
+/** Of longer documents no more tokens are made than can be kept. */
+const countedCharacters = 2 ** 18
 
 /** Turns conversations into tokens. */
 export class Encoder {
@@ -65,10 +71,10 @@ export class Encoder {
     const encoded: EncodedDocument[] = []
     for (const [i, turns] of documents.entries()) {
       const ids = this.turnIds(turns)
-      const isLost = i > 0 && (ids[0]?.source.length ?? 0) >= this.cutoff
+      const isLost = i > 0 && (ids[0]?.source.upTo(this.cutoff) ?? 0) >= this.cutoff
       if (!isLost || this.encoding.excessLengthStrategy === 'drop') encoded.push(this.document(ids))
       // It counts as truncated, because turns of the row are missing.
-      else (encoded.at(-1) as EncodedDocument).fullLength += (ids[0] as TurnIds).source.length
+      else (encoded.at(-1) as EncodedDocument).fullLength += (ids[0] as TurnIds).source.count
     }
     return encoded
   }
@@ -76,12 +82,11 @@ export class Encoder {
   private document(turns: readonly TurnIds[]): EncodedDocument {
     const { maskHistory, train } = this.encoding
     const thinking = turns.at(-1)?.thinking ?? 'none'
-    const lengths = turns.map(({ source, target }) => ({ source: source.length, target: target.length }))
-    const fullLength = lengths.reduce((sum, { source, target }) => sum + source + target, 0)
-    if (fullLength > this.cutoff && this.encoding.excessLengthStrategy === 'drop') {
-      return { tokens: new Uint32Array(0), spans: [], fullLength, thinking, dropped: true }
+    const length = this.fullLength(turns)
+    if (length.fullLength > this.cutoff && this.encoding.excessLengthStrategy === 'drop') {
+      return { tokens: new Uint32Array(0), spans: [], ...length, thinking, dropped: true }
     }
-    const fitted = fitTurns(lengths, this.cutoff, maskHistory)
+    const fitted = fitTurns(turns, this.cutoff, maskHistory)
     // Where the last turn is served first, it is the first ones that are left out.
     const first = maskHistory ? turns.length - fitted.length : 0
     const tokens = new Uint32Array(fitted.reduce((sum, { source, target }) => sum + source + target, 0))
@@ -89,8 +94,8 @@ export class Encoder {
     let position = 0
     for (const [i, { source, target }] of fitted.entries()) {
       const turn = turns[first + i] as TurnIds
-      tokens.set(turn.source.slice(0, source), position)
-      tokens.set(turn.target.slice(0, target), position + source)
+      tokens.set(turn.source.ids.slice(0, source), position)
+      tokens.set(turn.target.ids.slice(0, target), position + source)
       if (train === 'all') spans.add(position, position + source)
       const isTrained = turn.turn.trained && (!maskHistory || i === fitted.length - 1)
       if (isTrained) spans.add(position + source, position + source + target)
@@ -98,7 +103,22 @@ export class Encoder {
     }
     if (spans.bounds.length === 0) throw new BadRow('truncation leaves no trained token: raise cutoffLength')
     const losesEnd = fitted.some(({ target }, i) => this.losesEndOfReasoning(turns[first + i] as TurnIds, target))
-    return { tokens, spans: spans.bounds, fullLength, thinking: losesEnd ? 'unclosed' : thinking, dropped: false }
+    return { tokens, spans: spans.bounds, ...length, thinking: losesEnd ? 'unclosed' : thinking, dropped: false }
+  }
+
+  private lazyTokens(text: string): LazyTokens {
+    return new LazyTokens(text, (part) => this.ids(part), this.cutoff)
+  }
+
+  /** Of a long document only that it is longer than the cutoff. */
+  private fullLength(turns: readonly TurnIds[]): Pick<EncodedDocument, 'fullLength' | 'isLonger'> {
+    const characters = turns.reduce((sum, { turn: { source, target } }) => sum + source.length + target.length, 0)
+    const most = characters <= countedCharacters ? Number.POSITIVE_INFINITY : this.cutoff + 1
+    let fullLength = 0
+    for (const text of turns.flatMap(({ source, target }) => [source, target])) {
+      if (fullLength < most) fullLength += text.upTo(most - fullLength)
+    }
+    return { fullLength, isLonger: turns.some(({ source, target }) => !source.isWhole || !target.isWhole) }
   }
 
   private turnIds(turns: readonly Turn[]): TurnIds[] {
@@ -108,14 +128,14 @@ export class Encoder {
       const { turn, thinking } = isHistory
         ? { turn: given, thinking: 'none' as const }
         : placeReasoning(given, this.encoding)
-      return { turn, thinking, source: this.ids(turn.source), target: this.ids(turn.target) }
+      return { turn, thinking, source: this.lazyTokens(turn.source), target: this.lazyTokens(turn.target) }
     })
   }
 
   /** Whether an answer of which `kept` tokens stay has begun its reasoning there and does not end it. */
   private losesEndOfReasoning({ turn: { source, target }, target: ids }: TurnIds, kept: number): boolean {
-    if (kept === ids.length || isUnclosed(source, target)) return false
-    return kept > 0 && isUnclosed(source, this.tokenizer.decode(ids.slice(0, kept)))
+    if (kept === 0 || (ids.isWhole && kept === ids.count) || isUnclosed(source, target)) return false
+    return isUnclosed(source, this.tokenizer.decode(ids.ids.slice(0, kept)))
   }
 
   private ids(text: string): number[] {
@@ -154,8 +174,8 @@ function refuse(control: RegExp | undefined, texts: Iterable<string>, where: str
 interface TurnIds {
   turn: Turn
   thinking: Thinking
-  source: number[]
-  target: number[]
+  source: LazyTokens
+  target: LazyTokens
 }
 
 /** SHA-256 of what decides about tokens: the tokenizer's files and the template. */

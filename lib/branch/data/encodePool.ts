@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { BranchMergeError } from '../../errors.js'
 import type { Conversation } from './conversation.js'
 import type { Encoder } from './encode.js'
-import { type EncodedRow, encodeRows } from './encodeRows.js'
+import { type EncodedRow, encodeRow } from './encodeRows.js'
 import { packageRoot } from './packageRoot.js'
 
 /** Encodes portions of rows; results come in the order of the calls' own promises, whatever the threads do. */
@@ -14,22 +14,57 @@ export interface EncodePool {
   close(): Promise<void>
 }
 
-/** One thread is this one; more are worker threads, each with a tokenizer of its own. */
-export function openEncodePool(encoder: Encoder, threads: number): EncodePool {
-  return threads > 1 ? new WorkerPool(encoder, threads) : new OwnThread(encoder)
+/**
+ * One thread is this one, but for rows that would keep it from hearing signals; more are worker threads, each with a tokenizer
+ * of its own.
+ *
+ * @param signal - its abort ends what the threads are at and rejects with its reason
+ */
+export function openEncodePool(encoder: Encoder, threads: number, signal: AbortSignal | undefined): EncodePool {
+  return threads > 1 ? new WorkerPool(encoder, threads, signal) : new OwnThread(encoder, signal)
 }
+
+/** A row of more is not encoded in the thread that hears signals. */
+const [maxMessages, maxCharacters] = [200, 2 ** 18]
+/** Signals and progress get their turn as often. */
+const maxBusyMilliseconds = 50
+
+const isLarge = ({ messages }: Conversation): boolean =>
+  messages.length > maxMessages || messages.reduce((sum, { content }) => sum + content.length, 0) > maxCharacters
 
 class OwnThread implements EncodePool {
   readonly width = 1
-  constructor(private readonly encoder: Encoder) {}
+  private forLarge: WorkerPool | undefined
+  private lastTurn = 0
+
+  constructor(
+    private readonly encoder: Encoder,
+    private readonly signal: AbortSignal | undefined,
+  ) {}
 
   async encode(conversations: Conversation[]): Promise<EncodedRow[]> {
-    // Signals and progress get their turn between portions.
-    await new Promise(setImmediate)
-    return encodeRows(this.encoder, conversations)
+    const rows: EncodedRow[] = []
+    for (const conversation of conversations) {
+      await this.giveTurn()
+      if (isLarge(conversation)) {
+        this.forLarge ??= new WorkerPool(this.encoder, 1, this.signal)
+        rows.push(...(await this.forLarge.encode([conversation])))
+      } else rows.push(encodeRow(this.encoder, conversation))
+    }
+    return rows
   }
 
-  async close(): Promise<void> {}
+  private async giveTurn(): Promise<void> {
+    if (performance.now() - this.lastTurn > maxBusyMilliseconds) {
+      await new Promise(setImmediate)
+      this.lastTurn = performance.now()
+    }
+    this.signal?.throwIfAborted()
+  }
+
+  async close(): Promise<void> {
+    await this.forLarge?.close()
+  }
 }
 
 interface Task {
@@ -45,9 +80,15 @@ class WorkerPool implements EncodePool {
   private readonly tasks = new Map<Worker, Task>()
   private readonly waiting: Task[] = []
   private failure: unknown
+  private readonly abort = () => this.fail(this.signal?.reason)
 
-  constructor({ encoding }: Encoder, threads: number) {
+  constructor(
+    { encoding }: Encoder,
+    threads: number,
+    private readonly signal: AbortSignal | undefined,
+  ) {
     this.width = 2 * threads
+    signal?.addEventListener('abort', this.abort)
     this.workers = Array.from({ length: threads }, () => this.start(encoding))
     this.idle.push(...this.workers)
   }
@@ -87,13 +128,14 @@ class WorkerPool implements EncodePool {
   }
 
   private fail(error: unknown): void {
-    this.failure = error
-    for (const task of [...this.tasks.values(), ...this.waiting]) task.reject(error)
+    this.failure ??= error
+    for (const task of [...this.tasks.values(), ...this.waiting]) task.reject(this.failure)
     this.tasks.clear()
     this.waiting.length = 0
   }
 
   async close(): Promise<void> {
+    this.signal?.removeEventListener('abort', this.abort)
     this.fail(new BranchMergeError('ERR_INTERNAL', 'The threads that encode rows were closed'))
     await Promise.all(this.workers.map((worker) => worker.terminate()))
   }

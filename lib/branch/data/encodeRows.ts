@@ -4,14 +4,12 @@ import type { EncodedDocument, Encoder } from './encode.js'
 
 export type EncodedRow = { documents: EncodedDocument[] } | { problem: string }
 
-/** Conversations as documents, or the reason why one cannot be used. */
-export function encodeRows(encoder: Encoder, conversations: readonly Conversation[]): EncodedRow[] {
-  return conversations.map((conversation) => {
-    try {
-      return { documents: encoder.encode(conversation) }
-    } catch (error) {
-      if (error instanceof BadRow) return { problem: error.message }
-      throw error
-    }
-  })
+/** A conversation as documents, or the reason why it cannot be used. */
+export function encodeRow(encoder: Encoder, conversation: Conversation): EncodedRow {
+  try {
+    return { documents: encoder.encode(conversation) }
+  } catch (error) {
+    if (error instanceof BadRow) return { problem: error.message }
+    throw error
+  }
 }

@@ -35,7 +35,11 @@ export async function encodeSources(job: Job, writers: Writers): Promise<SourceS
   const passes = sources.map(({ source }) => Math.max(1, Math.ceil(source.weight)))
   const bytesTotal = sources.reduce((sum, { bytes }, i) => sum + bytes * (passes[i] as number), 0)
   const progress = { phase: 'encode' as const, bytesDone: 0, bytesTotal, rowsDone: 0, tokensDone: 0 }
-  const pool = openEncodePool(loaded.encoder, run.threads ?? (bytesTotal < bytesForThreads ? 1 : defaultThreads()))
+  const pool = openEncodePool(
+    loaded.encoder,
+    run.threads ?? (bytesTotal < bytesForThreads ? 1 : defaultThreads()),
+    run.signal,
+  )
   try {
     const summaries: SourceSummary[] = []
     for (const [index, open] of sources.entries()) {

@@ -1,7 +1,8 @@
 import { BranchMergeError } from '../../errors.js'
 import { checkInteger, checkObject } from '../../validate.js'
-import { BadRow } from './badRow.js'
 import type { EncodedDocument, Encoder } from './encode.js'
+import { type EncodePool, openEncodePool } from './encodePool.js'
+import type { EncodedRow } from './encodeRows.js'
 import { type LoadedEncoding, loadEncoding } from './loadEncoding.js'
 import { type OpenSource, openSources } from './openSources.js'
 import { checkPrepareOptions, type PrepareDataOptions, type ResolvedData, type Running } from './options.js'
@@ -37,6 +38,8 @@ export interface PreviewSample {
   trainedTokens: number
   /** Tokens before truncation. */
   fullLength: number
+  /** There are more than fullLength: the rest of a long row is not counted. */
+  isLonger: boolean
   thinking: Thinking
   /** Which side of the answers the opening tag of the reasoning is on, where it is; of several, the last that has one. */
   thinkIn: 'target' | 'prompt' | 'nowhere'
@@ -92,10 +95,15 @@ export async function previewResolvedData(
   const [open] = (await openSources({ ...data, sources: [named] })) as [OpenSource]
   const loaded = await loadEncoding(model, data)
   const preview = emptyPreview(loaded)
-  for await (const row of sourceRows(open)) {
-    signal?.throwIfAborted()
-    if (row.row >= first) show(row, named.name, loaded.encoder, preview)
-    if (preview.samples.length >= count) break
+  const pool = openEncodePool(loaded.encoder, 1, signal)
+  try {
+    for await (const row of sourceRows(open)) {
+      signal?.throwIfAborted()
+      if (row.row >= first) show(row, named.name, await encodedRow(row, pool), loaded.encoder, preview)
+      if (preview.samples.length >= count) break
+    }
+  } finally {
+    await pool.close()
   }
   if (preview.samples.length === 0) throw nothingToShow(named.name, first, preview)
   return preview
@@ -116,31 +124,39 @@ function emptyPreview({ encoder, generationPrompt, endToken, notices }: LoadedEn
   return { samples: [], bad: 0, badRows: [], filtered: 0, tooLong: 0, template, generationPrompt, endToken, notices }
 }
 
-function show(row: ReadRow, source: string, encoder: Encoder, preview: DataPreview): void {
-  const bad = (reason: string) => {
-    const { file, fileRow, line } = row
+async function encodedRow({ conversation, problem }: ReadRow, pool: EncodePool): Promise<EncodedRow | undefined> {
+  if (problem !== undefined) return { problem }
+  return conversation && (await pool.encode([conversation]))[0]
+}
+
+function show(
+  row: ReadRow,
+  source: string,
+  encoded: EncodedRow | undefined,
+  encoder: Encoder,
+  preview: DataPreview,
+): void {
+  const { file, fileRow, line } = row
+  if (!encoded) preview.filtered++
+  else if ('problem' in encoded) {
+    const reason = encoded.problem
     if (preview.bad++ < maxNamed) {
       preview.badRows.push({ file, row: fileRow, ...(line !== undefined && { line }), reason })
     }
-  }
-  if (row.problem !== undefined) bad(row.problem)
-  else if (!row.conversation) preview.filtered++
-  else {
-    try {
-      for (const document of encoder.encode(row.conversation)) {
-        if (document.dropped) preview.tooLong++
-        else preview.samples.push({ source, file: row.file, row: row.row, ...describe(document, encoder) })
-      }
-    } catch (error) {
-      if (!(error instanceof BadRow)) throw error
-      bad(error.message)
+  } else {
+    for (const document of encoded.documents) {
+      if (document.dropped) preview.tooLong++
+      else preview.samples.push({ source, file, row: row.row, ...describe(document, encoder) })
     }
   }
 }
 
 type Description = Omit<PreviewSample, 'source' | 'file' | 'row'>
 
-function describe({ tokens, spans, fullLength, thinking }: EncodedDocument, { tokenizer }: Encoder): Description {
+function describe(
+  { tokens, spans, fullLength, isLonger, thinking }: EncodedDocument,
+  { tokenizer }: Encoder,
+): Description {
   const bounds = [...new Set([0, ...spans, tokens.length])]
   const stretches = bounds.slice(1).map((end, i) => {
     const begin = bounds[i] as number
@@ -148,7 +164,15 @@ function describe({ tokens, spans, fullLength, thinking }: EncodedDocument, { to
     return { trained: isIn(spans, begin), text: tokenizer.decode(ids), tokens: ids }
   })
   const trainedTokens = stretches.reduce((sum, { trained, tokens: ids }) => sum + (trained ? ids.length : 0), 0)
-  return { stretches, tokens: tokens.length, trainedTokens, fullLength, thinking, ...placesOfThink(stretches) }
+  return {
+    stretches,
+    tokens: tokens.length,
+    trainedTokens,
+    fullLength,
+    isLonger,
+    thinking,
+    ...placesOfThink(stretches),
+  }
 }
 
 /** Whether a position is in one of the stretches that begin and end at `spans` in turn. */
