@@ -89,6 +89,8 @@ class WorkerPool implements EncodePool {
   ) {
     this.width = 2 * threads
     signal?.addEventListener('abort', this.abort)
+    // An abort that came before is told to nobody.
+    if (signal?.aborted) this.failure = signal.reason
     this.workers = Array.from({ length: threads }, () => this.start(encoding))
     this.idle.push(...this.workers)
   }

@@ -1,4 +1,4 @@
-/** A text is tokenized in pieces of about this many characters, where there are more than twice as many. */
+/** Characters of a piece. Texts of up to twice as many are tokenized whole. */
 const pieceCharacters = 2 ** 15
 /** Characters on both sides of a cut whose tokens are compared. */
 const surroundings = 256
@@ -22,11 +22,13 @@ export class LazyTokens {
   /**
    * @param encode - ids of a text
    * @param most - ids that are kept; further ones are counted only
+   * @param piece - characters of a piece; for tests
    */
   constructor(
     private readonly text: string,
     private readonly encode: (text: string) => number[],
     private readonly most: number,
+    private readonly piece = pieceCharacters,
   ) {}
 
   /** All tokens are counted. */
@@ -51,7 +53,7 @@ export class LazyTokens {
   private endOfPiece(): number {
     const { text, position } = this
     // Where no cut was found, the next attempt is as far away again: the attempts cost no more than the tokens.
-    for (let length = pieceCharacters; text.length - position > 2 * length; length *= 2) {
+    for (let length = this.piece; text.length - position > 2 * length; length *= 2) {
       const from = position + length
       let tried = 0
       for (const { index } of text.slice(from, from + searched).matchAll(places)) {

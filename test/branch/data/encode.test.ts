@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Message } from '../../../lib/branch/data/conversation.js'
 import type { EncodedDocument, Encoder } from '../../../lib/branch/data/encode.js'
+import { fitTurn } from '../../../lib/branch/data/truncate.js'
 import { Random } from '../../support/random.js'
 import { dialogue, encoderOf, fixtureTokenizer, plainChatml, shippedTemplate, texts } from './support.js'
 
@@ -154,6 +155,35 @@ describe('truncation', () => {
     expect(trained(first)).toHaveLength(1)
     const last = encode(encoderOf(chatml, { cutoffLength: 12, maskHistory: true }), messages)
     expect(trained(last)).toEqual(['d<|im_end|>'])
+  })
+
+  describe('of rows that are far longer than the cutoff', () => {
+    const words = (count: number) => Array.from({ length: count }, (_, i) => `word${i % 97}`).join(' ')
+    const cases: [string, string][] = [
+      ['Yes?', words(45_000)],
+      [words(45_000), 'Yes.'],
+      [words(15_000), words(30_000)],
+    ]
+
+    test.each(cases)('has the tokens that the whole has', (prompt, answer) => {
+      const source = tokenizer.encode(`<|im_start|>user\n${prompt}<|im_end|>\n<|im_start|>assistant\n`)
+      const target = tokenizer.encode(`${answer}<|im_end|>`)
+      const kept = fitTurn({ source: source.length, target: target.length }, 1000)
+      const document = encode(encoderOf(chatml, { cutoffLength: 1000 }), dialogue(prompt, answer))
+      expect([...document.tokens]).toEqual([...source.slice(0, kept.source), ...target.slice(0, kept.target)])
+      expect(document).toMatchObject({ spans: [kept.source, 1000], isLonger: true, dropped: false })
+      expect(document.fullLength).toBeGreaterThan(1000)
+      const drop = encoderOf(chatml, { cutoffLength: 1000, excessLengthStrategy: 'drop' })
+      expect(encode(drop, dialogue(prompt, answer))).toMatchObject({ tokens: new Uint32Array(0), dropped: true })
+    })
+
+    test('reasoning that loses its end is told, and what is kept whole is not', () => {
+      const thought = `<think>\n${words(45_000)}\n</think>\n\nA`
+      const encoder = encoderOf(chatml, { cutoffLength: 1000 })
+      expect(encode(encoder, dialogue('Q', thought)).thinking).toBe('unclosed')
+      expect(encode(encoder, dialogue('Q', `<think>\nr\n</think>\n\n${words(45_000)}`)).thinking).toBe('given')
+      expect(encode(encoder, dialogue(words(45_000), '<think>\nr\n</think>\n\nA')).thinking).toBe('given')
+    })
   })
 
   test('an example with nothing left to train is bad', () => {

@@ -535,6 +535,26 @@ describe('while it runs', () => {
     }
   })
 
+  test('an abort ends a row whose template does not come to an end', async () => {
+    const nested = ['a', 'b', 'c', 'd'].map((name) => `{% for ${name} in range(9999) %}`).join('')
+    const endless = `{% if messages|length > 300 %}${nested}{{ 'x' if a < 0 }}${'{% endfor %}'.repeat(4)}{% endif %}${plainChatml}`
+    for (const threads of [1, 2]) {
+      const given = options({ threads, model: writeModel({ template: endless }) })
+      writeLines(given.sources[0] as string, [
+        ...sums(3),
+        { messages: dialogue(...Array.from({ length: 302 }, (_, i) => `${i}`)) },
+      ])
+      const controller = new AbortController()
+      const reason = new Error('enough')
+      // Rows come in portions of 256: the endless one is under way once the files are hashed.
+      const onProgress = ({ phase }: DataProgress) => {
+        if (phase === 'hash') setTimeout(() => controller.abort(reason), 300)
+      }
+      await expect(prepareData({ ...given, onProgress, signal: controller.signal })).rejects.toBe(reason)
+      expect(readdirSync(given.cache as string)).toEqual([])
+    }
+  })
+
   test('what a callback throws comes back', async () => {
     const given = options()
     const onProgress = () => {

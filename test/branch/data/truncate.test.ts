@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fitTurn, fitTurns } from '../../../lib/branch/data/truncate.js'
+import { fitTurns as fitCounted, fitTurn, type TurnLengths } from '../../../lib/branch/data/truncate.js'
 import { Random } from '../../support/random.js'
 
 describe('infer_seqlen of LLaMA-Factory', () => {
@@ -38,6 +38,33 @@ describe('infer_seqlen of LLaMA-Factory', () => {
       else if (source >= cutoff) expect(total).toBe(cutoff)
     }
   })
+})
+
+/** Texts of so many tokens, which are counted in steps of seven; `counted` is how far that went. */
+function countable({ source, target }: TurnLengths) {
+  const side = (length: number) => ({
+    counted: 0,
+    upTo(count: number) {
+      while (this.counted < Math.min(count, length)) this.counted = Math.min(length, this.counted + 7)
+      return this.counted
+    },
+  })
+  return { source: side(source), target: side(target) }
+}
+
+const fitTurns = (turns: TurnLengths[], cutoff: number, lastFirst: boolean) =>
+  fitCounted(turns.map(countable), cutoff, lastFirst)
+
+test('tokens that cannot be kept are not counted, and that changes nothing', () => {
+  const random = new Random(6)
+  for (let i = 0; i < 2000; i++) {
+    const [source, target, cutoff] = [random.below(300), random.below(300), 1 + random.below(100)]
+    expect(fitTurns([{ source, target }], cutoff, false)).toEqual([fitTurn({ source, target }, cutoff)])
+  }
+  const turns = [countable({ source: 10, target: 5000 }), countable({ source: 5000, target: 5000 })]
+  expect(fitCounted(turns, 100, false)).toEqual([{ source: 10, target: 90 }])
+  expect(turns[0]?.target.counted).toBeLessThan(120)
+  expect(turns[1]?.source.counted).toBe(0)
 })
 
 describe('turns', () => {
