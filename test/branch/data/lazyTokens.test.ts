@@ -13,6 +13,7 @@ function published(name: string): TextTokenizer {
     tokenizer: read('tokenizer.json'),
     config: read('tokenizer_config.json'),
     chatTemplate: undefined,
+    namedTemplates: new Map(),
   })
 }
 
