@@ -71,7 +71,7 @@ describe('data prepare', () => {
     const first = await runCommand(['data', 'prepare', run])
     expect([first.code, first.stderr]).toEqual([0, ''])
     expect(first.stdout).toMatch(
-      /^source +rows +filtered +bad +documents +validation +truncated +tokens +trained\nsums +121 +0 +1 /,
+      /^source +rows +filtered +bad +too long +documents +validation +truncated +tokens +trained\nsums +121 +0 +1 +0 /,
     )
     expect(first.stdout).toMatch(/\ntrain +\d+ +\d+ +\S+( k)? +\S+( k)? +\d\d\.\d %\nvalidation /)
     expect(first.stdout).toContain('Packing neat, at most 128 tokens a pack')
