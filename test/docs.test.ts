@@ -78,8 +78,8 @@ function words(line: string): string[] {
 
 /** Lines of `branchmerge` in blocks of code, continued lines joined. */
 const commandLines = pages.flatMap((page) =>
-  [...read(page).matchAll(/^```(?:sh)?\n([\s\S]*?)^```$/gm)].flatMap(([, block]) =>
-    (block as string)
+  [...read(page).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].flatMap(([, language, block]) =>
+    (['', 'sh'].includes(language as string) ? (block as string) : '')
       .replace(/\\\n/g, ' ')
       .split('\n')
       .map((line) => line.trim().replace(/^\$ /, ''))
@@ -135,7 +135,7 @@ describe('the command', () => {
     const known = new Set(leaves.flatMap(({ command }) => Object.keys(command.options)).concat('help', 'version'))
     // Programs whose own options the pages name.
     const others =
-      /\b(sbatch|srun|npm|npx|cmake|mpirun|node|branchmerge-trainer|bench\/\S+\.sh|scontrol|LLaMA-Factory|script)\b|-D[A-Z]|Open MPI/
+      /\b(sbatch|srun|npm|npx|cmake|mpirun|node|branchmerge-trainer|(?:bench|test)\/\S+\.sh|scontrol|LLaMA-Factory|script)\b|-D[A-Z]|Open MPI/
     const unknown = pages.flatMap((page) =>
       read(page)
         .split(/\n(?=\n|\||- |#)/)
