@@ -18,7 +18,7 @@ const documentBytes = 32
 
 /**
  * The bytes of a shard, little-endian: a header of 64 bytes, then documents, spans, packs, documents of packs and tokens, each
- * section padded with zeros to a multiple of 8 bytes. docs/data.md has the layout.
+ * section padded with zeros to a multiple of 8 bytes. docs/formats.md has the layout.
  *
  * @param packs - positions in `documents`
  */

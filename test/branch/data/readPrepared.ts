@@ -15,7 +15,7 @@ export interface StoredSet {
   packs: number[][]
 }
 
-/** Reads prepared data as docs/data.md describes it, by itself, and checks what the format promises. */
+/** Reads prepared data as docs/formats.md describes it, by itself, and checks what the format promises. */
 export function readPrepared(directory: string): StoredSet {
   const meta = JSON.parse(readFileSync(join(directory, 'meta.json'), 'utf8'))
   const set: StoredSet = { meta, documents: [], packs: [] }

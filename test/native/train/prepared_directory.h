@@ -24,7 +24,7 @@ void append(std::string& bytes, Value value) {
 
 inline void pad(std::string& bytes) { bytes.append((8 - bytes.size() % 8) % 8, '\0'); }
 
-/// A shard as docs/data.md describes it, written apart from what reads it.
+/// A shard as docs/formats.md describes it, written apart from what reads it.
 inline std::string shard_of(const std::vector<TestPack>& packs) {
   std::string documents, spans, ranges, list, tokens;
   uint64_t document_count = 0, span_count = 0, token_count = 0;
