@@ -97,6 +97,6 @@ function mpiOptions(version: string, processes: number, slots: [host: string, co
   if (/HYDRA|MPICH|Intel/i.test(version)) return { options: [...count, '-hosts', hosts], env: {} }
   throw new BranchMergeError(
     'ERR_MPI_MISSING',
-    `Expected the mpirun of Open MPI or MPICH but found ${version.split('\n', 1)[0] || 'one that does not say whose it is'}`,
+    `Expected the mpirun of Open MPI or MPICH but found ${version.split('\n', 1)[0] || 'one of an unknown kind'}`,
   )
 }

@@ -149,7 +149,7 @@ export async function executeSft(plan: SftPlan, signals: SftSignals = {}): Promi
     const outcome = await train(plan, directory, signals)
     if (outcome === 'interrupted') {
       running.signal?.throwIfAborted()
-      throw new BranchMergeError('ERR_CANCELLED', 'The trainer was interrupted; it has saved. Go on with --resume.')
+      throw new BranchMergeError('ERR_CANCELLED', 'The trainer was interrupted; it has saved. Continue with --resume.')
     }
     if (outcome === 'done') await openCheckpoint(run.output)
     return await summarise(plan, outcome)

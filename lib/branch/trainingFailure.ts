@@ -51,12 +51,12 @@ export async function firstFailure(directory: string, end: TrainingEnd): Promise
   if (first) return { ...first, host: await hostOf(directory, first.rank) }
   const killed = killedProcess(end.log)
   if (killed) return killed
-  const nameless = { host: undefined, code: undefined, message: `it ended with ${endText(end)} and said no reason` }
+  const nameless = { host: undefined, code: undefined, message: `it ended with ${endText(end)} and gave no reason` }
   if (end.processes === 1) return { rank: 0, ...nameless }
   const [rank, ...others] = await unfinishedRanks(directory, end.processes)
   // Several: the first one, and those that were ended after it.
   if (rank === undefined || others.length > 0) return { rank: undefined, ...nameless }
-  return { rank, host: await hostOf(directory, rank), code: undefined, message: 'it ended and said no reason' }
+  return { rank, host: await hostOf(directory, rank), code: undefined, message: 'it ended and gave no reason' }
 }
 
 function ofSilence({ rank, host, step, seconds }: Silence): FirstFailure {
@@ -80,7 +80,7 @@ export function trainingError(failure: FirstFailure, log: readonly string[], log
     [
       `${who} failed first: ${message}${code === undefined ? '' : ` [${code}]`}`,
       ...(lines.length > 0 ? [`The last lines of ${logFile}:`, ...lines] : []),
-      'With --resume (resume: true) training goes on from the last checkpoint.',
+      'With --resume (resume: true) training continues from the last checkpoint.',
     ].join('\n'),
   )
 }

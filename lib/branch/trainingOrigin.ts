@@ -68,7 +68,7 @@ export async function compareOrigin(inputs: OriginInputs, state: 'begun' | 'fini
     throw new BranchMergeError(
       'ERR_RESUME',
       `Expected ${originPath(output)}, which says what the run in ${output} began with, but it is missing or damaged. ` +
-        'Choose another output directory to begin anew.',
+        'Choose another output directory to start from the beginning.',
     )
   }
   const now = await describeOrigin(inputs, before.model)
@@ -79,15 +79,15 @@ export async function compareOrigin(inputs: OriginInputs, state: 'begun' | 'fini
     if (others.length === 0) return []
     throw new BranchMergeError(
       'ERR_OUTPUT_EXISTS',
-      `Expected the inputs and options of the finished expert in ${output} but there are others: ${describeChanges(others)}. ` +
+      `Expected the inputs and options with which the expert in ${output} was trained, but some differ: ${describeChanges(others)}. ` +
         'Choose another output directory, or remove that one.',
     )
   }
   if (fixed.length === 0) return free
   throw new BranchMergeError(
     'ERR_RESUME',
-    `Expected what the run in ${output} began with but there are others: ${describeChanges(fixed)}. ` +
-      'Give the same, or another output directory to begin anew.',
+    `Expected the data, model and seed with which the run in ${output} began, but some differ: ${describeChanges(fixed)}. ` +
+      'Use the same ones, or another output directory to start from the beginning.',
   )
 }
 

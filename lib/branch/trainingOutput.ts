@@ -42,8 +42,8 @@ export async function examineTraining(output: string, resume: boolean): Promise<
     'ERR_OUTPUT_EXISTS',
     finished
       ? `Expected a new or empty directory for output but ${output} holds a finished expert. Choose another, or remove it.`
-      : `Expected a new or empty directory for output but ${output} holds a run that was cut off. ` +
-          'Go on with it (--resume, resume: true), choose another, or remove it.',
+      : `Expected a new or empty directory for output but ${output} holds an interrupted run. ` +
+          'Continue it (--resume, resume: true), choose another, or remove it.',
   )
 }
 

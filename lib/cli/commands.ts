@@ -42,7 +42,7 @@ const choiceOptions = {
     describe: 'Rows to keep of vocabularies of different sizes',
     group: unlike,
   },
-  names: { choices: modelChoices.names, describe: 'Take names that agree but for prefixes as one', group: unlike },
+  names: { choices: modelChoices.names, describe: 'Match tensor names that differ only by a prefix', group: unlike },
   heads: {
     choices: modelChoices.heads,
     describe: 'Read the embedding as the head of models that tie it',
@@ -56,7 +56,7 @@ const checkpointOptions = {
   overwrite: { type: 'boolean', describe: 'Replace the checkpoint in --out', group: output },
   resume: {
     type: 'boolean',
-    describe: 'Go on with a run that was cut off; keep the work of this one',
+    describe: 'Continue an interrupted run; keep the work if this one is',
     group: output,
   },
   dtype: {
@@ -64,8 +64,8 @@ const checkpointOptions = {
     describe: `Convert float tensors: ${floatDtypes.join(', ')}; NAME=DTYPE reads a model in it, once for each`,
     group: output,
   },
-  'max-shard-size': { type: 'string', describe: 'Split into files of at most this: 5GB, 2GiB', group: output },
-  stats: { type: 'string', describe: 'Write JSON lines, one for each tensor, to this file', group: output },
+  'max-shard-size': { type: 'string', describe: 'Largest size of a file: 5GB, 2GiB', group: output },
+  stats: { type: 'string', describe: 'Write statistics to this file, one JSON line a tensor', group: output },
   plan: { type: 'boolean', describe: 'Show what would be done and write nothing', group: output },
   ...choiceOptions,
   preset: { choices: presetNames, describe: 'All choices of the method at once', group: 'Method:' },
@@ -97,7 +97,7 @@ const fuse: Command = {
   describe: 'Fuse two checkpoints into a new one',
   positionals: {
     left: { type: 'string', describe: 'Checkpoint: a directory or a .safetensors file' },
-    right: { type: 'string', describe: 'Checkpoint of the same shape, fused into Left' },
+    right: { type: 'string', describe: 'Checkpoint of the same shape, whose changes are added' },
   },
   options: {
     ...checkpointOptions,
@@ -119,7 +119,7 @@ export const mergeOptions = {
   ...checkpointOptions,
   shard: {
     type: 'string',
-    describe: 'I/N: do part I of N only; then branchmerge finish',
+    describe: 'I/N: merge only part I of N; then branchmerge finish',
     conflicts: ['plan', 'stats', 'slurm'],
     group: cluster,
   },
@@ -131,7 +131,7 @@ export const mergeOptions = {
   mem: { type: 'string', describe: 'Memory of a task, as sbatch takes it', implies: 'slurm', group: cluster },
   'sbatch-arg': {
     type: 'string',
-    describe: 'Further argument of sbatch, as --sbatch-arg=--account=lab',
+    describe: 'Another argument of sbatch, such as --sbatch-arg=--account=lab',
     implies: 'slurm',
     group: cluster,
   },
@@ -139,7 +139,7 @@ export const mergeOptions = {
 
 const merge: Command = {
   usage: 'merge [source]',
-  describe: 'Merge any number of checkpoints as an expression or a recipe says',
+  describe: 'Merge any number of checkpoints, by an expression or a recipe',
   positionals: {
     source: { type: 'string', describe: 'An expression, or the .yaml or .json file of a recipe or mergekit' },
   },
@@ -159,7 +159,7 @@ const merge: Command = {
 
 const finish: Command = {
   usage: 'finish <directory>',
-  describe: 'Make the parts of a merge (merge --shard) a checkpoint',
+  describe: 'Make one checkpoint of the parts that merge --shard wrote',
   positionals: { directory: { type: 'string', describe: 'The --out of the parts' } },
   options: { json },
   examples: [['finish merged/']],
@@ -170,12 +170,12 @@ const { out: outDirectory, stats: _, plan: __, ...optionsOfRuns } = checkpointOp
 
 const batch: Command = {
   usage: 'batch <files..>',
-  describe: 'Run recipes, those of the same models in one pass; skip those that are finished',
+  describe: 'Run recipes, reading shared models once; skip finished ones',
   positionals: { files: { type: 'string', array: true, describe: 'Files of recipes' } },
   options: {
     model: mergeOptions.model,
     sha256: mergeOptions.sha256,
-    out: { ...outDirectory, describe: 'Directory for one directory a recipe, named as its file' },
+    out: { ...outDirectory, describe: 'Directory in which each recipe gets one, named as its file' },
     ...optionsOfRuns,
   },
   examples: [['batch sweep/*.yaml --model math=a/ --model science=b/ --out merged/', 'Into merged/RECIPE for each']],
@@ -187,7 +187,7 @@ const verify: Command = {
   describe: 'Check a merged directory against its manifest',
   positionals: { directory: mergedDirectory },
   options: { threads: checkpointOptions.threads, json },
-  examples: [['verify merged/', 'Reads it once; exits with 1 when something is not as written']],
+  examples: [['verify merged/', 'Reads it once; exits with 1 if something differs']],
   load: async () => (await import('./verify.js')).runVerify,
 }
 
@@ -224,7 +224,7 @@ const convert: Command = {
 
 const set = {
   type: 'string',
-  describe: 'KEY=VALUE instead of what the file says; once for each',
+  describe: 'KEY=VALUE overrides a value of the file; repeatable',
   group: 'Run:',
 } as const
 
@@ -234,7 +234,7 @@ const sft: Command = {
   positionals: { file: { type: 'string', describe: 'The run, a .yaml or .json file' } },
   options: {
     set,
-    resume: { type: 'boolean', describe: 'Go on with a run that was cut off', group: 'Run:' },
+    resume: { type: 'boolean', describe: 'Continue an interrupted run', group: 'Run:' },
     plan: { type: 'boolean', describe: 'Show what would be done and the command lines; train nothing', group: 'Run:' },
     processes: { type: 'number', describe: 'As launcher.processes', group: cluster },
     slurm: { type: 'boolean', describe: 'Submit a job to Slurm and follow it', group: cluster },
@@ -243,7 +243,7 @@ const sft: Command = {
     json,
   },
   examples: [
-    ['sft run.yaml', 'Trains, and leaves the expert in the output of the run'],
+    ['sft run.yaml', 'Trains; the expert is in the output of the run'],
     ['sft run.yaml --plan', 'What that takes'],
     ['sft run.yaml --set training.learningRate=2e-5 --processes 4'],
   ],
@@ -255,7 +255,7 @@ const dataGroup = 'Instead of the file of a run:'
 const dataOptions = {
   set,
   model: { type: 'string', describe: 'Checkpoint whose tokenizer and chat template are used', group: dataGroup },
-  data: { type: 'string', describe: 'A .jsonl, .json or .parquet file; once for each', group: dataGroup },
+  data: { type: 'string', describe: 'A .jsonl, .json or .parquet file; repeatable', group: dataGroup },
   tokenizer: { type: 'string', describe: "Directory of another tokenizer than the model's", group: dataGroup },
   template: { type: 'string', describe: 'chatml, qwen, deepseekr1, llama3 or a .jinja file', group: dataGroup },
   system: { type: 'string', describe: 'System text of rows that have none', group: dataGroup },
@@ -274,9 +274,9 @@ const dataOptions = {
     group: dataGroup,
   },
   packing: { choices: ['none', 'pack', 'neat'], describe: 'Examples in one sequence', group: dataGroup },
-  validation: { type: 'number', describe: 'Rows to keep out: a part below 1, or a count', group: dataGroup },
+  validation: { type: 'number', describe: 'Validation rows: a fraction below 1, or a count', group: dataGroup },
   seed: { type: 'number', describe: 'Of validation and weights', group: dataGroup },
-  'max-bad-rows': { type: 'number', describe: 'Largest part of rows that may be unusable', group: dataGroup },
+  'max-bad-rows': { type: 'number', describe: 'Largest fraction of rows that may be unusable', group: dataGroup },
   cache: { type: 'string', describe: 'Directory of prepared data', group: dataGroup },
 } as const satisfies Record<string, Options>
 
@@ -323,7 +323,7 @@ const init: Command = {
   options: {
     out: { ...outDirectory, demandOption: true },
     config: { type: 'string', describe: 'config.json of a Qwen2, Llama or Qwen3 model', group: 'Model:' },
-    size: { choices: sizeNames, describe: 'Instead: a small model of about so many parameters', group: 'Model:' },
+    size: { choices: sizeNames, describe: 'Instead of --config: a small model of about this size', group: 'Model:' },
     family: { choices: families, describe: 'With --size. Default: qwen2', group: 'Model:' },
     tokenizer: { type: 'string', describe: 'Directory of a tokenizer, or its tokenizer.json', group: 'Tokenizer:' },
     'train-tokenizer': {
@@ -358,7 +358,7 @@ const exportGguf: Command = {
   },
   options: {
     out: { type: 'string', describe: 'File to write', demandOption: true, group: output },
-    dtype: { type: 'string', describe: 'Of the matrices: BF16 (default), F16 or F32', group: output },
+    dtype: { type: 'string', describe: 'Dtype of the matrices: BF16 (default), F16 or F32', group: output },
     tokenizer: { type: 'string', describe: "Directory of the tokenizer. Default: the checkpoint's", group: output },
     overwrite: { type: 'boolean', describe: 'Replace the file of --out', group: output },
     json,
@@ -386,7 +386,7 @@ const report: Command = {
   options: {
     stats: {
       type: 'string',
-      describe: 'Instead of a directory: the file of fuse --stats or merge --stats',
+      describe: 'A file of fuse --stats or merge --stats, not a directory',
       group: output,
     },
     out: { type: 'string', describe: 'Write a picture to this .svg or .html file', group: output },

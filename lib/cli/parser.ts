@@ -98,6 +98,6 @@ function refuseAfterDashes(args: readonly string[]): void {
   const [first] = at < 0 ? [] : args.slice(at + 1)
   if (first === undefined) return
   throw new UsageError(
-    `Expected nothing behind -- but received ${first}: write a path that begins with - as ./${first}`,
+    `Expected nothing after -- but received ${first}: write a path that begins with - as ./${first}`,
   )
 }

@@ -168,13 +168,13 @@ function missing(tensor: CheckpointTensor, owner: MatchedModel, other: MatchedMo
 const advice: Partial<Record<ErrorCode, string>> = {
   ERR_TENSOR_MISSING: 'A merge needs fine-tunes of one architecture.',
   ERR_DTYPE_MISMATCH:
-    'Name a dtype to read them in: --dtype DTYPE (output.dtype of a recipe) for all models, ' +
+    'Choose a dtype to read them in: --dtype DTYPE (output.dtype of a recipe) for all models, ' +
     '--dtype NAME=DTYPE (models.NAME.dtype) for one.',
   ERR_SHAPE_MISMATCH:
     'A merge needs equal shapes; for embeddings, resize all models to one vocabulary, ' +
     'or choose the rows to keep with embeddings in a recipe (--embeddings): common, left or right.',
   ERR_DTYPE_UNSUPPORTED:
-    'Supported are BF16, F16, F32, F64, and equal integers and booleans: merge quantised models before they are quantised.',
+    'Supported are BF16, F16, F32, F64, and equal integers and booleans: merge models before they are quantised.',
 }
 
 /** Its own tensors alone do not make a model, under whatever name the file comes. */
@@ -192,7 +192,7 @@ function refusal(found: Problem[], models: readonly MatchedModel[], reference: n
     .filter(isAdapter)
     .map(({ label, checkpoint }) => `${label}, ${checkpoint.path}, holds an adapter: merge that into its base first.`)
   const renaming =
-    hints.length > 0 ? ['To take names that agree but for prefixes as one: names: prefixes (--names prefixes).'] : []
+    hints.length > 0 ? ['To match names that differ only by a prefix, set names: prefixes (--names prefixes).'] : []
   const advices = [...renaming, ...codes.map((each) => advice[each]), ...adapters].join(' ')
   const subject = models.length === 1 ? 'The checkpoint' : 'The checkpoints'
   return new BranchMergeError(

@@ -20,7 +20,7 @@ export async function refuseInputs(path: string, checkpoints: Checkpoint[]): Pro
     if (taken || (input && isWithin(out, input))) {
       throw new BranchMergeError(
         'ERR_OUTPUT_IS_INPUT',
-        `Expected an output apart from the inputs but ${path} is, holds or lies in ${taken ?? input}. Choose another.`,
+        `Expected an output outside of the inputs but ${path} is, contains or lies in ${taken ?? input}. Choose another.`,
       )
     }
   }
@@ -36,7 +36,7 @@ export async function refuseWithin(out: string, kept: string): Promise<void> {
   if (!isWithin(there, here) && !isWithin(here, there)) return
   throw new BranchMergeError(
     'ERR_OUTPUT_IS_INPUT',
-    `Expected an output apart from ${kept}, which it is compared with, but ${out} is, holds or lies in it. Choose another.`,
+    `Expected an output outside of ${kept}, which it is compared with, but ${out} is, contains or lies in it. Choose another.`,
   )
 }
 

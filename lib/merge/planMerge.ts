@@ -391,11 +391,11 @@ function vocabularyNotes({
   const copied = matched.find((tensor) => tensor.copied)?.copied
   const merged = rows - (copied?.rows ?? 0)
   const kept = copied
-    ? `Embeddings and output heads have the ${merged} rows that all models have, merged, and ${copied.rows} more of ${models[copied.model]?.label}`
+    ? `Embeddings and output heads have the ${merged} common rows of all models, merged, and ${copied.rows} further rows of ${models[copied.model]?.label}`
     : `Embeddings and output heads keep the ${merged} rows that all models have`
   const own = rowsOf(source.checkpoint)
   if (own === undefined || own <= rows) return [kept]
-  return [`${kept}; tokens from ${rows} on of the tokenizer, which comes from ${source.label}, have none`]
+  return [`${kept}. The tokenizer comes from ${source.label}; its tokens from ${rows} on have no row`]
 }
 
 function modelNotes(models: PlannedModel[]): string[] {

@@ -25,7 +25,7 @@ export function refuseQuantised(models: readonly QuantisedModel[]): void {
   if (faults.length === 0) return
   throw new BranchMergeError(
     'ERR_DTYPE_UNSUPPORTED',
-    `The checkpoints cannot be merged. Merge quantised models before they are quantised, and quantise the result.\n${faults.join('\n')}`,
+    `The checkpoints cannot be merged. Merge the models before they are quantised, and quantise the result.\n${faults.join('\n')}`,
   )
 }
 

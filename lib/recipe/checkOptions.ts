@@ -32,10 +32,10 @@ function checkOption(name: string, scope: OptionsScope, problems: Problems): voi
   if (users.length === 0) {
     if (complete) problems.add(at, unknownOption(name, nodes), { key: true })
   } else if (owners.length > 1) {
-    const text = `Expected ${name} inside a step or a call: it is another thing for ${owners.join(' and ')}`
+    const text = `Expected ${name} inside a step or a call: it means different things for ${owners.join(' and ')}`
     problems.add(at, text, { key: true })
   } else if (!partial && hasNull(options[name])) {
-    problems.add(at, `Expected a number for each input for ${name}: null is for rules`)
+    problems.add(at, `Expected a number for each input for ${name}: only rules can have null`)
   } else {
     for (const { node, parameter } of users) {
       const problem = settingProblem(name, parameter, options[name], node.inputs.length)

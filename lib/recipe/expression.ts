@@ -260,7 +260,7 @@ class Parser {
     const expression: CallExpression = { kind: 'call', ...parts }
     const operands = parts.base ? [parts.base, ...parts.inputs] : parts.inputs
     const depth = 1 + Math.max(...operands.map((operand) => this.depths.get(operand) as number))
-    if (depth > maxDepth) throw new ExpressionProblem(`Expected at most ${maxDepth} merges one upon another`, parts.at)
+    if (depth > maxDepth) throw new ExpressionProblem(`Expected at most ${maxDepth} nested merges`, parts.at)
     if (++this.calls > maxCalls) throw new ExpressionProblem(`Expected at most ${maxCalls} merges`, parts.at)
     this.depths.set(expression, depth)
     return expression

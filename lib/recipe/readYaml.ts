@@ -134,7 +134,7 @@ function checkNodes(document: Document.Parsed, targets: AliasTargets, problems: 
       for (const { key, value } of node.items) {
         const name = keyName(key)
         if (isMergeKey(key) && !mergeSources(value, targets)) {
-          fault(key as Node, 'Expected a mapping, an alias of one (*name) or a list of those behind the merge key <<')
+          fault(key as Node, 'Expected a mapping, an alias of one (*name) or a list of those after the merge key <<')
         }
         if (name === undefined) fault(key as Node, 'Expected a word as key')
         else if (seen.has(name)) fault(key as Node, `Expected the key ${JSON.stringify(name)} once`)

@@ -169,7 +169,7 @@ class Resolution {
       last = this.resolveStep(step, path, { ...this.recipe.options })
       if (step.name !== undefined) this.nameStep(step.name, last, path)
       else if (i < steps.length - 1) {
-        this.problems.add(path, 'Expected the key name: only the last step can do without')
+        this.problems.add(path, 'Expected the key name: only the last step can be without one')
       }
     }
     return last
@@ -357,19 +357,19 @@ class Resolution {
     if (this.incomplete || !root) return
     const used = reachable(root)
     for (const [name, { node, path }] of this.steps) {
-      if (node && !used.has(node)) this.problems.add(path, `Expected a use of the result "${name}" in a later step`)
+      if (node && !used.has(node)) this.problems.add(path, `Expected a later step to use the result "${name}"`)
     }
     const usedModels = new Set([...used].flatMap((node) => (node.kind === 'model' ? [node.name] : [])))
     for (const name of this.declared.keys()) {
       if (!usedModels.has(name))
-        this.problems.add(['models', name], `Expected a use of the model "${name}"`, { key: true })
+        this.problems.add(['models', name], `Expected an expression or step to use the model "${name}"`, { key: true })
     }
     for (const name of this.given.keys()) {
       if (this.declared.has(name) || usedModels.has(name)) continue
       const near = nearestName(name, [...usedModels])
       this.problems.add(
         [],
-        `Expected a use of the model "${name}" that was passed${near ? `: did you mean ${near}?` : ''}`,
+        `Expected the recipe to use the model "${name}" that was passed${near ? `: did you mean ${near}?` : ''}`,
       )
     }
   }

@@ -74,8 +74,8 @@ export async function writeStatsFile(path: string, lines: string[], out: string)
   await writeWhole(path, lines.join('')).catch((error: BranchMergeError) => {
     throw new BranchMergeError(
       error.code,
-      `The checkpoint in ${out} is complete, but its statistics are not written: ${error.message}. When that is mended, ` +
-        'run the same command with --resume: it does not merge again and writes them.',
+      `The checkpoint in ${out} is complete, but its statistics could not be written: ${error.message}. Then ` +
+        'run the same command with --resume: it writes them and does not merge again.',
       { cause: error },
     )
   })

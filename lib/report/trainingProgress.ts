@@ -69,14 +69,14 @@ function remarkOf(event: TrainingEvent): string | undefined {
   if (event.event === 'checkpoint') return `step ${event.step}: saved ${event.path}`
   if (event.event === 'damaged') return `Set aside a damaged checkpoint, ${event.path}: ${event.reason}`
   if (event.event === 'start' && event.resumedFrom)
-    return `Going on behind step ${event.step}, from ${event.resumedFrom}${changesOf(event.changed)}`
+    return `Continuing after step ${event.step}, from ${event.resumedFrom}${changesOf(event.changed)}`
   if (event.event !== 'skipped') return undefined
   const rows = event.samples.slice(0, 5).map(({ source, row }) => `source ${source} row ${row}`)
   return `step ${event.step} was skipped: ${event.reason}${rows.length > 0 ? ` (${rows.join(', ')})` : ''}`
 }
 
 const changesOf = (names: readonly string[] = []): string =>
-  names.length === 0 ? '' : `; not as it was then: ${names.join(', ')}`
+  names.length === 0 ? '' : `; changed since then: ${names.join(', ')}`
 
 /** Four significant figures; a loss that is not finite is no number in JSON. */
 export const figures = (value: number | null): string => (value === null ? 'not finite' : value.toPrecision(4))

@@ -44,7 +44,7 @@ export function trainingPlanText({ run, data, plan, launch, trainerRun, changed 
 
 /** What a run that goes on has not as it was. */
 export const changeNotes = (changed: readonly OriginChange[]): string[] =>
-  changed.length === 0 ? [] : [`Not as when the run began: ${printable(describeChanges(changed))}`]
+  changed.length === 0 ? [] : [`Changed since the run began: ${printable(describeChanges(changed))}`]
 
 function memoryRows({ memory, memoryBytes }: PlanEvent): string[][] {
   const words = (name: string) => name.replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)
@@ -79,7 +79,7 @@ export function trainingText(summary: SftSummary, output: string): string {
   const end =
     summary.reason === 'done'
       ? `The expert is in ${output}`
-      : `Saved; the run is not finished. Go on with it: the same command and --resume`
+      : `Saved; the run is not finished. Continue with the same command and --resume`
   return [formatTable(rows, []), '', `Loss curve: ${summary.lossCurve}`, end].join('\n')
 }
 

@@ -43,7 +43,7 @@ void TensorSink::compare(uint64_t begin, uint64_t end, const std::byte* bytes) c
   if (hash_.piece_at(begin) != xxh64({bytes, end - begin}))
     throw Error(
         "ERR_DEVICE_FAILED",
-        "A device that failed had given other bytes than the CPU before. Its memory or its link is not to be "
+        "Before it failed, a device gave other bytes than the CPU. Its memory or its link is not to be "
         "trusted: run with device 'cpu' (--device cpu).");
 }
 

@@ -105,7 +105,7 @@ test('an empty system text says that there is none', async () => {
 test.each(all)('nothing behind -- is dropped: %s', async (words, command) => {
   const args = complete([words, command], '')
   expect(await parse([...args, '--', '-left'])).toBe(
-    'Expected nothing behind -- but received -left: write a path that begins with - as ./-left',
+    'Expected nothing after -- but received -left: write a path that begins with - as ./-left',
   )
   expect(typeof (await parse([...args, '--']))).toBe('object')
 })

@@ -128,7 +128,7 @@ describe('what is refused, and where', () => {
     ],
     ['fuse(a, b; gate=gee)', "Expected one of ge, gt, soft for gate but received 'gee' of type string", 16],
     [`${'('.repeat(65)}a`, 'Expected at most 64 levels of parentheses', 64],
-    [Array.from({ length: 66 }, () => 'a').join(' & '), 'Expected at most 64 merges one upon another', 258],
+    [Array.from({ length: 66 }, () => 'a').join(' & '), 'Expected at most 64 nested merges', 258],
     [`a${' '.repeat(16_384)}`, 'Expected at most 16384 characters but received 16385', 16_384],
   ]
   test.each(cases)('%j', (text, message, at) => {

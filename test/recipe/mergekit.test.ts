@@ -242,7 +242,7 @@ parameters: {t: 0.5}
 
   test.each([
     ['two results', `${arcee}\n---\nname: x${arcee}`, 'Expected one final merge but found one without a name, x'],
-    ['two without a name', `${arcee}\n---${arcee}`, 'Expected the key name: only one merge can do without'],
+    ['two without a name', `${arcee}\n---${arcee}`, 'Expected the key name: only one merge can be without one'],
     ['one name twice', `name: x${arcee}\n---\nname: x${arcee}`, 'Expected the name x once'],
     [
       'a circle',

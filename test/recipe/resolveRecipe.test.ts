@@ -309,7 +309,7 @@ output: {tokenizer: maths, dtype: 5}
       'dir/recipe.yaml:11:19: Expected an earlier step: "late" comes later or is this one',
       '    late',
       '    ^',
-      'dir/recipe.yaml:12:5: Expected the key name: only the last step can do without',
+      'dir/recipe.yaml:12:5: Expected the key name: only the last step can be without one',
       'dir/recipe.yaml:12:30: Expected "&" or ")" but found the end',
       '    math2 & (late',
       '                 ^',
@@ -337,7 +337,7 @@ output: {tokenizer: maths, dtype: 5}
     [
       'a model without use',
       { models, expression: 'math & science' },
-      'models.coding: Expected a use of the model "coding"',
+      'models.coding: Expected an expression or step to use the model "coding"',
     ],
     [
       'a step without use',
@@ -345,7 +345,7 @@ output: {tokenizer: maths, dtype: 5}
         models,
         steps: [{ name: 'a', expression: 'math & coding' }, { expression: 'math & science & coding' }],
       },
-      'steps[0]: Expected a use of the result "a" in a later step',
+      'steps[0]: Expected a later step to use the result "a"',
     ],
     [
       'a step by itself',
@@ -370,12 +370,12 @@ output: {tokenizer: maths, dtype: 5}
     [
       'one name for two things',
       { models, expression: 'ties(math, science, coding) & math', options: { lambda: 1 } },
-      'options.lambda: Expected lambda inside a step or a call: it is another thing for ties and fuse',
+      'options.lambda: Expected lambda inside a step or a call: it means different things for ties and fuse',
     ],
     [
       'null outside of rules',
       { models, expression: 'linear(math, science, coding)', options: { weight: [1, null, 2] } },
-      'options.weight: Expected a number for each input for weight: null is for rules',
+      'options.weight: Expected a number for each input for weight: only rules can have null',
     ],
     [
       'a list of the wrong length',
@@ -480,7 +480,7 @@ output: {tokenizer: maths, dtype: 5}
     const recipe = { models, expression: 'math & science & coding' }
     const passed = () => resolveRecipe(recipe, { models: { maths: 'x' } })
     expect(problemsOf(passed)).toEqual([
-      'recipe: Expected a use of the model "maths" that was passed: did you mean math?',
+      'recipe: Expected the recipe to use the model "maths" that was passed: did you mean math?',
     ])
     expect(() => resolveRecipe(recipe, { models: { math: '' } })).toThrow('Expected a path for models.math')
     expect(() => resolveRecipe(recipe, { model: {} } as object)).toThrow("Unknown option 'model': did you mean models?")

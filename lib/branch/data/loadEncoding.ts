@@ -91,7 +91,7 @@ async function examineOrAdvise(encoder: Encoder): Promise<ReturnType<typeof exam
   } catch (error) {
     const fitting = await fittingTemplates(encoder)
     if (!(error instanceof BranchMergeError) || fitting.length === 0) throw error
-    const advice = `Of those that come along, the vocabulary has the tokens of ${fitting.join(', ')}.`
+    const advice = `These templates fit the vocabulary: ${fitting.join(', ')}.`
     throw new BranchMergeError(error.code, `${error.message} ${advice}`, { cause: error })
   }
 }
@@ -144,17 +144,17 @@ function compareWithServed({ template, tokenizer, encoding }: Encoder, prompt: s
   const own = encoding.tokenizer.chatTemplate
   if (own === undefined || own === encoding.templateText) {
     const asked = template.prompt([{ role: 'user', content: question }])
-    return asked === prompt ? [] : [differentPrompt('the template', asked, prompt)]
+    return asked === prompt ? [] : [differentPrompt('The template', asked, prompt)]
   }
   try {
     const served = new ChatTemplate('the chat template of the checkpoint', own, tokenizer.namedTokens)
     const asked = served.prompt([{ role: 'user', content: question }])
-    return asked === prompt ? [] : [differentPrompt("the checkpoint's own chat template", asked, prompt)]
+    return asked === prompt ? [] : [differentPrompt("The checkpoint's own chat template", asked, prompt)]
   } catch (error) {
     return [`The checkpoint's own chat template, which is not used, fails: ${(error as Error).message}`]
   }
 }
 
 const differentPrompt = (subject: string, asked: string, prompt: string): string =>
-  `Whoever asks the model with ${subject} gives it ${JSON.stringify(asked)}, but it is trained with ` +
-  `${JSON.stringify(prompt)}. Ask the expert with the template that sft writes beside it.`
+  `${subject} asks the model with ${JSON.stringify(asked)}, but training uses ` +
+  `${JSON.stringify(prompt)}. Serve the expert with the template that sft writes beside it.`

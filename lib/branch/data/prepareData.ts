@@ -157,16 +157,16 @@ function noticesOf(
   )
   const spelt = ['<think>', '</think>'].filter((tag) => tokenizer.encode(tag).length > 1)
   if (hasThinking && spelt.length > 0) {
-    notices.push(`${spelt.join(' and ')} are no tokens of the vocabulary; they are spelt, which models learn as well.`)
+    notices.push(`${spelt.join(' and ')} are not tokens of the vocabulary. They are written as several tokens, which models also learn.`)
   }
   const unclosed = summaries.reduce((sum, { thinking }) => sum + thinking.unclosed, 0)
   if (unclosed > 0) {
     notices.push(
-      `${unclosed} of the answers begin a reasoning and do not end it: the model learns to think without end. ` +
-        'Where truncation cut them, raise cutoffLength or leave them out with excessLengthStrategy: drop.',
+      `${unclosed} answers have reasoning that begins and does not end: the model learns to think without end. ` +
+        'If truncation cut them, raise cutoffLength, or leave them out with excessLengthStrategy: drop.',
     )
   }
-  if (validation && validated.packs === 0) notices.push('No row fell to validation: there are too few for its share.')
+  if (validation && validated.packs === 0) notices.push('No row was chosen for validation: there are too few rows for its share.')
   return notices
 }
 

@@ -66,7 +66,7 @@ function recoder(format: TextFormat, path: string): { recode(bytes: Buffer): Buf
     try {
       return Buffer.from(bytes ? decoder.decode(bytes, { stream: true }) : decoder.decode())
     } catch (cause) {
-      const what = `Expected whole ${format.toUpperCase()} at ${path}, which its byte order mark promises, but some of it is none`
+      const what = `Expected whole ${format.toUpperCase()} at ${path}, as its byte order mark says, but some of it is invalid`
       throw new BranchMergeError('ERR_DATA', what, { cause })
     }
   }
@@ -240,6 +240,6 @@ class ArraySplitter implements Splitter {
   private finish(rest: Buffer, rows: Row[]): Row[] {
     this.ended = true
     if (/^\s*$/.test(rest.toString('latin1'))) return rows
-    throw new BranchMergeError('ERR_DATA', `Expected nothing behind the JSON array in ${this.path}`)
+    throw new BranchMergeError('ERR_DATA', `Expected nothing after the JSON array in ${this.path}`)
   }
 }

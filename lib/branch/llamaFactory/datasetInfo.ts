@@ -95,7 +95,7 @@ function sourceOf(
     problem(`Expected alpaca or sharegpt for formatting but received ${JSON.stringify(formatting)}`)
     return undefined
   }
-  if (rest.ranking === true) problem('It ranks answers, which is not supervised fine-tuning')
+  if (rest.ranking === true) problem('The data set ranks answers, which is not supervised fine-tuning')
   for (const key of Object.keys(rest)) {
     if (!ignored.includes(key) && key !== 'ranking') problem(`${key} is not supported`)
   }

@@ -64,7 +64,7 @@ class Translation {
     }
     this.notes.push(
       'Transformers before 4.46, which TinyR1 used, averages the loss of each micro-batch: training.lossNormalization micro_mean',
-      'It says nothing of the number of processes: launcher.processes, and with it the packs of a step',
+      'The file does not give the number of processes, which sets the packs of a step: see launcher.processes',
     )
     return { run, notes: this.notes }
   }

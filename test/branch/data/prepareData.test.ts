@@ -301,7 +301,7 @@ describe('validation', () => {
     const given = options({ validation: { fraction: 0.000001 } })
     const prepared = await prepareData(given)
     expect(prepared.validation).toBeUndefined()
-    expect(prepared.notices).toContain('No row fell to validation: there are too few for its share.')
+    expect(prepared.notices).toContain('No row was chosen for validation: there are too few rows for its share.')
   })
 })
 
@@ -387,7 +387,7 @@ describe('refuses', () => {
         }),
       }),
       'ERR_CHAT_TEMPLATE',
-      /does not write the prompt of an answer and the answer one after the other.* has the tokens of chatml, qwen, deepseekr1, llama3\.$/,
+      /does not write the prompt of an answer and the answer one after the other.* These templates fit the vocabulary: chatml, qwen, deepseekr1, llama3\.$/,
     ],
     [
       'a template without a token at the end of answers',
@@ -457,7 +457,7 @@ test('a template of its own file, and notices of what is odd', async () => {
   expect(prepared.template.name).toBe(`the template ${template}`)
   expect(prepared.generationPrompt).toBe('<|im_end|>\n<|im_start|>assistant\n<think>\n')
   expect(prepared.notices).toEqual([
-    expect.stringMatching(/^Whoever asks the model with the checkpoint's own chat template/),
+    expect.stringMatching(/^The checkpoint's own chat template asks the model with/),
   ])
 })
 
@@ -471,7 +471,7 @@ describe('rows of more tokens than fit', () => {
     const prepared = await prepareData(given)
     expect(prepared.sources[0]).toMatchObject({ documents: 4, truncated: 1, tooLong: 0, bad: 0 })
     expect(prepared.sources[0]?.thinking).toEqual({ given: 2, added: 0, opened: 0, none: 0, unclosed: 2 })
-    expect(prepared.notices).toContainEqual(expect.stringMatching(/^2 of the answers begin a reasoning/))
+    expect(prepared.notices).toContainEqual(expect.stringMatching(/^2 answers have reasoning that begins and does not end/))
     expect(preparedDataText(prepared)).toContain('begun and not ended in 2')
   })
 

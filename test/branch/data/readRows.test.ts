@@ -131,7 +131,7 @@ describe('JSON Lines', () => {
     expect(values(await rowsOf(written('a.jsonl.gz', gzipSync(bytes))))).toEqual(rows)
     await expect(rowsOf(written('a.jsonl', bytes.subarray(0, -1)))).rejects.toMatchObject({
       code: 'ERR_DATA',
-      message: expect.stringMatching(/^Expected whole UTF-16[LB]E at .*, which its byte order mark promises/),
+      message: expect.stringMatching(/^Expected whole UTF-16[LB]E at .*, as its byte order mark says/),
     })
   })
 

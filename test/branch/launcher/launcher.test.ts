@@ -132,7 +132,7 @@ describe('a training that fails names the process, and nothing looks complete', 
   test('one that ends without a word', async () => {
     const { file, output } = await newRun()
     await expect(runDouble({ fail: 'silentExit' }, file)).rejects.toThrow(
-      'Rank 0 failed first: it ended with exit code 7 and said no reason',
+      'Rank 0 failed first: it ended with exit code 7 and gave no reason',
     )
     expect(looksComplete(output)).toBe(false)
   })
@@ -235,7 +235,7 @@ describe('a training that is stopped', () => {
     await expect(running).rejects.toThrow('enough')
     expect(looksComplete(output)).toBe(false)
     expect(fileNames(join(output, 'training', 'checkpoints'))).toHaveLength(1)
-    await expect(runDouble({}, file)).rejects.toThrow('Go on with it (--resume')
+    await expect(runDouble({}, file)).rejects.toThrow('Continue it (--resume')
     const summary = await runDouble({}, file, { resume: true })
     expect(summary).toMatchObject({ reason: 'done', steps: 6, tokens: 576 })
   })

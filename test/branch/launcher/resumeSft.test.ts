@@ -131,7 +131,7 @@ describe('a run that was cut off', () => {
     change(run)
     const { code, stderr } = await runCommand(['sft', run.file, '--resume'], { env: doubleEnv() })
     expect([code, stderr.match(new RegExp(message, 'g'))?.length]).toEqual([1, 1])
-    expect(stderr).toMatch(/Give the same, or another output directory to begin anew\..*\[ERR_RESUME\]/s)
+    expect(stderr).toMatch(/Use the same ones, or another output directory to start from the beginning\..*\[ERR_RESUME\]/s)
     expect(stderr).not.toContain('--resume')
   })
 
@@ -175,9 +175,9 @@ test('the trainer itself tells what changed, and the summary keeps it', { timeou
   const { code, stdout, stderr } = await runCommand(['sft', run.file, '--resume'])
   expect([code, stderr]).toEqual([
     0,
-    expect.stringMatching(/Going on behind step \d+, .*; not as it was then: learningRate\n/),
+    expect.stringMatching(/Continuing after step \d+, .*; changed since then: learningRate\n/),
   ])
-  expect(stderr).toContain('Not as when the run began: learningRate: 0.001 then, 0.002 now')
+  expect(stderr).toContain('Changed since the run began: learningRate: 0.001 then, 0.002 now')
   expect(stdout).toMatch(/changed\s+on the way: learningRate/)
   expect(statSync(join(run.output, 'model.safetensors')).size).toBeGreaterThan(0)
 })
