@@ -49,7 +49,7 @@ describe('places that are refused before anything is read or written', () => {
       expect(JSON.parse(stdout).error).toMatchObject({
         code: 'ERR_DISK_FULL',
         message: expect.stringMatching(
-          /^The checkpoint in .*out is complete, but its statistics are not .* with --resume/,
+          /^The checkpoint in .*out is complete, but its statistics could not be written.* with --resume/,
         ),
       })
       expect(readdirSync(directory).sort()).toEqual(['left', 'out', 'right'])
