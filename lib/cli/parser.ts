@@ -97,7 +97,5 @@ function refuseAfterDashes(args: readonly string[]): void {
   const at = args.indexOf('--')
   const [first] = at < 0 ? [] : args.slice(at + 1)
   if (first === undefined) return
-  throw new UsageError(
-    `Expected nothing after -- but received ${first}: write a path that begins with - as ./${first}`,
-  )
+  throw new UsageError(`Expected nothing after -- but received ${first}: write a path that begins with - as ./${first}`)
 }

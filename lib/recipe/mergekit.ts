@@ -147,7 +147,9 @@ class FileConversion {
     for (const [i, { name, path }] of this.documents.entries()) {
       if (this.documents.findIndex((other) => other.name === name) === i) continue
       const text =
-        name === undefined ? 'Expected the key name: only one merge can be without one' : `Expected the name ${name} once`
+        name === undefined
+          ? 'Expected the key name: only one merge can be without one'
+          : `Expected the name ${name} once`
       this.problems.add(path, text)
     }
   }

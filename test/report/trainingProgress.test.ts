@@ -95,7 +95,7 @@ test('what happens between steps stands above the line', () => {
     'step 1: saved x/step-00000001\n',
     'step 2 was skipped: the loss is not finite (source 0 row 7)\n',
     'Set aside a damaged checkpoint, x/step-00000009: weights-0.bin: expected 9 bytes\n',
-    'Going on behind step 5, from step-00000005\n',
+    'Continuing after step 5, from step-00000005\n',
     'a line of the log\n',
   ]) {
     expect(text).toContain(`\r\x1b[K${remark}\r\x1b[K`.slice(0, -4) + line(1, '3 min 18 s'))

@@ -157,7 +157,9 @@ function noticesOf(
   )
   const spelt = ['<think>', '</think>'].filter((tag) => tokenizer.encode(tag).length > 1)
   if (hasThinking && spelt.length > 0) {
-    notices.push(`${spelt.join(' and ')} are not tokens of the vocabulary. They are written as several tokens, which models also learn.`)
+    notices.push(
+      `${spelt.join(' and ')} are not tokens of the vocabulary. They are written as several tokens, which models also learn.`,
+    )
   }
   const unclosed = summaries.reduce((sum, { thinking }) => sum + thinking.unclosed, 0)
   if (unclosed > 0) {
@@ -166,7 +168,8 @@ function noticesOf(
         'If truncation cut them, raise cutoffLength, or leave them out with excessLengthStrategy: drop.',
     )
   }
-  if (validation && validated.packs === 0) notices.push('No row was chosen for validation: there are too few rows for its share.')
+  if (validation && validated.packs === 0)
+    notices.push('No row was chosen for validation: there are too few rows for its share.')
   return notices
 }
 

@@ -68,7 +68,10 @@ export const requiredValues: Record<string, { value: readonly unknown[]; otherwi
   label_smoothing_factor: { value: [0], otherwise: 'the loss is cross-entropy' },
   disable_shuffling: { value: [false], otherwise: 'packs are shuffled' },
   train_from_scratch: { value: [false], otherwise: 'branchmerge init makes a model of random weights' },
-  resume_from_checkpoint: { value: [null, false], otherwise: 'only checkpoints of branchmerge can be resumed, with --resume' },
+  resume_from_checkpoint: {
+    value: [null, false],
+    otherwise: 'only checkpoints of branchmerge can be resumed, with --resume',
+  },
   load_best_model_at_end: { value: [false], otherwise: 'the expert is the last state' },
   rope_scaling: { value: [null], otherwise: "it is that of the model's config.json" },
   eval_dataset: { value: [null], otherwise: 'validation rows are kept out of the training data: val_size' },

@@ -153,10 +153,12 @@ function refuseOtherSteps(tokenizer: Record<string, unknown>, directory: string)
   const steps = isMapping(normalizer) && Array.isArray(normalizer.normalizers) ? normalizer.normalizers : [normalizer]
   // llama.cpp's own conversion passes over NFC too; most text is in that form.
   const other = steps.find((step) => isMapping(step) && step.type !== 'NFC')
-  if (other) throw refusal(directory, `no normalizer except NFC, because llama.cpp has no other. It has ${excerpt(other)}`)
+  if (other)
+    throw refusal(directory, `no normalizer except NFC, because llama.cpp has no other. It has ${excerpt(other)}`)
   const bpe = model(tokenizer, directory)
   for (const name of ['continuing_subword_prefix', 'end_of_word_suffix', 'dropout', 'byte_fallback']) {
-    if (bpe[name]) throw refusal(directory, `no ${name}, which llama.cpp does not have. It is ${JSON.stringify(bpe[name])}`)
+    if (bpe[name])
+      throw refusal(directory, `no ${name}, which llama.cpp does not have. It is ${JSON.stringify(bpe[name])}`)
   }
 }
 

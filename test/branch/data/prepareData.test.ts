@@ -456,9 +456,7 @@ test('a template of its own file, and notices of what is odd', async () => {
   const prepared = await prepareData(given)
   expect(prepared.template.name).toBe(`the template ${template}`)
   expect(prepared.generationPrompt).toBe('<|im_end|>\n<|im_start|>assistant\n<think>\n')
-  expect(prepared.notices).toEqual([
-    expect.stringMatching(/^The checkpoint's own chat template asks the model with/),
-  ])
+  expect(prepared.notices).toEqual([expect.stringMatching(/^The checkpoint's own chat template asks the model with/)])
 })
 
 describe('rows of more tokens than fit', () => {
@@ -471,7 +469,9 @@ describe('rows of more tokens than fit', () => {
     const prepared = await prepareData(given)
     expect(prepared.sources[0]).toMatchObject({ documents: 4, truncated: 1, tooLong: 0, bad: 0 })
     expect(prepared.sources[0]?.thinking).toEqual({ given: 2, added: 0, opened: 0, none: 0, unclosed: 2 })
-    expect(prepared.notices).toContainEqual(expect.stringMatching(/^2 answers have reasoning that begins and does not end/))
+    expect(prepared.notices).toContainEqual(
+      expect.stringMatching(/^2 answers have reasoning that begins and does not end/),
+    )
     expect(preparedDataText(prepared)).toContain('begun and not ended in 2')
   })
 

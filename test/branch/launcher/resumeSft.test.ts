@@ -131,7 +131,9 @@ describe('a run that was cut off', () => {
     change(run)
     const { code, stderr } = await runCommand(['sft', run.file, '--resume'], { env: doubleEnv() })
     expect([code, stderr.match(new RegExp(message, 'g'))?.length]).toEqual([1, 1])
-    expect(stderr).toMatch(/Use the same ones, or another output directory to start from the beginning\..*\[ERR_RESUME\]/s)
+    expect(stderr).toMatch(
+      /Use the same ones, or another output directory to start from the beginning\..*\[ERR_RESUME\]/s,
+    )
     expect(stderr).not.toContain('--resume')
   })
 
