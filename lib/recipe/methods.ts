@@ -402,7 +402,7 @@ function cancelling(weights: unknown): string | undefined {
   const sum = weights.reduce((total, weight) => total + weight, 0)
   const magnitudes = weights.reduce((total, weight) => total + Math.abs(weight), 0)
   if (Math.abs(sum) > cancellingWeights * magnitudes) return undefined
-  return `Expected weights that do not cancel but received ${weights.join(', ')}: their sum is what the result is divided by`
+  return `Expected weights that do not cancel but received ${weights.join(', ')}: the result is divided by their sum`
 }
 
 function dellaConflict({ density, epsilon }: Readonly<Record<string, unknown>>): string | undefined {

@@ -27,7 +27,7 @@ void EqualOperator::prepare(const std::vector<TensorReader*>& operands, WorkerPo
   throw Error("ERR_INTEGER_MISMATCH",
               "Tensor '" + info_.name + "' is " + std::string(dtype_name(info_.dtype)) +
                   " and differs between the models at element " + std::to_string(first_difference / size) +
-                  ". Integer and bool tensors have nothing to merge by; they must be equal. If they are "
+                  ". Integer and bool tensors cannot be merged; they must be equal. If they are "
                   "quantised weights, merge the models before they are quantised.");
 }
 

@@ -41,10 +41,9 @@ bool TensorSink::untouched(uint64_t begin, uint64_t end) const {
 
 void TensorSink::compare(uint64_t begin, uint64_t end, const std::byte* bytes) const {
   if (hash_.piece_at(begin) != xxh64({bytes, end - begin}))
-    throw Error(
-        "ERR_DEVICE_FAILED",
-        "Before it failed, a device gave other bytes than the CPU. Its memory or its link is not to be "
-        "trusted: run with device 'cpu' (--device cpu).");
+    throw Error("ERR_DEVICE_FAILED",
+                "Before it failed, a device gave other bytes than the CPU. Its memory or its link cannot be "
+                "trusted: run with device 'cpu' (--device cpu).");
 }
 
 void TensorSink::take(uint64_t begin, uint64_t end, const std::byte* bytes) {

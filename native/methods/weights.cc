@@ -17,8 +17,7 @@ double sum_of_weights(const OperandInfo& info, const std::vector<double>& weight
   }
   if (std::fabs(sum) > kCancellingWeights * magnitudes) return sum;
   throw Error("ERR_INVALID_ARGUMENT", "Expected weights that do not cancel for tensor '" + info.name +
-                                          "' but received " + list +
-                                          ": their sum is what the result is divided by");
+                                          "' but received " + list + ": the result is divided by their sum");
 }
 
 }  // namespace branchmerge

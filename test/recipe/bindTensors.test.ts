@@ -132,8 +132,7 @@ describe('rules', () => {
     const cancel = { match: 'lm_head.*', options: { weight: [0.3, -0.3] } }
     const problemsOf = (method: string, options: object = {}) =>
       bind({ steps: [{ method, base: 'base', inputs: ['left', 'right'], options }], rules: [cancel] } as never).problems
-    const text =
-      'Expected weights that do not cancel but received 0.3, -0.3: their sum is what the result is divided by'
+    const text = 'Expected weights that do not cancel but received 0.3, -0.3: the result is divided by their sum'
     expect(problemsOf('task_arithmetic', { normalize: true })).toEqual([
       expect.stringContaining(`${text}, for "lm_head.weight"`),
     ])

@@ -139,8 +139,9 @@ CheckpointWeights::CheckpointWeights(const std::string& directory, const ModelCo
   }
   for (const auto& [name, stored] : files.tensors)
     if (!is_passed_over(name, config.tied))
-      throw Error("ERR_MODEL_UNSUPPORTED", files.paths[stored.file] + ": tensor " + quote_for_message(name) +
-                                               " is none of this model's. Check model_type in config.json");
+      throw Error("ERR_MODEL_UNSUPPORTED",
+                  files.paths[stored.file] + ": tensor " + quote_for_message(name) +
+                      " does not belong to this model. Check model_type in config.json");
   for (const std::string& path : files.paths) files_.push_back(File::open_for_reading(path));
 }
 

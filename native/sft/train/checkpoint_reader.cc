@@ -64,8 +64,8 @@ Finding examine(const std::string& path, size_t first, size_t step, CheckpointMa
 [[noreturn]] void throw_unreadable(const std::string& path, const std::string& why) {
   throw Error("ERR_FILE_READ",
               why + ". The checkpoint " + path +
-                  " was left as it is. Mend the disk, mount or permissions and start again; or remove "
-                  "that checkpoint to go on from the one before");
+                  " was left as it is. Repair the disk, mount or permissions and start again, or remove "
+                  "that checkpoint to continue from the one before it");
 }
 
 /// What all processes together found, the same on all: damage is what process 0 sees as well. Where it does

@@ -47,8 +47,8 @@ class HashedFile {
       if (std::string_view(error.code) != "ERR_DISK_FULL") throw;
       throw Error("ERR_DISK_FULL",
                   path + ": cannot reserve " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
-                      " MiB for a checkpoint. Free some space, and resume from the checkpoint "
-                      "before, which is whole");
+                      " MiB for a checkpoint. Free some space, and resume from the last checkpoint, "
+                      "which is complete");
     }
   }
 

@@ -284,7 +284,7 @@ void PreparedData::read_tokens(uint64_t pack, const Document& document, std::spa
     if (token >= vocabulary_size_)
       throw Error("ERR_FILE_CHANGED", shard.file.path() + ": the tokens at byte " +
                                           std::to_string(shard.tokens_begin + document.first_token * 4) +
-                                          " are not those that were there when the run began");
+                                          " have changed since the run began");
 }
 
 std::vector<PreparedData::Sample> PreparedData::samples(uint64_t pack) const {

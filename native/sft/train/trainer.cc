@@ -248,10 +248,10 @@ void Trainer::note_skipped(const StepLosses& losses, const PackLists& packs) {
   throw Error(
       "ERR_TRAINING_DIVERGED",
       "Expected a finite loss and gradient but " + std::to_string(skipped_in_a_row_) +
-          " steps in a row had none and were skipped, the last being step " + std::to_string(position_.step) +
-          " (" + reason + "), with " + samples_text(samples, setup_.data) +
+          " steps in a row were skipped, the last one step " + std::to_string(position_.step) + " (" +
+          reason + "), with " + samples_text(samples, setup_.data) +
           ". Look at these samples and at the weights training started from, or lower the learning rate; "
-          "the checkpoints before are whole");
+          "earlier checkpoints are complete");
 }
 
 /// The mean over all trained tokens. The processes take turns; those that have no pack left in the last turn
@@ -333,7 +333,8 @@ void Trainer::finish() {
   if (!too_large.empty()) {
     // The training is not to be lost for that: with another dtype the run goes on from its last step.
     save_checkpoint();
-    throw Error("ERR_NON_FINITE", too_large + " (export.dtype) The run was saved: resume it with that.");
+    throw Error("ERR_NON_FINITE",
+                too_large + " (export.dtype). The run was saved: resume it with that dtype.");
   }
   export_weights({log_.output(), log_.export_staging(), run_.export_dtype, run_.export_max_shard_bytes},
                  setup_.layout, store_, collectives_, workers_);
