@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/page_buffer.h"
+#include "base/page_buffer.h"
 #include "fusion/row_divergence.h"
 
 using namespace branchmerge;

@@ -1,4 +1,4 @@
-// The addon: what lib/native.ts declares, and nothing of it knows how to fuse.
+// The addon: what lib/native/native.ts declares, and nothing of it knows how to fuse.
 #include <algorithm>
 #include <cstring>
 #include <deque>
@@ -7,12 +7,12 @@
 #include "addon/copy_job.h"
 #include "addon/job.h"
 #include "addon/values.h"
-#include "checkpoint/hash.h"
-#include "checkpoint/hash_tensors.h"
-#include "checkpoint/index.h"
-#include "checkpoint/io_queue.h"
-#include "methods/equal_operator.h"
-#include "methods/step.h"
+#include "base/hash.h"
+#include "io/io_queue.h"
+#include "merge/equal_operator.h"
+#include "merge/step.h"
+#include "safetensors/hash_tensors.h"
+#include "safetensors/index.h"
 
 namespace branchmerge {
 namespace {

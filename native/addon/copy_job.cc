@@ -4,7 +4,7 @@
 
 #include "addon/job.h"
 #include "addon/values.h"
-#include "checkpoint/copy_tensors.h"
+#include "safetensors/copy_tensors.h"
 
 namespace branchmerge {
 namespace {

@@ -3,7 +3,7 @@
 
 namespace branchmerge {
 
-/// copyTensors(plan, header, onProgress), as lib/native.ts declares it.
+/// copyTensors(plan, header, onProgress), as lib/native/native.ts declares it.
 Napi::Value start_copy(const Napi::CallbackInfo& info);
 
 }  // namespace branchmerge

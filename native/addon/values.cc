@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "checkpoint/hash.h"
-#include "error.h"
+#include "base/error.h"
+#include "base/hash.h"
 
 namespace branchmerge {
 namespace {

@@ -1,12 +1,12 @@
 #pragma once
 #include <napi.h>
 
-#include "checkpoint/read_header.h"
 #include "cuda/devices.h"
-#include "methods/choose_devices.h"
-#include "methods/merge_checkpoints.h"
+#include "merge/devices/choose_devices.h"
+#include "merge/merge_checkpoints.h"
+#include "safetensors/read_header.h"
 
-// JavaScript values ↔ the core's types, as lib/native.ts declares them. Reading throws ERR_INVALID_ARGUMENT.
+// JavaScript values ↔ the core's types, as lib/native/native.ts declares them. Reading throws ERR_INVALID_ARGUMENT.
 namespace branchmerge {
 
 /// Without its operands.

@@ -1,6 +1,6 @@
 // A build without nvcc.
+#include "base/error.h"
 #include "cuda/devices.h"
-#include "error.h"
 
 namespace branchmerge::cuda {
 namespace {

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "host_device.h"
+#include "base/host_device.h"
 
 #if defined(__CUDACC__)
 #define BRANCHMERGE_INLINE __host__ __device__ static __forceinline__

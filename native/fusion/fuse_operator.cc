@@ -9,7 +9,7 @@
 #include <mutex>
 #include <utility>
 
-#include "error.h"
+#include "base/error.h"
 #include "fusion/order_statistics.h"
 #include "fusion/quartiles.h"
 #include "fusion/row_divergence.h"

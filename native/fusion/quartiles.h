@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/host_device.h"
 #include "fusion/options.h"
-#include "host_device.h"
 
 namespace branchmerge {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "methods/lane_sums.h"
+#include "base/lane_sums.h"
 
 namespace branchmerge {
 namespace {

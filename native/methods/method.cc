@@ -1,6 +1,6 @@
 #include "methods/method.h"
 
-#include "error.h"
+#include "base/error.h"
 
 namespace branchmerge {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 #include "tensor/convert.h"
 #include "tensor/finite.h"
 

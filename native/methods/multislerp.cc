@@ -2,7 +2,7 @@
 #include <cmath>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 #include "methods/inner_products.h"
 #include "methods/linear_combination.h"
 #include "methods/method.h"

@@ -2,8 +2,8 @@
 #include <functional>
 #include <vector>
 
+#include "base/worker_pool.h"
 #include "methods/operand_tiles.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge {
 

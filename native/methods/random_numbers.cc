@@ -2,7 +2,7 @@
 
 #include <span>
 
-#include "checkpoint/hash.h"
+#include "base/hash.h"
 
 namespace branchmerge {
 

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <limits>
 
+#include "base/lane_sums.h"
 #include "methods/inner_products.h"
 #include "methods/keep_if.h"
-#include "methods/lane_sums.h"
 #include "methods/magnitude_ranks.h"
 #include "methods/method.h"
 #include "methods/method_operator.h"

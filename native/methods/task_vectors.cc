@@ -3,7 +3,7 @@
 #include <cmath>
 #include <utility>
 
-#include "methods/lane_sums.h"
+#include "base/lane_sums.h"
 #include "methods/method_operator.h"
 #include "methods/sign_election.h"
 #include "methods/weights.h"

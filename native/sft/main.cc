@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/parallel/connect.h"
 #include "sft/parallel/launch_environment.h"
 #include "sft/train/json_line.h"

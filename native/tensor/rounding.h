@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "host_device.h"
+#include "base/host_device.h"
 
 namespace branchmerge {
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "base/worker_pool.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor_reader.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge {
 

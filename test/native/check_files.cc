@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/file.h"
-#include "checkpoint/index.h"
-#include "checkpoint/read_header.h"
-#include "error.h"
+#include "base/error.h"
+#include "io/file.h"
+#include "safetensors/index.h"
+#include "safetensors/read_header.h"
 
 namespace branchmerge {
 namespace {

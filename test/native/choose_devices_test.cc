@@ -1,6 +1,6 @@
 // Which devices are found, measured and chosen, and why not, on emulated machines; and how tensors are handed
 // to them.
-#include "methods/choose_devices.h"
+#include "merge/devices/choose_devices.h"
 
 #include <doctest/doctest.h>
 
@@ -10,8 +10,8 @@
 #include "cuda/devices.h"
 #include "device.h"
 #include "error_code.h"
-#include "methods/device_queue.h"
-#include "methods/measure_device.h"
+#include "merge/devices/device_queue.h"
+#include "merge/devices/measure_device.h"
 #include "temporary_directory.h"
 
 namespace branchmerge {

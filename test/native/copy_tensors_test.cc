@@ -1,4 +1,4 @@
-#include "checkpoint/copy_tensors.h"
+#include "safetensors/copy_tensors.h"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // The choice between devices and the CPU, by figures alone.
-#include "methods/device_estimate.h"
+#include "merge/devices/device_estimate.h"
 
 #include <doctest/doctest.h>
 

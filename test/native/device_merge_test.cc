@@ -10,10 +10,10 @@
 #include <random>
 #include <thread>
 
-#include "checkpoint/output_writer.h"
 #include "device.h"
 #include "error_code.h"
-#include "methods/merge_checkpoints.h"
+#include "io/output_writer.h"
+#include "merge/merge_checkpoints.h"
 #include "temporary_directory.h"
 #include "tensor/convert.h"
 

@@ -1,4 +1,4 @@
-#include "checkpoint/file.h"
+#include "io/file.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -9,9 +9,9 @@
 #include <csignal>
 #include <utility>
 
-#include "checkpoint/hash.h"
-#include "checkpoint/read_header.h"
+#include "base/hash.h"
 #include "error_code.h"
+#include "safetensors/read_header.h"
 #include "temporary_directory.h"
 
 namespace branchmerge {

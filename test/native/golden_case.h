@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/json.h"
-#include "checkpoint/read_header.h"
 #include "fusion/options.h"
+#include "safetensors/json.h"
+#include "safetensors/read_header.h"
 #include "tensor/tensor_operator.h"
 
 namespace branchmerge {

@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <vector>
 
-#include "checkpoint/header.h"
-#include "error.h"
+#include "base/error.h"
+#include "safetensors/header.h"
 
 namespace branchmerge {
 namespace {

@@ -1,4 +1,4 @@
-#include "checkpoint/header.h"
+#include "safetensors/header.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "checkpoint/index.h"
+#include "safetensors/index.h"
 
 #include <doctest/doctest.h>
 

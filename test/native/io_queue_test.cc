@@ -1,4 +1,4 @@
-#include "checkpoint/io_queue.h"
+#include "io/io_queue.h"
 
 #include <doctest/doctest.h>
 #include <linux/filter.h>

@@ -1,4 +1,4 @@
-#include "checkpoint/json.h"
+#include "safetensors/json.h"
 
 #include <doctest/doctest.h>
 

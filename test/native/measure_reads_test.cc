@@ -1,4 +1,4 @@
-#include "checkpoint/measure_reads.h"
+#include "io/measure_reads.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -6,8 +6,8 @@
 
 #include <chrono>
 
-#include "checkpoint/read_ahead.h"
 #include "error_code.h"
+#include "io/read_ahead.h"
 #include "temporary_directory.h"
 
 namespace branchmerge {

@@ -1,6 +1,6 @@
 // Whole merges of small files: whatever the memory, the threads and where a run was cut off, the files are
 // the same.
-#include "methods/merge_checkpoints.h"
+#include "merge/merge_checkpoints.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 #include <iterator>
 #include <random>
 
-#include "checkpoint/output_writer.h"
 #include "error_code.h"
+#include "io/output_writer.h"
 #include "temporary_directory.h"
 #include "tensor/convert.h"
 

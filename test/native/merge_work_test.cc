@@ -1,4 +1,4 @@
-#include "methods/merge_work.h"
+#include "merge/merge_work.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "checkpoint/output_writer.h"
+#include "io/output_writer.h"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>

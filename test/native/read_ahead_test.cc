@@ -1,4 +1,4 @@
-#include "checkpoint/read_ahead.h"
+#include "io/read_ahead.h"
 
 #include <doctest/doctest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "methods/step_reader.h"
+#include "merge/step_reader.h"
 
 #include <doctest/doctest.h>
 
@@ -6,10 +6,10 @@
 #include <thread>
 #include <vector>
 
-#include "error.h"
+#include "base/error.h"
+#include "base/worker_pool.h"
 #include "error_code.h"
-#include "methods/result_memory.h"
-#include "tensor/worker_pool.h"
+#include "merge/result_memory.h"
 
 namespace branchmerge {
 namespace {

@@ -1,5 +1,5 @@
 // A tensor that is handed over in pieces, and a second time after a device failed.
-#include "methods/tensor_sink.h"
+#include "merge/tensor_sink.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "tensor/worker_pool.h"
+#include "base/worker_pool.h"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>

@@ -10,11 +10,11 @@
 #include <stdexcept>
 #include <thread>
 
-#include "checkpoint/header.h"
-#include "checkpoint/read_header.h"
-#include "error.h"
-#include "methods/merge_checkpoints.h"
+#include "base/error.h"
+#include "merge/merge_checkpoints.h"
 #include "parts.h"
+#include "safetensors/header.h"
+#include "safetensors/read_header.h"
 
 namespace branchmerge {
 namespace {

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "cuda/runtime.h"
-#include "error.h"
 #include "fusion/cuda/device_fusion.h"
 #include "fusion/cuda/sampled_rows.h"
 #include "parts.h"

@@ -15,8 +15,8 @@
 #include <exception>
 #include <map>
 
+#include "base/error.h"
 #include "cuda/runtime.h"
-#include "error.h"
 #include "parts.h"
 
 namespace branchmerge {

@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/error.h"
 #include "cuda/runtime.h"
-#include "error.h"
 #include "fusion/arithmetic.h"
 #include "fusion/cuda/kernels.h"
 #include "fusion/cuda/sampled_rows.h"

@@ -6,10 +6,10 @@
 #include <unordered_map>
 #include <utility>
 
-#include "checkpoint/index.h"
-#include "checkpoint/json.h"
-#include "checkpoint/read_header.h"
-#include "error.h"
+#include "base/error.h"
+#include "safetensors/index.h"
+#include "safetensors/json.h"
+#include "safetensors/read_header.h"
 #include "tensor/convert.h"
 
 namespace branchmerge::sft {

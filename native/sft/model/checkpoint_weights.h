@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/file.h"
-#include "checkpoint/header.h"
+#include "io/file.h"
+#include "safetensors/header.h"
 #include "sft/model/parameters.h"
 
 namespace branchmerge::sft {

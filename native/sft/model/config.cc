@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/file.h"
-#include "checkpoint/json.h"
-#include "error.h"
+#include "base/error.h"
+#include "io/file.h"
+#include "safetensors/json.h"
 #include "sft/model/config_fields.h"
 
 namespace branchmerge::sft {

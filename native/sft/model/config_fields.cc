@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "error.h"
+#include "base/error.h"
 
 namespace branchmerge::sft {
 namespace {

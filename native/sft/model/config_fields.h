@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "checkpoint/json.h"
+#include "safetensors/json.h"
 
 namespace branchmerge::sft {
 

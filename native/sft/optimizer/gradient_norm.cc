@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "methods/lane_sums.h"
+#include "base/lane_sums.h"
 
 namespace branchmerge::sft {
 

@@ -5,7 +5,7 @@
 #include <numbers>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 
 namespace branchmerge::sft {
 

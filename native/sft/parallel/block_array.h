@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "checkpoint/page_buffer.h"
+#include "base/page_buffer.h"
 
 namespace branchmerge::sft {
 

@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 
 namespace branchmerge::sft {
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/parallel/local_collectives.h"
 #ifdef BRANCHMERGE_MPI
 #include "sft/parallel/mpi_collectives.h"

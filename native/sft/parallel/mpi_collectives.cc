@@ -5,7 +5,7 @@
 #include <exception>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 
 namespace branchmerge::sft {
 namespace {

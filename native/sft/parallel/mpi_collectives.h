@@ -1,7 +1,7 @@
 #pragma once
 #include <mpi.h>
 
-#include "checkpoint/page_buffer.h"
+#include "base/page_buffer.h"
 #include "sft/parallel/collectives.h"
 
 namespace branchmerge::sft {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/optimizer/gradient_norm.h"
 
 namespace branchmerge::sft {

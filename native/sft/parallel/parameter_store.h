@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/worker_pool.h"
 #include "sft/model/decoder.h"
 #include "sft/model/parameters.h"
 #include "sft/optimizer/adamw.h"
@@ -13,7 +14,6 @@
 #include "sft/parallel/sharded_weights.h"
 #include "sft/parallel/sharding.h"
 #include "sft/parallel/store_memory.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge::sft {
 

@@ -2,11 +2,11 @@
 #include <optional>
 #include <span>
 
+#include "base/worker_pool.h"
 #include "sft/model/decoder.h"
 #include "sft/parallel/block_pool.h"
 #include "sft/parallel/collectives.h"
 #include "sft/parallel/sharding.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge::sft {
 

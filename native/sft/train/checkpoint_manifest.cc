@@ -3,8 +3,8 @@
 #include <array>
 #include <charconv>
 
-#include "checkpoint/json.h"
-#include "error.h"
+#include "base/error.h"
+#include "safetensors/json.h"
 #include "sft/train/json_fields.h"
 
 namespace branchmerge::sft {

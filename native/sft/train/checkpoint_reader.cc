@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
-#include "checkpoint/file.h"
-#include "checkpoint/hash.h"
-#include "error.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "io/file.h"
 #include "sft/parallel/shared_text.h"
 #include "sft/parallel/state_loader.h"
 #include "sft/train/checkpoint_writer.h"

@@ -6,13 +6,13 @@
 #include <filesystem>
 #include <functional>
 
-#include "checkpoint/file.h"
-#include "checkpoint/hash.h"
-#include "error.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/start_thread.h"
+#include "io/file.h"
 #include "sft/parallel/sharding.h"
 #include "sft/train/durable_files.h"
 #include "sft/train/json_fields.h"
-#include "start_thread.h"
 
 namespace branchmerge::sft {
 namespace {

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "checkpoint/page_buffer.h"
+#include "base/page_buffer.h"
 #include "sft/parallel/parameter_store.h"
 #include "sft/train/checkpoint_manifest.h"
 

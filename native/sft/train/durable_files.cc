@@ -8,8 +8,8 @@
 #include <span>
 #include <system_error>
 
-#include "checkpoint/file.h"
-#include "error.h"
+#include "base/error.h"
+#include "io/file.h"
 
 namespace branchmerge::sft {
 namespace {

@@ -8,7 +8,7 @@
 #include <span>
 #include <string_view>
 
-#include "checkpoint/json.h"
+#include "safetensors/json.h"
 #include "sft/train/durable_files.h"
 #include "sft/train/json_fields.h"
 

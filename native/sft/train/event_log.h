@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <string>
 
-#include "checkpoint/file.h"
+#include "io/file.h"
 #include "sft/train/json_line.h"
 
 namespace branchmerge::sft {

@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
-#include "checkpoint/header.h"
-#include "checkpoint/json.h"
-#include "checkpoint/output_writer.h"
-#include "error.h"
+#include "base/error.h"
+#include "io/output_writer.h"
+#include "safetensors/header.h"
+#include "safetensors/json.h"
 #include "sft/train/durable_files.h"
 #include "tensor/convert.h"
 

@@ -6,11 +6,11 @@
 #include <chrono>
 #include <climits>
 
-#include "error.h"
+#include "base/error.h"
+#include "base/start_thread.h"
 #include "sft/train/clock.h"
 #include "sft/train/durable_files.h"
 #include "sft/train/json_line.h"
-#include "start_thread.h"
 
 namespace branchmerge::sft {
 namespace {

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <cmath>
 
-#include "checkpoint/file.h"
-#include "error.h"
+#include "base/error.h"
+#include "io/file.h"
 
 namespace branchmerge::sft {
 namespace {

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "checkpoint/json.h"
+#include "safetensors/json.h"
 
 namespace branchmerge::sft {
 

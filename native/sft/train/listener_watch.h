@@ -1,5 +1,5 @@
 #pragma once
-#include "start_thread.h"
+#include "base/start_thread.h"
 
 namespace branchmerge::sft {
 

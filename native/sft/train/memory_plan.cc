@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/parallel/connect.h"
 #include "sft/train/batch_builder.h"
 #include "sft/train/checkpoint_writer.h"

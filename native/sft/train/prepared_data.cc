@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/train/json_fields.h"
 
 namespace branchmerge::sft {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/file.h"
+#include "io/file.h"
 
 namespace branchmerge::sft {
 

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/train/json_fields.h"
 
 namespace branchmerge::sft {

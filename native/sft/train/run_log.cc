@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/train/clock.h"
 #include "sft/train/durable_files.h"
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "checkpoint/file.h"
+#include "io/file.h"
 #include "sft/train/event_log.h"
 #include "sft/train/heartbeat.h"
 #include "sft/train/tensorboard_file.h"

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/ops/cpu/cpu_backend.h"
 #include "sft/train/process_memory.h"
 

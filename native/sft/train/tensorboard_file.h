@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/file.h"
+#include "io/file.h"
 
 namespace branchmerge::sft {
 

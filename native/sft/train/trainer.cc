@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "error.h"
+#include "base/error.h"
 #include "sft/model/checkpoint_weights.h"
 #include "sft/model/flops.h"
 #include "sft/parallel/shared_text.h"

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/worker_pool.h"
 #include "sft/model/decoder.h"
 #include "sft/optimizer/learning_rate.h"
 #include "sft/parallel/parameter_store.h"
@@ -15,7 +16,6 @@
 #include "sft/train/run_setup.h"
 #include "sft/train/step_losses.h"
 #include "sft/train/stop_signals.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge::sft {
 

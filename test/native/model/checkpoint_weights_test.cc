@@ -9,7 +9,7 @@
 
 #include "../error_code.h"
 #include "../temporary_directory.h"
-#include "checkpoint/header.h"
+#include "safetensors/header.h"
 #include "tensor/convert.h"
 #include "tiny_model.h"
 

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <string>
 
-#include "checkpoint/file.h"
-#include "checkpoint/read_header.h"
+#include "io/file.h"
+#include "safetensors/read_header.h"
 #include "sft/model/checkpoint_weights.h"
 #include "tiny_model.h"
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "error.h"
+#include "base/error.h"
 #include "processes.h"
 #include "sft/parallel/connect.h"
 

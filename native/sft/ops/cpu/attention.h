@@ -1,7 +1,7 @@
 #pragma once
+#include "base/worker_pool.h"
 #include "sft/ops/backend.h"
 #include "sft/ops/cpu/kernels.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge::sft::cpu {
 

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
+#include "base/error.h"
+#include "base/worker_pool.h"
 #include "sft/ops/cpu/attention.h"
 #include "sft/ops/cpu/kernels.h"
 #include "sft/ops/cpu/matrix_product.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge::sft {
 namespace {

@@ -1,8 +1,8 @@
 #pragma once
 #include <cstddef>
 
+#include "base/worker_pool.h"
 #include "sft/ops/backend.h"
-#include "tensor/worker_pool.h"
 
 namespace branchmerge::sft::cpu {
 
