@@ -4,14 +4,14 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // The files that take longest, so that none of them is left for the end: nothing is known of a clean clone but sizes.
 const first = [
-  'branch/threeExperts',
+  'train/threeExperts',
   'slurm/trainOverSlurm',
   'slurm/mergeOverSlurm',
   'merge/crashSafety',
   'merge/splitMerge',
   'methods/golden',
   'methods/cases',
-  'branch/trainer/resume',
+  'train/trainer/resume',
   'merge/resume',
   'merge/killSafety',
 ].map((name) => `/test/${name}.test.ts`)

@@ -1,7 +1,7 @@
 // Processor time and memory of encoding one row: conversations by their turns, answers by their length, with Qwen3's tokenizer.
 //   node bench/data.js
 import { readFileSync } from 'node:fs'
-import { Encoder } from '../dist/branch/data/encode.js'
+import { Encoder } from '../dist/data/encode.js'
 
 /** @param {string} name */
 const read = (name) =>
@@ -35,19 +35,19 @@ const encoder = new Encoder({
 const text = readFileSync(new URL('../docs/data.md', import.meta.url), 'utf8').replaceAll('<|', '< |')
 /** @param {number} bytes */
 const long = (bytes) => text.repeat(Math.ceil(bytes / text.length))
-/** @param {number} answers @returns {import('../dist/branch/data/conversation.js').Message[]} */
+/** @param {number} answers @returns {import('../dist/data/conversation.js').Message[]} */
 const dialogue = (answers) =>
   Array.from({ length: 2 * answers }, (_, i) => ({
     role: i % 2 === 0 ? 'user' : 'assistant',
     content: `Message ${i}: what about ${i * i}?\nIt is number ${i}.`,
   }))
-/** @param {string} prompt @param {string} answer @returns {import('../dist/branch/data/conversation.js').Message[]} */
+/** @param {string} prompt @param {string} answer @returns {import('../dist/data/conversation.js').Message[]} */
 const pair = (prompt, answer) => [
   { role: 'user', content: prompt },
   { role: 'assistant', content: answer },
 ]
 
-/** @type {[string, import('../dist/branch/data/conversation.js').Message[]][]} */
+/** @type {[string, import('../dist/data/conversation.js').Message[]][]} */
 const rows = [
   ['100 answers', dialogue(100)],
   ['400 answers', dialogue(400)],

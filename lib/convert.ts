@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs'
 import { dirname, isAbsolute, relative, resolve } from 'node:path'
-import { looksLikeLlamaFactory } from './branch/llamaFactory/keys.js'
-import { toRun } from './branch/llamaFactory/toRun.js'
-import type { RunOptions } from './branch/runOptions.js'
 import { BranchMergeError } from './errors.js'
+import { refuseExisting, writeWhole } from './files/writeWhole.js'
 import { recipeText, toRecipe } from './recipe/mergekit.js'
 import { readRecipeText } from './recipe/readRecipe.js'
 import { readYaml } from './recipe/readYaml.js'
 import type { Recipe } from './recipe/recipe.js'
-import { refuseExisting, writeWhole } from './report/writeWhole.js'
+import { toRun } from './train/llamaFactory/toRun.js'
+import { looksLikeLlamaFactory } from './train/looksLikeLlamaFactory.js'
+import type { RunOptions } from './train/runOptions.js'
 import { checkBoolean, checkOptionNames, checkPath, isMapping } from './validate.js'
 
 /** Options of {@link convert}. */

@@ -1,27 +1,3 @@
-export type {
-  DataOptions,
-  DataProgress,
-  DataSource,
-  MessageTags,
-  PrepareDataOptions,
-  SourceColumns,
-} from './branch/data/options.js'
-export { prepareData } from './branch/data/prepareData.js'
-export type { PreparedData, PreparedSet } from './branch/data/preparedData.js'
-export {
-  type DataPreview,
-  type PreviewDataOptions,
-  type PreviewSample,
-  type PreviewStretch,
-  previewData,
-} from './branch/data/previewData.js'
-export type { BadRowPlace, SourceSummary } from './branch/data/sourceSummary.js'
-export { type InitOptions, type InitSummary, init } from './branch/init/init.js'
-export type { LauncherOptions, RunOptions, TrainingOptions } from './branch/runOptions.js'
-export type { SftProgress } from './branch/runTraining.js'
-export { type SftOptions, sft } from './branch/sft.js'
-export type { PlanEvent, StepEvent, TrainingEvent } from './branch/trainerEvents.js'
-export type { SftSummary } from './branch/trainingSummary.js'
 export type { Dtype, FloatDtype } from './checkpoint/dtypes.js'
 export {
   type Checkpoint,
@@ -30,28 +6,52 @@ export {
   openCheckpoint,
 } from './checkpoint/openCheckpoint.js'
 export { type Conversion, type ConvertOptions, convert } from './convert.js'
+export type {
+  DataOptions,
+  DataProgress,
+  DataSource,
+  MessageTags,
+  PrepareDataOptions,
+  SourceColumns,
+} from './data/options.js'
+export { prepareData } from './data/prepareData.js'
+export type { PreparedData, PreparedSet } from './data/preparedData.js'
+export {
+  type DataPreview,
+  type PreviewDataOptions,
+  type PreviewSample,
+  type PreviewStretch,
+  previewData,
+} from './data/previewData.js'
+export type { BadRowPlace, SourceSummary } from './data/sourceSummary.js'
 export { BranchMergeError, type ErrorCode } from './errors.js'
 export { type ExportGgufOptions, type ExportGgufSummary, exportGguf } from './export/gguf/exportGguf.js'
 export type { GgufDtype } from './export/gguf/ggufFile.js'
+export type { FuseCheckpointsOptions, FuseOptions, Progress } from './fusion/fuseOptions.js'
+export type { FusedTensor, Tensor } from './fusion/fuseTensors.js'
+export { type FusionChoices, type PresetName, presets } from './fusion/presets.js'
+export type { FusionStats, MergedTensorStats, StepStats, TensorStats } from './fusion/tensorStats.js'
+export { type InitOptions, type InitSummary, init } from './init/init.js'
 export { type BatchOptions, type BatchResult, batch } from './merge/batch.js'
-export type { DeviceOption } from './merge/deviceOption.js'
-export { type CudaDevice, type DeviceReport, type DeviceUse, devices } from './merge/devices.js'
 export { type FinishOptions, finishMerge } from './merge/finishMerge.js'
 export { fuse } from './merge/fuse.js'
 export type { FuseSummary } from './merge/fuseCheckpoints.js'
-export type { FuseCheckpointsOptions, FuseOptions, Progress } from './merge/fuseOptions.js'
-export type { FusedTensor, Tensor } from './merge/fuseTensors.js'
 export { type MergeFigures, type MergeSummary, merge } from './merge/merge.js'
 export type { MergeOptions } from './merge/mergeOptions.js'
 export { type MergePartOptions, mergePart, type PartSummary, type Shard } from './merge/mergePart.js'
-export { type FusionChoices, type PresetName, presets } from './merge/presets.js'
 export { type ReproduceOptions, reproduce } from './merge/reproduce.js'
-export type { FusionStats, MergedTensorStats, StepStats, TensorStats } from './merge/tensorStats.js'
 export { type Verification, type VerifyOptions, verify } from './merge/verify.js'
+export type { DeviceOption } from './native/deviceOption.js'
+export { type CudaDevice, type DeviceReport, type DeviceUse, devices } from './native/devices.js'
 export { plan, type SftPlanRecord } from './plan.js'
 export { readRecipe } from './recipe/readRecipe.js'
 export type { Recipe, RecipeDocument, RecipeSource } from './recipe/recipe.js'
 export type { HeatMapCell, HeatMapRecord } from './report/heatMapRecord.js'
 export type { FusionPlan, MergePlanRecord } from './report/plan.js'
 export { type ReportOptions, report } from './report/report.js'
+export type { LauncherOptions, RunOptions, TrainingOptions } from './train/runOptions.js'
+export type { SftProgress } from './train/runTraining.js'
+export { type SftOptions, sft } from './train/sft.js'
+export type { PlanEvent, StepEvent, TrainingEvent } from './train/trainerEvents.js'
+export type { SftSummary } from './train/trainingSummary.js'
 export { version } from './version.js'

@@ -1,16 +1,16 @@
-import type { RunOptions } from './branch/runOptions.js'
-import { planSft, type SftPlan } from './branch/runTraining.js'
-import { resolveSft, type SftOptions } from './branch/sft.js'
-import type { PlanEvent } from './branch/trainerEvents.js'
-import type { TrainerRun } from './branch/trainerRun.js'
+import { freeBytes } from './files/outputDirectory.js'
+import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from './fusion/fuseOptions.js'
 import { fusionRequest } from './merge/fuseCheckpoints.js'
-import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from './merge/fuseOptions.js'
 import { type MergeOptions, resolveMergeRequest } from './merge/mergeOptions.js'
-import { freeBytes } from './merge/outputDirectory.js'
 import { planMerge as planFiles } from './merge/planMerge.js'
 import { readSource } from './recipe/readRecipe.js'
 import type { RecipeDocument, RecipeSource } from './recipe/recipe.js'
 import { type FusionPlan, fusionPlanRecord, type MergePlanRecord, mergePlanRecord } from './report/plan.js'
+import type { RunOptions } from './train/runOptions.js'
+import { planSft, type SftPlan } from './train/runTraining.js'
+import { resolveSft, type SftOptions } from './train/sft.js'
+import type { PlanEvent } from './train/trainerEvents.js'
+import type { TrainerRun } from './train/trainerRun.js'
 
 /** What a training would do and need, and how its processes are started. */
 export interface SftPlanRecord {

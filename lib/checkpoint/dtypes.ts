@@ -52,3 +52,6 @@ export const torchName = (dtype: FloatDtype): string => torchNames[dtype]
 export function floatDtypeFromName(name: string): FloatDtype | undefined {
   return floatDtypes.find((dtype) => name.toUpperCase() === dtype || name.toLowerCase() === torchNames[dtype])
 }
+
+/** A dtype by the format's name or PyTorch's. */
+export type DtypeName = 'BF16' | 'F16' | 'F32' | 'F64' | 'bfloat16' | 'float16' | 'float32' | 'float64'

@@ -1,10 +1,10 @@
 import { open, readdir, stat } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { BranchMergeError, fromNative } from '../errors.js'
-import { type NativeFileInfo, type NativeIndex, native } from '../native.js'
-import { runJob } from '../runJob.js'
+import { readFailure, readSmallFile } from '../files/readSmallFile.js'
+import { type NativeFileInfo, type NativeIndex, native } from '../native/native.js'
+import { runJob } from '../native/runJob.js'
 import { checkOptionNames, checkPath, checkSignal } from '../validate.js'
-import { readFailure, readSmallFile } from './readSmallFile.js'
 import { indexFileName, singleFileName } from './weightFiles.js'
 
 /** 262,144 tensors, the most that one header may name, at 200 bytes an entry, rounded up. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { readSmallFile } from './readSmallFile.js'
+import { readSmallFile } from '../files/readSmallFile.js'
 
 /** Real ones have a few kilobytes; label maps of classifiers reach one megabyte. */
 const maxConfigBytes = 16 * 2 ** 20

@@ -1,9 +1,9 @@
 import { readdir, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { hashFile } from './hashFile.js'
+import { hashFile } from '../files/hashFile.js'
+import { readFailure } from '../files/readSmallFile.js'
 import { readConfig, readJsonObject } from './readConfig.js'
-import { readFailure } from './readSmallFile.js'
 import { indexFileName } from './weightFiles.js'
 
 /** What belongs to a checkpoint besides its weights. README.md does not: it describes the model it came with. */

@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
+import { readFailure, readSmallFile } from '../files/readSmallFile.js'
 import { isMapping } from '../validate.js'
-import { readFailure, readSmallFile } from './readSmallFile.js'
 
 /** Vocabularies of 256k tokens have 33 MB. */
 const maxBytes = 256 * 2 ** 20

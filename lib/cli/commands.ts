@@ -1,9 +1,9 @@
 import type { Options, PositionalOptions } from 'yargs'
-import { sizeNames } from '../branch/init/modelSizes.js'
 import { families } from '../checkpoint/decoderShape.js'
 import { floatDtypes } from '../checkpoint/dtypes.js'
-import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
-import { type ModelChoices, modelChoices } from '../recipe/recipe.js'
+import { type ModelChoices, modelChoices } from '../checkpoint/modelChoices.js'
+import { fusionChoiceValues, nonFiniteValues, presetNames } from '../fusion/fuseOptions.js'
+import { sizeNames } from '../init/modelSizes.js'
 
 /** A command's work, given its arguments; resolves to the exit code. */
 export type Run = (args: Record<string, unknown>) => Promise<number>

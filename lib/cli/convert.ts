@@ -1,5 +1,5 @@
 import { type ConvertOptions, conversionText, convert } from '../convert.js'
-import { printable } from '../report/format.js'
+import { printable } from '../text/format.js'
 import { checkPath } from '../validate.js'
 import { printJson, printText } from './print.js'
 

@@ -1,12 +1,12 @@
 import { freemem } from 'node:os'
-import { findTrainer } from '../branch/findTrainer.js'
-import { formatBytes } from '../formatUnits.js'
+import { freeBytes } from '../files/outputDirectory.js'
 import { memoryOfProcess, threadsOfProcess } from '../machineLimits.js'
-import type { DeviceReport } from '../merge/devices.js'
-import { requestedInstructionSet } from '../merge/instructionSet.js'
-import { freeBytes } from '../merge/outputDirectory.js'
-import type { Native } from '../native.js'
-import { formatTable } from '../report/format.js'
+import type { DeviceReport } from '../native/devices.js'
+import { requestedInstructionSet } from '../native/instructionSet.js'
+import type { Native } from '../native/native.js'
+import { formatTable } from '../text/format.js'
+import { formatBytes } from '../text/formatUnits.js'
+import { findTrainer } from '../train/findTrainer.js'
 import { version } from '../version.js'
 import { printJson, printText } from './print.js'
 
@@ -64,7 +64,7 @@ function libc(): string {
 
 async function diagnoseNative(): Promise<Pick<Diagnosis, 'native' | 'error'>> {
   try {
-    const { native } = await import('../native.js')
+    const { native } = await import('../native/native.js')
     return { native: await describeNative(native) }
   } catch (error) {
     return { error: (error as Error).message }
@@ -79,7 +79,7 @@ async function describeNative(native: Native): Promise<NonNullable<Diagnosis['na
     instructionSets,
     instructionSet: requestedInstructionSet(native) ?? bestInstructionSet,
     ioUring,
-    cuda: await (await import('../merge/devices.js')).devices(),
+    cuda: await (await import('../native/devices.js')).devices(),
   }
 }
 

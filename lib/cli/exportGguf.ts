@@ -1,6 +1,6 @@
 import { type ExportGgufOptions, exportGguf } from '../export/gguf/exportGguf.js'
-import { formatBytes, formatDuration } from '../formatUnits.js'
 import { progressReporter } from '../report/progress.js'
+import { formatBytes, formatDuration } from '../text/formatUnits.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'

@@ -1,6 +1,6 @@
-import { type InitOptions, init } from '../branch/init/init.js'
 import { floatDtypeFromName } from '../checkpoint/dtypes.js'
-import { formatCount } from '../report/format.js'
+import { type InitOptions, init } from '../init/init.js'
+import { formatCount } from '../text/format.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'
 

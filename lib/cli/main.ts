@@ -1,5 +1,5 @@
 import { BranchMergeError } from '../errors.js'
-import { printable } from '../report/format.js'
+import { printable } from '../text/format.js'
 import { Interrupted } from './interrupt.js'
 import { commandLine } from './parser.js'
 import { printJson } from './print.js'

@@ -1,4 +1,10 @@
-import { type Override, parseOverride, resolveRun } from '../branch/resolveRun.js'
+import { sftPlanRecord } from '../plan.js'
+import type { RecipeDocument } from '../recipe/recipe.js'
+import { dataProgressReporter } from '../report/dataProgress.js'
+import { trainingReporter } from '../report/trainingProgress.js'
+import { changeNotes, trainingPlanText, trainingText } from '../report/trainingText.js'
+import { printable } from '../text/format.js'
+import { type Override, parseOverride, resolveRun } from '../train/resolveRun.js'
 import {
   executeSft,
   planSft,
@@ -6,16 +12,10 @@ import {
   type SftPlan,
   type SftProgress,
   type SftRunning,
-} from '../branch/runTraining.js'
-import { runDocument } from '../branch/sft.js'
-import { requeueExitCode } from '../branch/superviseTrainer.js'
-import type { PlanEvent } from '../branch/trainerEvents.js'
-import { sftPlanRecord } from '../plan.js'
-import type { RecipeDocument } from '../recipe/recipe.js'
-import { dataProgressReporter } from '../report/dataProgress.js'
-import { printable } from '../report/format.js'
-import { trainingReporter } from '../report/trainingProgress.js'
-import { changeNotes, trainingPlanText, trainingText } from '../report/trainingText.js'
+} from '../train/runTraining.js'
+import { runDocument } from '../train/sft.js'
+import { requeueExitCode } from '../train/superviseTrainer.js'
+import type { PlanEvent } from '../train/trainerEvents.js'
 import { checkPath } from '../validate.js'
 import { Interrupted } from './interrupt.js'
 import { printJson, printText } from './print.js'

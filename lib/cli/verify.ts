@@ -1,6 +1,6 @@
-import { formatBytes } from '../formatUnits.js'
 import { verify } from '../merge/verify.js'
-import { formatCountOf, printable } from '../report/format.js'
+import { formatCountOf, printable } from '../text/format.js'
+import { formatBytes } from '../text/formatUnits.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'

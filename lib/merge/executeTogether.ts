@@ -1,7 +1,7 @@
 import { BranchMergeError } from '../errors.js'
-import { native } from '../native.js'
+import { requestedInstructionSet } from '../native/instructionSet.js'
+import { native } from '../native/native.js'
 import { MergeRun } from './executeMerge.js'
-import { requestedInstructionSet } from './instructionSet.js'
 import { type MergeOutcome, MergePass } from './mergePass.js'
 import type { MergePlan } from './planMerge.js'
 

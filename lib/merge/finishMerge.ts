@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import { looksComplete } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
+import { examineOutput } from '../files/outputDirectory.js'
+import { joinDevices } from '../native/devices.js'
 import { checkOptionNames, checkPath, checkSignal } from '../validate.js'
-import { joinDevices } from './devices.js'
 import { publishMerge } from './executeMerge.js'
 import { completeManifest, finishedSummary } from './finishedMerge.js'
 import { statesOf } from './inputStates.js'
@@ -10,7 +12,6 @@ import { type MergeSummary, summariseMerge } from './merge.js'
 import { resolveMergeRequest } from './mergeOptions.js'
 import { refuseOtherContent, splitFingerprint } from './mergePart.js'
 import type { MergedTensor, MergeOutcome } from './mergePass.js'
-import { examineOutput, isComplete } from './outputDirectory.js'
 import { PartDirectory, type PartRecord, partDirectoryName } from './partDirectory.js'
 import { type MergePlan, outputBytes, planSplitMerge } from './planMerge.js'
 import { OutputTransaction, topName } from './publishOutput.js'
@@ -115,7 +116,7 @@ async function locateFiles(plan: MergePlan, records: PartRecord[], directory: Pa
   const paths = new Map<string, string>()
   const lost: string[] = []
   // An earlier call that was killed while it renamed had removed the names of a complete checkpoint before.
-  const looksComplete = await isComplete(out)
+  const isThere = await looksComplete(out)
   for (const { part, files } of records) {
     for (const file of files) {
       const [staged, moved] = [directory.fileAt(file.name), join(out, file.name)]
@@ -125,8 +126,8 @@ async function locateFiles(plan: MergePlan, records: PartRecord[], directory: Pa
     }
   }
   const inOut = [...paths.values()].filter((path) => !path.startsWith(directory.path)).length
-  const published = looksComplete && inOut === plan.files.length
-  if (lost.length === 0 && (inOut === 0 || !looksComplete || published)) return { paths, published }
+  const published = isThere && inOut === plan.files.length
+  if (lost.length === 0 && (inOut === 0 || !isThere || published)) return { paths, published }
   throw missing(
     `every file of the parts in ${directory.path}`,
     lost.length > 0 ? `${lost.join(', ')} is gone or damaged` : 'some lie in a complete checkpoint',
@@ -137,7 +138,7 @@ async function publishParts(plan: MergePlan, outcome: MergeOutcome, paths: Map<s
   const { run, files, sideFiles } = plan
   const moved = [...paths].filter(([name, path]) => path === join(run.out, name)).map(([name]) => name)
   // What an earlier call that was killed had given its name does not stand in the way: no part began beside it.
-  const named = (await isComplete(run.out)) ? [] : [...moved, ...sideFiles.map(topName), manifestFileName]
+  const named = (await looksComplete(run.out)) ? [] : [...moved, ...sideFiles.map(topName), manifestFileName]
   await examineOutput(run.out, run.overwrite, [partDirectoryName, ...named])
   const output = await OutputTransaction.open(run.out, {
     overwrite: true,

@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hashFile } from '../checkpoint/hashFile.js'
 import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
+import { looksComplete } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
-import { native } from '../native.js'
-import { runJob } from '../runJob.js'
-import { deviceUse, noDevices } from './devices.js'
+import { hashFile } from '../files/hashFile.js'
+import type { MergedTensorStats, StepStats } from '../fusion/tensorStats.js'
+import { deviceUse, noDevices } from '../native/devices.js'
+import { native } from '../native/native.js'
+import { runJob } from '../native/runJob.js'
 import { contentDifferences, type KnownHashes } from './inputContent.js'
 import type { Manifest, ManifestStep } from './manifest.js'
 import type { MergeFigures, MergeSummary } from './merge.js'
 import { describeManifest, describePlan, descriptionDifferences } from './mergeDescription.js'
 import type { MergeRequest } from './mergeOptions.js'
-import { isComplete } from './outputDirectory.js'
 import { type MergePlan, type PlannedModel, planSplitMerge, verifyInputs } from './planMerge.js'
-import type { MergedTensorStats, StepStats } from './tensorStats.js'
 import { manifestOf } from './verify.js'
 
 /** A merge that an earlier run has done. */
@@ -111,7 +111,7 @@ function sha256Difference({ name, label, checkpoint }: PlannedModel, found: stri
 /** The manifest of a directory that looks complete and has all files that it lists, in their sizes; undefined otherwise. */
 export async function completeManifest(out: string): Promise<Manifest | undefined> {
   const manifest = await manifestOf(out).catch(() => undefined)
-  if (!manifest || !(await isComplete(out))) return undefined
+  if (!manifest || !(await looksComplete(out))) return undefined
   const { files, sideFiles } = manifest.output
   for (const { name, bytes } of [...files, ...sideFiles]) {
     const found = await stat(join(out, name)).catch(() => undefined)

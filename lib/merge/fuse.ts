@@ -1,7 +1,7 @@
+import type { FuseCheckpointsOptions, FuseOptions } from '../fusion/fuseOptions.js'
+import { type FusedTensor, fuseTensors, type Tensor } from '../fusion/fuseTensors.js'
 import { invalidArgument } from '../validate.js'
 import { type FuseSummary, fuseCheckpoints } from './fuseCheckpoints.js'
-import type { FuseCheckpointsOptions, FuseOptions } from './fuseOptions.js'
-import { type FusedTensor, fuseTensors, type Tensor } from './fuseTensors.js'
 
 /**
  * Fuses two tensors in memory.

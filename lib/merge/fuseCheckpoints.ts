@@ -1,19 +1,19 @@
-import { type RecipeOptions, recipeObject } from '../recipe/recipe.js'
-import { resolveRecipe } from '../recipe/resolveRecipe.js'
-import { checkPath } from '../validate.js'
-import type { DeviceUse } from './devices.js'
-import { executeMerge } from './executeMerge.js'
-import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import {
   type FuseCheckpointsOptions,
   type ResolvedFuseCheckpointsOptions,
   resolveFuseCheckpointsOptions,
-} from './fuseOptions.js'
+} from '../fusion/fuseOptions.js'
+import type { PresetName } from '../fusion/presets.js'
+import type { MergedTensorStats, StepStats, TensorStats } from '../fusion/tensorStats.js'
+import type { DeviceUse } from '../native/devices.js'
+import { type RecipeOptions, recipeObject } from '../recipe/recipe.js'
+import { resolveRecipe } from '../recipe/resolveRecipe.js'
+import { checkPath } from '../validate.js'
+import { executeMerge } from './executeMerge.js'
+import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeRequest, recordOf, withModelDtypes } from './mergeOptions.js'
 import { preflightMerge } from './planMerge.js'
-import type { PresetName } from './presets.js'
-import type { MergedTensorStats, StepStats, TensorStats } from './tensorStats.js'
 
 /** What `fuse` of two checkpoints resolves to, and what `--json` prints. */
 export interface FuseSummary extends DeviceUse {

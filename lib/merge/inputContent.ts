@@ -1,6 +1,6 @@
 import type { CheckpointTensor } from '../checkpoint/openCheckpoint.js'
-import { native } from '../native.js'
-import { runJob } from '../runJob.js'
+import { native } from '../native/native.js'
+import { runJob } from '../native/runJob.js'
 import { type InputState, inputState, isSameState } from './inputStates.js'
 import type { MergePlan, PlannedModel } from './planMerge.js'
 

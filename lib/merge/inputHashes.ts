@@ -1,4 +1,4 @@
-import { hashFile } from '../checkpoint/hashFile.js'
+import { hashFile } from '../files/hashFile.js'
 import { recipeError } from '../recipe/problems.js'
 import type { ResolvedModel } from '../recipe/resolvedRecipe.js'
 import type { PlannedModel } from './planMerge.js'

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { readFailure } from '../checkpoint/readSmallFile.js'
+import { readFailure } from '../files/readSmallFile.js'
 import type { MergePlan } from './planMerge.js'
 
 /**

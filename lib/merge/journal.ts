@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
-import type { NativeMergedTensor, NativeMergePlan, NativeWritten } from '../native.js'
+import type { NativeMergedTensor, NativeMergePlan, NativeWritten } from '../native/native.js'
 import type { InputState } from './inputStates.js'
 import type { MergeDescription } from './mergeDescription.js'
 

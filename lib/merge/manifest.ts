@@ -1,14 +1,14 @@
 import { basename } from 'node:path'
-import { readSmallFile } from '../checkpoint/readSmallFile.js'
 import { isSideFile } from '../checkpoint/sideFiles.js'
 import { BranchMergeError } from '../errors.js'
+import { readSmallFile } from '../files/readSmallFile.js'
+import { type FusionChoices, type PresetName, presets } from '../fusion/presets.js'
+import type { StepStats } from '../fusion/tensorStats.js'
 import type { Recipe } from '../recipe/recipe.js'
 import type { MergeNode, NodeParameters } from '../recipe/resolvedRecipe.js'
 import { version } from '../version.js'
 import type { MergeOutcome } from './mergePass.js'
 import type { MergePlan, PlannedModel } from './planMerge.js'
-import { type FusionChoices, type PresetName, presets } from './presets.js'
-import type { StepStats } from './tensorStats.js'
 
 /** Records in the output how it was made, see docs/provenance.md. */
 export const manifestFileName = 'branchmerge.json'

@@ -1,12 +1,12 @@
+import type { StepStats } from '../fusion/tensorStats.js'
+import { type DeviceUse, deviceUse } from '../native/devices.js'
 import { readSource } from '../recipe/readRecipe.js'
 import type { RecipeSource } from '../recipe/recipe.js'
-import { type DeviceUse, deviceUse } from './devices.js'
 import { executeMerge } from './executeMerge.js'
 import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
 import type { MergedTensor, MergeOutcome } from './mergePass.js'
 import { type MergePlan, preflightMerge } from './planMerge.js'
-import type { StepStats } from './tensorStats.js'
 
 /** What `merge` resolves to, and what `--json` prints. */
 export interface MergeSummary extends DeviceUse {

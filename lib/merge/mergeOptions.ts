@@ -1,11 +1,4 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
-import type { NativeDeviceRequest } from '../native.js'
-import type { RecipeSource } from '../recipe/recipe.js'
-import { type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
-import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
-import { resolveRecipe } from '../recipe/resolveRecipe.js'
-import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument, isMapping } from '../validate.js'
-import { resolveDevice } from './deviceOption.js'
 import {
   checkpointOptionNames,
   type FuseCheckpointsOptions,
@@ -16,8 +9,15 @@ import {
   type Progress,
   resolveCommon,
   resolveModelDtypes,
-} from './fuseOptions.js'
-import type { MergedTensorStats } from './tensorStats.js'
+} from '../fusion/fuseOptions.js'
+import type { MergedTensorStats } from '../fusion/tensorStats.js'
+import { resolveDevice } from '../native/deviceOption.js'
+import type { NativeDeviceRequest } from '../native/native.js'
+import type { RecipeSource } from '../recipe/recipe.js'
+import { type Recipe, RecipeDocument, type RecipeOptions, recipeObject } from '../recipe/recipe.js'
+import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
+import { resolveRecipe } from '../recipe/resolveRecipe.js'
+import { checkBoolean, checkFunction, checkOptionNames, checkPath, invalidArgument, isMapping } from '../validate.js'
 
 /**
  * Options of a merge. Those of the fusion stand for the recipe's own `options`: steps, calls and rules win over them.

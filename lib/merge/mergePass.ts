@@ -1,12 +1,13 @@
 import { stat } from 'node:fs/promises'
+import { type MergedTensorStats, stepStats } from '../fusion/tensorStats.js'
 import {
   type NativeMergedTensor,
   type NativeMergePlan,
   type NativeMergeTotals,
   type NativeWritten,
   native,
-} from '../native.js'
-import { runJob } from '../runJob.js'
+} from '../native/native.js'
+import { runJob } from '../native/runJob.js'
 import { statesOf } from './inputStates.js'
 import { type JournalRecord, MergeJournal } from './journal.js'
 import { describePlan } from './mergeDescription.js'
@@ -14,7 +15,6 @@ import { interleavePlans, nativePlan, type TemporaryPlaces } from './nativePlan.
 import type { MergePlan } from './planMerge.js'
 import type { PlannedTensor } from './planOutput.js'
 import { commonOrder, type Layout, mostFilesAtOnce } from './tensorOrder.js'
-import { type MergedTensorStats, stepStats } from './tensorStats.js'
 
 /** A merged tensor with the hashes of its bytes, docs/provenance.md. */
 export interface MergedTensor extends MergedTensorStats {
@@ -39,7 +39,7 @@ export interface PassMember {
   fingerprint: string
 }
 
-/** An output that is begun and not finished holds a block of this size (native/checkpoint/output_writer.h). */
+/** An output that is begun and not finished holds a block of this size (native/io/output_writer.h). */
 export const outputBlockBytes = 2 ** 20
 
 /** Names of the tensors of each file of the plan. */

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { NativeMergePlan } from '../native.js'
+import type { NativeMergePlan } from '../native/native.js'
 import { fileMetadata } from './manifest.js'
 import type { MergePlan } from './planMerge.js'
 import type { PlannedTensor } from './planOutput.js'

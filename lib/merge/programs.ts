@@ -1,4 +1,4 @@
-import type { NativeStep } from '../native.js'
+import type { NativeStep } from '../native/native.js'
 import type { TensorBinding, TensorParameters } from '../recipe/bindTensors.js'
 import { type MergeNode, operands, type RecipeNode, type ResolvedRecipe } from '../recipe/resolvedRecipe.js'
 

@@ -1,4 +1,5 @@
 import { BranchMergeError } from '../errors.js'
+import { refuseWithin } from '../files/outputDirectory.js'
 import { checkOptionNames, checkPath } from '../validate.js'
 import { version } from '../version.js'
 import { executeMerge } from './executeMerge.js'
@@ -6,7 +7,6 @@ import { finishedMerge, finishedSummary } from './finishedMerge.js'
 import type { Manifest } from './manifest.js'
 import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
-import { refuseWithin } from './outputDirectory.js'
 import { type MergePlan, type PlannedModel, preflightMerge } from './planMerge.js'
 import { manifestOf } from './verify.js'
 

@@ -1,7 +1,7 @@
 import { resolve, sep } from 'node:path'
+import { freeBytes } from '../files/outputDirectory.js'
 import type { MergeRequest } from './mergeOptions.js'
 import { layoutOf, outputBlockBytes } from './mergePass.js'
-import { freeBytes } from './outputDirectory.js'
 import { type MergePlan, outputBytes } from './planMerge.js'
 import { commonOrder, mostFilesAtOnce } from './tensorOrder.js'
 

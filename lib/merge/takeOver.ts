@@ -1,11 +1,11 @@
 import { rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { examineOutput } from '../files/outputDirectory.js'
+import { partialSuffix } from '../files/owners.js'
 import { contentDifferences } from './inputContent.js'
 import { changedModels, statesOf } from './inputStates.js'
 import { type JournalRecord, readJournal } from './journal.js'
 import { describePlan, descriptionDifferences } from './mergeDescription.js'
-import { examineOutput } from './outputDirectory.js'
-import { partialSuffix } from './owners.js'
 import type { MergePlan } from './planMerge.js'
 
 /** Name of the journal while a merge runs, before the parts that every unfinished file's name has. */

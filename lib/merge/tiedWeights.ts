@@ -1,9 +1,9 @@
+import type { OutputHeads } from '../checkpoint/modelChoices.js'
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
 import type { ModelConfig } from '../checkpoint/readConfig.js'
 import { BranchMergeError } from '../errors.js'
-import { native } from '../native.js'
-import type { OutputHeads } from '../recipe/recipe.js'
-import { runJob } from '../runJob.js'
+import { native } from '../native/native.js'
+import { runJob } from '../native/runJob.js'
 
 /** Output head and the embedding it is tied to, as architectures name them. */
 const tiedNames: [head: string, embedding: string][] = [

@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hashFile } from '../checkpoint/hashFile.js'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
+import { hashFile } from '../files/hashFile.js'
 import { threadsOfProcess } from '../machineLimits.js'
-import { native } from '../native.js'
-import { runJob } from '../runJob.js'
+import { native } from '../native/native.js'
+import { runJob } from '../native/runJob.js'
 import { checkInteger, checkOptionNames, checkPath, checkSignal } from '../validate.js'
 import {
   checkManifest,

@@ -1,4 +1,4 @@
-import type { NativeFusionOptions } from '../native.js'
+import type { NativeFusionOptions } from '../native/native.js'
 import { methods } from './methods.js'
 import { withSettings } from './parameters.js'
 import type { MergeNode, NodeParameters, ResolvedRecipe, ResolvedRule } from './resolvedRecipe.js'

@@ -1,5 +1,5 @@
-import { fusionChoiceValues, nonFiniteValues, presetNames } from '../merge/fuseOptions.js'
-import { presets } from '../merge/presets.js'
+import { fusionChoiceValues, nonFiniteValues, presetNames } from '../fusion/fuseOptions.js'
+import { presets } from '../fusion/presets.js'
 
 interface ParameterCommon {
   /** What it does, in words; parameters of one name and one meaning can be set for several methods at once. */

@@ -1,4 +1,4 @@
-import { presets } from '../merge/presets.js'
+import { presets } from '../fusion/presets.js'
 import { methods, parameterOf } from './methods.js'
 import type { NodeParameters } from './resolvedRecipe.js'
 import type { Setting } from './setting.js'

@@ -1,5 +1,5 @@
-import { readSmallFile } from '../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../errors.js'
+import { readSmallFile } from '../files/readSmallFile.js'
 import { checkPath } from '../validate.js'
 import { looksLikeMergekit, toRecipe } from './mergekit.js'
 import { pathText } from './problems.js'

@@ -1,40 +1,7 @@
+import type { DtypeName } from '../checkpoint/dtypes.js'
+import type { ModelChoices } from '../checkpoint/modelChoices.js'
 import { type Locate, pathText } from './problems.js'
 import type { Setting } from './setting.js'
-
-/** A dtype by the format's name or PyTorch's. */
-export type DtypeName = 'BF16' | 'F16' | 'F32' | 'F64' | 'bfloat16' | 'float16' | 'float32' | 'float64'
-
-/**
- * What becomes of embeddings and output heads of different numbers of rows: of those that all models have, merged, the rest is
- * left out, or kept from the first (left) or the last (right) model of the result.
- */
-export type EmbeddingRows = 'refuse' | 'common' | 'left' | 'right'
-/** Names of tensors: equal in all models, or those that agree but for prefixes (`model.`, `language_model.`) taken as one. */
-export type TensorNames = 'equal' | 'prefixes'
-/** Output heads that some models have and others tie to the embedding: they must equal it, or it is read as their head. */
-export type OutputHeads = 'equal' | 'embedding'
-/** First entry of `architectures` in config.json: equal in all models, or any. */
-export type Architectures = 'equal' | 'any'
-
-/** What becomes of models that are not stored alike. */
-export interface ModelChoices {
-  /** Vocabulary sizes that differ: refused (default), or the rows of all, or those of Left or Right. */
-  embeddings?: EmbeddingRows | undefined
-  /** Default 'equal'. */
-  names?: TensorNames | undefined
-  /** Default 'equal'. */
-  heads?: OutputHeads | undefined
-  /** Default 'equal'. */
-  architectures?: Architectures | undefined
-}
-
-/** The values of each choice, its default first. */
-export const modelChoices = {
-  embeddings: ['refuse', 'common', 'left', 'right'],
-  names: ['equal', 'prefixes'],
-  heads: ['equal', 'embedding'],
-  architectures: ['equal', 'any'],
-} as const satisfies { [K in keyof ModelChoices]-?: readonly NonNullable<ModelChoices[K]>[] }
 
 /** Which models are merged, how, and into what: recipes/recipe.schema.json in types; docs/recipes.md explains it. */
 export interface Recipe extends ModelChoices {

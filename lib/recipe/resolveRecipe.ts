@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { type FloatDtype, floatDtypeFromName } from '../checkpoint/dtypes.js'
+import { type DtypeName, type FloatDtype, floatDtypeFromName } from '../checkpoint/dtypes.js'
 import { pathFromFile } from '../pathFromFile.js'
 import { checkOptionNames, checkPath, invalidArgument, nearestName } from '../validate.js'
 import { missingParameter } from './bindTensors.js'
@@ -20,7 +20,6 @@ import { methodFromName, methodSpellings, methods } from './methods.js'
 import { defaultParameters, withSettings } from './parameters.js'
 import { type Path, Problems } from './problems.js'
 import {
-  type DtypeName,
   type Recipe,
   RecipeDocument,
   type RecipeModel,

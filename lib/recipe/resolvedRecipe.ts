@@ -1,6 +1,7 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
+import type { ModelChoices } from '../checkpoint/modelChoices.js'
 import type { MethodName } from './methods.js'
-import type { ModelChoices, RecipeExpectations } from './recipe.js'
+import type { RecipeExpectations } from './recipe.js'
 import type { Gradient, InputSetting, Setting } from './setting.js'
 
 export interface ModelNode {

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
-import { formatBytes } from '../formatUnits.js'
-import { formatCount, formatShape, formatTable, printable } from './format.js'
+import { formatCount, formatShape, formatTable, printable } from '../text/format.js'
+import { formatBytes } from '../text/formatUnits.js'
 
 /** What `inspect --json` prints. */
 export function checkpointRecord({ layout, files, tensors, parameters, bytes, problems }: Checkpoint) {

@@ -1,6 +1,6 @@
-import type { DataPreview, PreviewSample, PreviewStretch } from '../branch/data/previewData.js'
-import { placeText } from '../branch/data/sourceSummary.js'
-import { printable } from './format.js'
+import type { DataPreview, PreviewSample, PreviewStretch } from '../data/previewData.js'
+import { placeText } from '../data/sourceSummary.js'
+import { printable } from '../text/format.js'
 
 const thinkPlaces = {
   target: '<think> is in the target: the model learns to write it.',

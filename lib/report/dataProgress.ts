@@ -1,6 +1,6 @@
-import type { DataProgress } from '../branch/data/options.js'
-import { formatBytes, formatDuration, formatRate } from '../formatUnits.js'
-import { formatCount, formatPercent } from './format.js'
+import type { DataProgress } from '../data/options.js'
+import { formatCount, formatPercent } from '../text/format.js'
+import { formatBytes, formatDuration, formatRate } from '../text/formatUnits.js'
 import { type ProgressStream, progressLine } from './progressLine.js'
 
 const verbs = { hash: 'Reading', split: 'Splitting', encode: 'Tokenizing' } as const

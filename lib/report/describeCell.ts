@@ -1,5 +1,5 @@
-import { shortened } from './escapeXml.js'
-import { formatCount, formatPercent, formatShape } from './format.js'
+import { shortened } from '../text/escapeXml.js'
+import { formatCount, formatPercent, formatShape } from '../text/format.js'
 import type { Cell, ReportTensor } from './fractionGrid.js'
 
 /** Of a layer of many experts, so many names are listed. */

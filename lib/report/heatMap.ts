@@ -1,6 +1,6 @@
+import { escapeXml, shortened } from '../text/escapeXml.js'
 import { colourAt, type Domain, domainOf, isLight, placeOf } from './colourScale.js'
 import { cellText, shareText, totalText } from './describeCell.js'
-import { escapeXml, shortened } from './escapeXml.js'
 import {
   type Cell,
   cellsOf,

@@ -1,5 +1,5 @@
+import { escapeXml } from '../text/escapeXml.js'
 import { shareText, totalText } from './describeCell.js'
-import { escapeXml } from './escapeXml.js'
 import { type Cell, type Grid, type KindCell, type ReportInput, type StepGrids, stepGrids } from './fractionGrid.js'
 import { heatMapSvg } from './heatMap.js'
 

@@ -1,6 +1,6 @@
+import { printable } from '../text/format.js'
 import { type Domain, domainOf, placeOf } from './colourScale.js'
 import { shareText, totalText } from './describeCell.js'
-import { printable } from './format.js'
 import { type Cell, cellsOf, type Grid, type ReportInput, type StepGrids, stepGrids } from './fractionGrid.js'
 
 const blocks = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']

@@ -1,6 +1,6 @@
-import { formatBytes } from '../formatUnits.js'
 import { type MergePlan, outputBytes } from '../merge/planMerge.js'
-import { formatCount, formatTable, printable } from './format.js'
+import { formatCount, formatTable, printable } from '../text/format.js'
+import { formatBytes } from '../text/formatUnits.js'
 
 /** What a fusion would read, write and need. */
 export interface FusionPlan {

@@ -1,6 +1,6 @@
-import type { PreparedData, PreparedSet } from '../branch/data/preparedData.js'
-import { placeText, type SourceSummary } from '../branch/data/sourceSummary.js'
-import { formatCount, formatPercent, formatTable, printable } from './format.js'
+import type { PreparedData, PreparedSet } from '../data/preparedData.js'
+import { placeText, type SourceSummary } from '../data/sourceSummary.js'
+import { formatCount, formatPercent, formatTable, printable } from '../text/format.js'
 
 /** Bad rows that are shown of each source; the summary in the cache has more. */
 const maxBadShown = 5

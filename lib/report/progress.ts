@@ -1,6 +1,6 @@
-import { formatBytes, formatDuration, formatRate } from '../formatUnits.js'
-import type { Progress } from '../merge/fuseOptions.js'
-import { formatPercent } from './format.js'
+import type { Progress } from '../fusion/fuseOptions.js'
+import { formatPercent } from '../text/format.js'
+import { formatBytes, formatDuration, formatRate } from '../text/formatUnits.js'
 import { type ProgressStream, progressLine } from './progressLine.js'
 
 export type { ProgressStream } from './progressLine.js'

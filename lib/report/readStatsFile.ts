@@ -1,5 +1,5 @@
-import { readSmallFile } from '../checkpoint/readSmallFile.js'
 import { BranchMergeError } from '../errors.js'
+import { readSmallFile } from '../files/readSmallFile.js'
 import type { ReportInput, ReportTensor } from './fractionGrid.js'
 import { isCount, isMerge, isObject, isShape, type ReportMerge, reportInput, reportTensor } from './reportSteps.js'
 

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { refuseExisting, writeWhole } from '../files/writeWhole.js'
 import { checkBoolean, checkOptionNames, checkPath, invalidArgument } from '../validate.js'
 import type { ReportInput } from './fractionGrid.js'
 import { heatMapSvg } from './heatMap.js'
@@ -6,7 +7,6 @@ import { heatMapPage } from './heatMapPage.js'
 import { type HeatMapRecord, heatMapRecord } from './heatMapRecord.js'
 import { readManifestStats } from './readManifest.js'
 import { readStatsFile } from './readStatsFile.js'
-import { refuseExisting, writeWhole } from './writeWhole.js'
 
 /** Options of {@link report}. */
 export interface ReportOptions {

@@ -3,10 +3,10 @@ import { access, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
+import { outputFailure, refuseInputs } from '../files/outputDirectory.js'
+import { writeWhole } from '../files/writeWhole.js'
+import type { MergedTensorStats, TensorStats } from '../fusion/tensorStats.js'
 import type { MergeIdentity } from '../merge/manifest.js'
-import { outputFailure, refuseInputs } from '../merge/outputDirectory.js'
-import type { MergedTensorStats, TensorStats } from '../merge/tensorStats.js'
-import { writeWhole } from './writeWhole.js'
 
 /** One line of a fusion's statistics file. */
 export function fusionStatsLine({

@@ -1,12 +1,12 @@
-import { formatBytes, formatDuration, formatRate } from '../formatUnits.js'
-import type { DeviceUse } from '../merge/devices.js'
+import type { MergedTensorStats, StepStats, TensorStats } from '../fusion/tensorStats.js'
 import { type FuseSummary, fusedTensor } from '../merge/fuseCheckpoints.js'
 import type { MergeSummary } from '../merge/merge.js'
 import type { MergeOutcome } from '../merge/mergePass.js'
 import type { MergePlan } from '../merge/planMerge.js'
-import type { MergedTensorStats, StepStats, TensorStats } from '../merge/tensorStats.js'
+import type { DeviceUse } from '../native/devices.js'
 import { type MergeNode, operands } from '../recipe/resolvedRecipe.js'
-import { formatCount, formatPercent, formatTable, printable } from './format.js'
+import { formatCount, formatPercent, formatTable, printable } from '../text/format.js'
+import { formatBytes, formatDuration, formatRate } from '../text/formatUnits.js'
 import { type WeightKind, weightKind, weightKinds } from './weightKind.js'
 
 const maxNames = 10

@@ -1,6 +1,6 @@
-import type { StepEvent, TrainingEvent } from '../branch/trainerEvents.js'
-import { formatDuration } from '../formatUnits.js'
-import { formatCount, formatPercent } from './format.js'
+import { formatCount, formatPercent } from '../text/format.js'
+import { formatDuration } from '../text/formatUnits.js'
+import type { StepEvent, TrainingEvent } from '../train/trainerEvents.js'
 import type { ProgressStream } from './progress.js'
 
 /** A terminal is redrawn at most twice a second; a log gets a line every ten seconds. */

@@ -1,9 +1,9 @@
-import { fits, type SftPlan } from '../branch/runTraining.js'
-import type { PlanEvent } from '../branch/trainerEvents.js'
-import { describeChanges, type OriginChange } from '../branch/trainingOrigin.js'
-import type { SftSummary } from '../branch/trainingSummary.js'
-import { formatBytes, formatDuration } from '../formatUnits.js'
-import { formatCount, formatCountOf, formatPercent, formatTable, printable } from './format.js'
+import { formatCount, formatCountOf, formatPercent, formatTable, printable } from '../text/format.js'
+import { formatBytes, formatDuration } from '../text/formatUnits.js'
+import { fits, type SftPlan } from '../train/runTraining.js'
+import type { PlanEvent } from '../train/trainerEvents.js'
+import { describeChanges, type OriginChange } from '../train/trainingOrigin.js'
+import type { SftSummary } from '../train/trainingSummary.js'
 import { figures, formatFlops } from './trainingProgress.js'
 
 /** What a run would do, for people. */

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { readPrepared } from '../branch/data/readPrepared.js'
-import { plainChatml, sums, writeLines, writeModel } from '../branch/data/support.js'
+import { readPrepared } from '../data/readPrepared.js'
+import { plainChatml, sums, writeLines, writeModel } from '../data/support.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
 

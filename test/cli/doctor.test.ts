@@ -2,7 +2,7 @@ import { copyFileSync, cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { native } from '../../lib/native.js'
+import { native } from '../../lib/native/native.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
 

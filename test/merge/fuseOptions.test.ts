@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { describe, expect, test } from 'vitest'
-import { resolveFuseCheckpointsOptions, resolveFuseOptions } from '../../lib/merge/fuseOptions.js'
-import { presets } from '../../lib/merge/presets.js'
+import { resolveFuseCheckpointsOptions, resolveFuseOptions } from '../../lib/fusion/fuseOptions.js'
+import { presets } from '../../lib/fusion/presets.js'
 
 const arcee = {
   scope: 'row',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { configWithDtype, configWithoutQuantisation, configWithTies } from '../../lib/merge/outputConfig.js'
+import { configWithDtype, configWithoutQuantisation, configWithTies } from '../../lib/checkpoint/outputConfig.js'
 
 const convert = (text: string) => configWithDtype({ text }, 'float32')
 

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { noDevices } from '../../lib/merge/devices.js'
 import { type PartAttempt, PartDirectory } from '../../lib/merge/partDirectory.js'
 import type { MergePlan } from '../../lib/merge/planMerge.js'
+import { noDevices } from '../../lib/native/devices.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { drawModel, safetensorsBytes } from '../support/writeCheckpoint.js'
 

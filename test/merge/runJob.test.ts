@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { runJob } from '../../lib/runJob.js'
+import { runJob } from '../../lib/native/runJob.js'
 
 /** A job as the addon makes them: it ends when told to, or with ERR_CANCELLED after cancel(). */
 function controlledJob() {

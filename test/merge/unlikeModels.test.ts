@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { writeExpertFiles } from '../../lib/branch/trainingOutput.js'
+import { resolveFuseCheckpointsOptions } from '../../lib/fusion/fuseOptions.js'
 import {
   BranchMergeError,
   type FuseCheckpointsOptions,
@@ -13,8 +13,8 @@ import {
   verify,
 } from '../../lib/index.js'
 import { fusionRequest } from '../../lib/merge/fuseCheckpoints.js'
-import { resolveFuseCheckpointsOptions } from '../../lib/merge/fuseOptions.js'
 import { planMerge } from '../../lib/merge/planMerge.js'
+import { writeExpertFiles } from '../../lib/train/trainingOutput.js'
 import { hashFiles } from '../support/directoryContents.js'
 import { decode, encode, type FloatDtype } from '../support/floats.js'
 import { readSafetensors, type TestTensor } from '../support/readSafetensors.js'

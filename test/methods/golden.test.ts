@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { fromNative } from '../../lib/errors.js'
-import { native } from '../../lib/native.js'
+import { native } from '../../lib/native/native.js'
 import { threadCounts } from '../support/engine.js'
 import { byteSize } from '../support/floats.js'
 import { disagreement } from './agreement.js'

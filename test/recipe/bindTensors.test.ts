@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { presets } from '../../lib/merge/presets.js'
+import { presets } from '../../lib/fusion/presets.js'
 import { bindTensors, layerOf } from '../../lib/recipe/bindTensors.js'
 import type { Recipe } from '../../lib/recipe/recipe.js'
 import { resolveRecipe } from '../../lib/recipe/resolveRecipe.js'

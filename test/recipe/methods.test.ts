@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { presets } from '../../lib/merge/presets.js'
+import { presets } from '../../lib/fusion/presets.js'
 import { methodFromName, methodNames, methods, parameterOf } from '../../lib/recipe/methods.js'
 
 const all = ['weight', 'density', 'lambda', 'normalize', 'rescale'] as const

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { presets } from '../../lib/merge/presets.js'
+import { presets } from '../../lib/fusion/presets.js'
 import { methods } from '../../lib/recipe/methods.js'
 import { parseRecipe, readRecipe } from '../../lib/recipe/readRecipe.js'
 import type { RecipeNode } from '../../lib/recipe/resolvedRecipe.js'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { DataProgress } from '../../lib/branch/data/options.js'
+import type { DataProgress } from '../../lib/data/options.js'
 import { dataProgressReporter } from '../../lib/report/dataProgress.js'
 
 const at = (phase: DataProgress['phase'], bytesDone: number, tokensDone = 0): DataProgress => ({

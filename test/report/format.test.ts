@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { formatBytes, formatDuration, formatRate } from '../../lib/formatUnits.js'
-import { formatCount, formatPercent, formatTable, printable } from '../../lib/report/format.js'
+import { formatCount, formatPercent, formatTable, printable } from '../../lib/text/format.js'
+import { formatBytes, formatDuration, formatRate } from '../../lib/text/formatUnits.js'
 
 test('bytes, counts and rates in decimal units, three figures or so', () => {
   expect([0, 999, 1000, 4_019_453_952, 999_950].map(formatBytes)).toEqual([

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { TrainingMetrics } from '../../lib/branch/trainingMetrics.js'
-import { lossCurveSvg, smoothed } from '../../lib/report/lossCurve.js'
+import { lossCurveSvg, smoothed } from '../../lib/train/lossCurve.js'
+import type { TrainingMetrics } from '../../lib/train/trainingMetrics.js'
 import { parseXml } from '../support/parseXml.js'
 
 const metrics = (losses: (number | null)[], validations: { step: number; loss: number }[] = []) =>

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { StepEvent } from '../../lib/branch/trainerEvents.js'
 import { formatFlops, trainingReporter } from '../../lib/report/trainingProgress.js'
+import type { StepEvent } from '../../lib/train/trainerEvents.js'
 
 const step = (number: number, more: Partial<StepEvent> = {}): StepEvent => ({
   event: 'step',

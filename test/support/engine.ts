@@ -1,5 +1,5 @@
 import { fromNative } from '../../lib/errors.js'
-import { type NativeTensorStats, native } from '../../lib/native.js'
+import { type NativeTensorStats, native } from '../../lib/native/native.js'
 import type { ReferenceOptions, TensorPair } from '../fusion/reference.js'
 import { byteSize, type FloatDtype } from './floats.js'
 

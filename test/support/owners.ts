@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { newToken } from '../../lib/merge/owners.js'
+import { newToken } from '../../lib/files/owners.js'
 
 /** The token of another process than this one, of this host unless a place is given. */
 export function tokenOf({ pid, started, place }: { pid?: number; started?: number; place?: string }): string {

@@ -1,0 +1,236 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { ValidateFunction } from 'ajv/dist/2020.js'
+import { type ResolvedData, resolveData } from '../data/options.js'
+import { optionalMemory, optionalShardSize } from '../fusion/fuseOptions.js'
+import { pathFromFile } from '../pathFromFile.js'
+import { type Locate, type Path, Problems } from '../recipe/problems.js'
+import { readYaml } from '../recipe/readYaml.js'
+import type { RecipeDocument } from '../recipe/recipe.js'
+import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
+import { invalidArgument, isMapping } from '../validate.js'
+import { looksLikeLlamaFactory } from './looksLikeLlamaFactory.js'
+import { type PresetName, presets } from './presets.js'
+import type { LauncherOptions, RunOptions, SlurmOptions, TrainingOptions } from './runOptions.js'
+
+/** Every hyperparameter has a value. */
+export type Hyperparameters = { [K in keyof TrainingOptions]-?: Exclude<TrainingOptions[K], undefined> }
+
+export interface ResolvedSlurm extends Omit<SlurmOptions, 'signalSeconds' | 'mpi' | 'sbatchArguments'> {
+  signalSeconds: number
+  mpi: string
+  sbatchArguments: readonly string[]
+}
+
+export interface ResolvedLauncher extends Pick<LauncherOptions, 'hosts' | 'threads'> {
+  processes: number
+  memoryBytes: number | undefined
+  heartbeatTimeout: number
+  slurm: ResolvedSlurm
+}
+
+/** A run whose every choice is made but for those that depend on the model's files and the machine. */
+export interface ResolvedRun {
+  preset: PresetName | undefined
+  /** Absolute, as the other paths. */
+  model: string
+  output: string
+  data: ResolvedData
+  training: Hyperparameters
+  /** Undefined: the model's. */
+  exportDtype: 'BF16' | 'F16' | 'F32' | undefined
+  maxShardBytes: number
+  launcher: ResolvedLauncher
+  /** The run as it could be written to a file, paths absolute, preset and overrides worked in. */
+  options: RunOptions
+  /** What a reader of the plan should know. */
+  notes: string[]
+}
+
+/** A value that was said outside the file: of the keys at a path. */
+export interface Override {
+  path: readonly string[]
+  value: unknown
+  /** As messages name its place: `--set training.seed`. */
+  text: string
+}
+
+/**
+ * An override as the command line has it.
+ *
+ * @param text - `training.learningRate=2e-5`; the value is read as YAML
+ * @throws ERR_INVALID_ARGUMENT, or ERR_RECIPE for a value that is no YAML
+ */
+export function parseOverride(text: string): Override {
+  const [, key, source] = /^([\w.]+)=(.*)$/s.exec(text) ?? []
+  if (key === undefined || source === undefined) throw invalidArgument('KEY=VALUE, as training.seed=7,', 'set', text)
+  const place = `--set ${key}`
+  const [document] = readYaml(source, place)
+  return { path: key.split('.'), value: document?.value ?? null, text: place }
+}
+
+const defaultSignalSeconds = 300
+
+let compiled: ValidateFunction | undefined
+
+/** recipes/run.schema.json; what is in `data` has a schema and a check of its own. */
+function validator(): ValidateFunction {
+  if (compiled) return compiled
+  const schema = JSON.parse(readFileSync(new URL('../../recipes/run.schema.json', import.meta.url), 'utf8'))
+  schema.properties.data = { $comment: 'an object with sources', type: 'object' }
+  compiled = compileSchema(schema)
+  return compiled
+}
+
+/**
+ * Checks a run and settles every default: what the run says, then the preset's values, then the defaults. Reads no file.
+ *
+ * @throws ERR_RECIPE with everything that is wrong, each problem with its line
+ */
+export function resolveRun(document: RecipeDocument, overrides: readonly Override[] = []): ResolvedRun {
+  const given = applyOverrides(document.value, overrides)
+  const problems = new Problems(document.file ?? 'The run', locateWith(document.locate, overrides))
+  if (looksLikeLlamaFactory(given)) {
+    const name = document.file ?? 'FILE'
+    problems.add(
+      [],
+      `This is a configuration of LLaMA-Factory: branchmerge convert ${name} --out run.yaml makes it a run`,
+    )
+    problems.throwIfAny()
+  }
+  schemaProblems(validator(), given, problems, { subject: 'the run' })
+  const run = (isMapping(given) ? given : {}) as unknown as RunOptions
+  const preset = Object.hasOwn(presets, run.preset ?? '') ? presets[run.preset as PresetName] : undefined
+  const directory = document.file === undefined ? '.' : dirname(document.file)
+  const dataOptions = isMapping(run.data) ? { ...preset?.data, ...run.data } : run.data
+  const data = isMapping(dataOptions) ? resolveData(dataOptions, problems, { base: ['data'], directory }) : undefined
+  checkSlurmTime(run.launcher?.slurm ?? {}, problems)
+  problems.throwIfAny()
+  const from = (path: string) => resolve(pathFromFile(path, directory))
+  const launcher = resolveLauncher(run.launcher ?? {})
+  const resolved = {
+    preset: run.preset,
+    model: from(run.model),
+    output: from(run.output),
+    data: data as ResolvedData,
+    training: hyperparameters({ ...preset?.training, ...run.training }, launcher.processes),
+    exportDtype: dtypeOf(run.export?.dtype),
+    maxShardBytes: optionalShardSize(run.export?.maxShardSize, 'export.maxShardSize') ?? 5e9,
+    launcher,
+  }
+  return { ...resolved, options: asOptions(run, resolved), notes: notesOf(resolved) }
+}
+
+function applyOverrides(value: unknown, overrides: readonly Override[]): unknown {
+  return overrides.reduce((root, { path, value: set }) => withValue(root, path, set), value)
+}
+
+function withValue(value: unknown, [key, ...rest]: readonly string[], set: unknown): unknown {
+  if (key === undefined) return set
+  const mapping = isMapping(value) ? value : {}
+  return { ...mapping, [key]: withValue(mapping[key], rest, set) }
+}
+
+/** What was said outside the file has its place there. */
+function locateWith(locate: Locate, overrides: readonly Override[]): Locate {
+  return (path, options) => {
+    const override = overrides.findLast((each) => each.path.every((key, i) => String(path[i] ?? '') === key))
+    return override ? { text: override.text, order: Number.MAX_SAFE_INTEGER } : locate(path as Path, options)
+  }
+}
+
+function hyperparameters(given: TrainingOptions, processes: number): Hyperparameters {
+  return {
+    numTrainEpochs: 3,
+    maxSteps: null,
+    seed: 42,
+    perDeviceTrainBatchSize: 1,
+    gradientAccumulationSteps: 1,
+    lossNormalization: 'global_token_mean',
+    learningRate: 1e-5,
+    lrSchedulerType: 'cosine',
+    warmupRatio: 0,
+    warmupSteps: null,
+    adamBeta1: 0.9,
+    adamBeta2: 0.999,
+    adamEpsilon: 1e-8,
+    weightDecay: 0,
+    weightDecayOn: 'matrices',
+    maxGradNorm: 1,
+    recompute: 'selective',
+    lossChunkTokens: 512,
+    zeroStage: processes > 1 ? 1 : 0,
+    saveSteps: 200,
+    saveTotalLimit: 2,
+    evalSteps: 100,
+    maxSkippedSteps: 5,
+    ...given,
+  }
+}
+
+/** A job that is told to save as soon as it begins would be requeued for ever. */
+function checkSlurmTime({ time, signalSeconds = defaultSignalSeconds }: SlurmOptions, problems: Problems): void {
+  const seconds = typeof time === 'string' ? slurmSeconds(time) : undefined
+  if (seconds === undefined || seconds > signalSeconds) return
+  problems.add(
+    ['launcher', 'slurm', 'time'],
+    `Expected more than signalSeconds (${signalSeconds} s) for launcher.slurm.time but received ${time}: lower signalSeconds, or ask for more`,
+  )
+}
+
+/** minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s */
+function slurmSeconds(time: string): number | undefined {
+  const [, days, first, second, third] = /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(time) ?? []
+  if (first === undefined) return undefined
+  const [a, b, c] = [first, second ?? 0, third ?? 0].map(Number) as [number, number, number]
+  if (days !== undefined) return ((Number(days) * 24 + a) * 60 + b) * 60 + c
+  return third === undefined ? a * 60 + b : (a * 60 + b) * 60 + c
+}
+
+function resolveLauncher(given: LauncherOptions): ResolvedLauncher {
+  const { processes = 1, hosts, threads, memory, heartbeatTimeout = 120, slurm = {} } = given
+  const { signalSeconds = defaultSignalSeconds, mpi = 'pmix', sbatchArguments = [], ...asked } = slurm
+  return {
+    processes,
+    ...(hosts && { hosts }),
+    ...(threads && { threads }),
+    memoryBytes: optionalMemory(memory, 'launcher.memory'),
+    heartbeatTimeout,
+    slurm: { ...asked, signalSeconds, mpi, sbatchArguments },
+  }
+}
+
+function dtypeOf(name: NonNullable<RunOptions['export']>['dtype']): ResolvedRun['exportDtype'] {
+  const names = { bfloat16: 'BF16', float16: 'F16', float32: 'F32' } as const
+  return name === 'bfloat16' || name === 'float16' || name === 'float32' ? names[name] : name
+}
+
+function asOptions(
+  { preset: _, ...run }: RunOptions,
+  { model, output, data, training }: Pick<ResolvedRun, 'model' | 'output' | 'data' | 'training'>,
+): RunOptions {
+  const { tokenizer, template, cutoffLength, packing, cache } = data
+  const sources = run.data.sources.map((source, i) => ({
+    ...(typeof source === 'string' ? {} : source),
+    path: (data.sources[i]?.paths ?? []).map((path) => resolve(path)),
+  }))
+  const settled = {
+    ...run.data,
+    sources,
+    ...(tokenizer === undefined ? {} : { tokenizer: resolve(tokenizer) }),
+    template: template.endsWith('.jinja') ? resolve(template) : template,
+    cutoffLength,
+    packing,
+    cache,
+  }
+  return { ...run, model, output, data: settled, training }
+}
+
+function notesOf({ preset, training, launcher }: Pick<ResolvedRun, 'preset' | 'training' | 'launcher'>): string[] {
+  const batch = training.perDeviceTrainBatchSize * training.gradientAccumulationSteps * launcher.processes
+  const published = preset && presets[preset].batch
+  if (published === undefined || batch === published) return []
+  const steps = published / (training.perDeviceTrainBatchSize * launcher.processes)
+  const advice = Number.isInteger(steps) ? `: training.gradientAccumulationSteps ${steps} makes it the same` : ''
+  return [`A step of ${preset} has ${published} packs, and one of this run ${batch}${advice}`]
+}
