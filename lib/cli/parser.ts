@@ -7,13 +7,9 @@ import { usageMessage } from './usageMessage.js'
 /** Does a command's work with its arguments. */
 export type Execute = (command: Command, parsed: Record<string, unknown>) => void | Promise<void>
 
-/**
- * The whole command line. Parsing it throws what is wrong with it, or executes the command that it names.
- *
- * @throws UsageError for arguments behind `--`
- */
-export function commandLine(args: readonly string[], execute: Execute): Argv {
-  refuseAfterDashes(args)
+/** The whole command line. Parsing it throws what is wrong with it, or executes the command that it names. */
+export function commandLine(given: readonly string[], execute: Execute): Argv {
+  const args = withPathsBehindDashes(given)
   const parser = yargs(args)
   for (const entry of commands) declare(parser, entry, args, execute)
   return parser
@@ -92,10 +88,9 @@ function refuseFlagValue(args: readonly string[], name: string): void {
   throw new UsageError(`Expected --${name} without a value but received ${given}`)
 }
 
-/** yargs would leave them out of what it parses. */
-function refuseAfterDashes(args: readonly string[]): void {
+/** What stands behind `--` is a path, also one that begins with a dash; yargs would leave it out of what it parses. */
+function withPathsBehindDashes(args: readonly string[]): string[] {
   const at = args.indexOf('--')
-  const [first] = at < 0 ? [] : args.slice(at + 1)
-  if (first === undefined) return
-  throw new UsageError(`Expected nothing after -- but received ${first}: write a path that begins with - as ./${first}`)
+  if (at < 0) return [...args]
+  return [...args.slice(0, at), ...args.slice(at + 1).map((path) => (path.startsWith('-') ? `./${path}` : path))]
 }
