@@ -230,12 +230,6 @@ const indexes = [
       [shardName]: safetensors({ w: float32([1, 2]), v: float32([3]) }),
     },
   ),
-  checkpoint(
-    'tensor in two shards',
-    'ERR_INDEX_MISMATCH',
-    { w: shardName, v: 'other.safetensors' },
-    { [shardName]: shard, 'other.safetensors': safetensors({ w: float32([1, 2]), v: float32([3]) }) },
-  ),
 ]
 
 /** @type {BadFile[]} */

@@ -116,7 +116,8 @@ describe.each(Object.entries(published.templates))('the published template of %s
     expect(published.plain.map((messages) => hashes({ messages }))).toEqual(expected.plain)
   })
 
-  test.runIf(expected.tools)('writes 60 conversations with tools as Python does', () => {
+  if (!expected.tools) return
+  test('writes 60 conversations with tools as Python does', () => {
     for (const [row, hash] of expected.tools ?? []) {
       if (hash === 'refused') expect(() => hashes(row)).toThrow(expect.objectContaining({ name: 'BadRow' }))
       else expect(hashes(row)).toBe(hash)

@@ -69,7 +69,7 @@ describe('kinds of tensors', () => {
     'four fifths unchanged': sparse(fineTuned(2e-3), 0.8),
     'half unchanged': sparse(fineTuned(2e-3), 0.5),
     unrelated: unrelated(1),
-    'a wide range': unrelated(20),
+    'a wide range': unrelated(16),
     'few distinct values': gridded(),
     'heavy tails': heavyTailed(),
     'rows that differ by a constant': offsetRows(),
@@ -288,8 +288,8 @@ describe('integers and booleans', () => {
 describe('output dtype', () => {
   for (const from of dtypes) {
     test.each(dtypes)(`${from} to %s: the chosen value, rounded once`, async (to) => {
-      // Wide enough that F16 rounds into its subnormals, overflows from the wider formats, and halfway cases occur.
-      const exponents = from === 'F16' ? 38 : 44
+      // Wide enough that F16 rounds into its subnormals and halfway cases occur; what F16 cannot hold is refused elsewhere.
+      const exponents = from === 'F16' || to === 'F16' ? 38 : 44
       const pair = drawPair(new Random(15), from, [50, 64], (random) => {
         const value = random.normal() * 2 ** (random.below(exponents) - 25)
         return [value, random.pick([value * (1 + 2 ** -8), value * (1 + 2 ** -11), value * (1 + 2 ** -24), -value])]

@@ -100,7 +100,7 @@ describe('a pair that takes a while', () => {
     })
     const result = (await second) as CommandResult
     expect(result.code).toBe(1)
-    expect(result.stderr).toMatch(/Process \d+ is writing to/)
+    expect(result.stderr).toMatch(/Process \d+ on \S+ is writing to/)
   })
 
   test('a write that fails half way, by a limit on file sizes, leaves nothing', async () => {

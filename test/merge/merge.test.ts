@@ -310,7 +310,7 @@ describe('a merge', () => {
       expect(JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')).torch_dtype).toBe('bfloat16')
       await expect(merge(expression, { models: own, out: join(directory, 'x') })).rejects.toMatchObject({
         code: 'ERR_DTYPE_MISMATCH',
-        message: expect.stringContaining('Name a dtype to read them in'),
+        message: expect.stringContaining('Choose a dtype to read them in'),
       })
     },
   )

@@ -43,7 +43,7 @@ describe('preflight', () => {
     expect(code).toBe('ERR_OUTPUT_IS_INPUT')
     for (const part of [
       'for 4 reasons',
-      'Expected an output apart from the inputs',
+      'Expected an output outside of the inputs',
       'Expected a new or empty directory',
       'expect.layers: Expected 2 but coding has 3',
       `"${first?.[0]}" is in math but not in science`,

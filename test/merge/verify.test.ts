@@ -128,7 +128,7 @@ describe('reproduce', () => {
     const work = reproduce(out, { models: paths, out: join(directory, place), overwrite: true })
     await expect(work).rejects.toMatchObject({
       code: 'ERR_OUTPUT_IS_INPUT',
-      message: expect.stringContaining(`Expected an output apart from ${out}`),
+      message: expect.stringContaining(`Expected an output outside of ${out}`),
     })
     expect(stampFiles(out)).toEqual(stamps)
   })
