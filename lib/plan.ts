@@ -32,7 +32,7 @@ export interface SftPlanRecord {
 /**
  * What `fuse` with the same arguments would read, write and need. Reads no tensor and writes nothing.
  *
- * @throws BranchMergeError as `fuse` does for its inputs; an output that is there already is no error
+ * @throws BranchMergeError as `fuse` does for its inputs and its output, but for lack of space
  */
 async function planFuse(left: string, right: string, options: FuseCheckpointsOptions): Promise<FusionPlan> {
   const request = fusionRequest(left, right, resolveFuseCheckpointsOptions(options))
@@ -42,7 +42,7 @@ async function planFuse(left: string, right: string, options: FuseCheckpointsOpt
 /**
  * What `merge` with the same arguments would read, write and need. Reads no tensor and writes nothing.
  *
- * @throws BranchMergeError as `merge` does for its recipe and inputs; an output that is there already is no error
+ * @throws BranchMergeError as `merge` does for its recipe, inputs and output, but for lack of space
  */
 async function planMerge(recipe: RecipeSource, options: MergeOptions = {}): Promise<MergePlanRecord> {
   const request = resolveMergeRequest(await readSource(recipe), options)

@@ -76,11 +76,11 @@ async function findSideFiles(directory: string): Promise<SideFiles> {
   const isWanted = (name: string) => isSideFile(name) || (customCode && name.endsWith('.py'))
   const found: SideFiles = { files: [], others: [], broken: [] }
   for (const name of await namesIn(directory)) {
-    const kind = await kindOf(join(directory, name))
+    const kind = await kindOf(join(directory, name), isWanted(name))
     if (kind === 'directory' && directories.test(name)) {
       for (const entry of await namesIn(join(directory, name))) {
         const path = `${name}/${entry}`
-        sort(path, await kindOf(join(directory, path)), isSideFile(path), found)
+        sort(path, await kindOf(join(directory, path), isSideFile(path)), isSideFile(path), found)
       }
     } else if (!name.startsWith('.') && name !== indexFileName) sort(name, kind, isWanted(name), found)
   }
@@ -101,14 +101,15 @@ async function namesIn(directory: string): Promise<string[]> {
   })
 }
 
-/** What a path leads to, through links. */
-async function kindOf(path: string): Promise<Kind> {
+/** What a path leads to, through links. Of what does not come along it need not be known. */
+async function kindOf(path: string, isWanted: boolean): Promise<Kind> {
   try {
     const found = await stat(path)
     return found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other'
   } catch (error) {
     const cause = error as NodeJS.ErrnoException
     if (cause.code === 'ENOENT' || cause.code === 'ELOOP') return 'broken'
+    if (!isWanted) return 'other'
     throw readFailure(path, cause)
   }
 }

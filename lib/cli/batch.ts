@@ -11,7 +11,7 @@ import { printJson, printText } from './print.js'
 /** `branchmerge batch FILE…` */
 export async function runBatch(args: Record<string, unknown>): Promise<number> {
   const files = args.files as string[]
-  const results = await withInterrupt('removed', async (signal) => {
+  const results = await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
     let progress = progressReporter(process.stderr)
     const onRecipe = ({ file, status }: BatchResult) => {
       progress.end()

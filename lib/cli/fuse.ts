@@ -25,7 +25,7 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
   return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
     const options = resolveFuseCheckpointsOptions({ ...fuseOptions(args), signal, onProgress: progress.update })
     const request = fusionRequest(left, right, options)
-    const finished = options.resume && !args.plan ? await finishedMerge(request) : undefined
+    const finished = options.resume && !args.plan ? await finishedMerge(request).finally(progress.end) : undefined
     if (finished) {
       const { manifest, checkpoints } = finished
       if (stats !== undefined) await checkStatsPath(stats, options, checkpoints)

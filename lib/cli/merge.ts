@@ -29,7 +29,7 @@ export async function runMerge(args: Record<string, unknown>): Promise<number> {
   return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
     const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
     const { run } = request
-    const finished = run.resume && !args.plan ? await finishedMerge(request) : undefined
+    const finished = run.resume && !args.plan ? await finishedMerge(request).finally(progress.end) : undefined
     if (finished) {
       const { manifest, checkpoints } = finished
       if (stats !== undefined) await checkStatsPath(stats, run, checkpoints)

@@ -16,6 +16,8 @@ export interface Turn {
   trained: boolean
   /** The answer has no reasoning; the template writes an empty one, as Qwen3's does. */
   emptyReasoning?: true
+  /** The source begins with earlier turns, which stand in another document of the row, too. */
+  repeats?: boolean
 }
 
 /** Noncharacters, which no text has, around what the model writes. */
@@ -143,7 +145,11 @@ export class ChatTemplate {
       checkPrompt(messages.slice(before + 1, i), before < 0 || lastOnly ? tools : null, prompt)
       checkAnswer(messages[i] as Message, target)
       const goesOn = documents.length > 0 && prompt.startsWith(written)
-      const turn = turnOf(messages[i] as Message, goesOn ? prompt.slice(written.length) : prompt, target)
+      const repeats = documents.length > 0 && !goesOn
+      const turn = {
+        ...turnOf(messages[i] as Message, goesOn ? prompt.slice(written.length) : prompt, target),
+        ...(repeats && { repeats }),
+      }
       if (goesOn) documents.at(-1)?.push(turn)
       else documents.push([turn])
       written = prompt + target

@@ -156,7 +156,12 @@ function flagOf(value: unknown, key: string): boolean {
 
 /** `function_call` is what OpenAI had before `tool_calls`. */
 function callsOf({ tool_calls, function_call }: Row): string | undefined {
-  if (Array.isArray(tool_calls) && tool_calls.length > 0) return jsonOf(tool_calls, 'tool_calls')
+  // Columns of text hold them as JSON.
+  const calls =
+    typeof tool_calls === 'string' && tool_calls.trim() !== '' ? parseCalls(tool_calls, 'tool_calls') : tool_calls
+  if (Array.isArray(calls)) {
+    if (calls.length > 0) return jsonOf(calls, 'tool_calls')
+  } else if (calls !== undefined && calls !== null && calls !== '') throw new BadRow('expected a list as tool_calls')
   if (function_call === undefined || function_call === null) return undefined
   const call = fieldsOf(function_call)
   if (typeof call?.name !== 'string') throw new BadRow('expected an object with a name as function_call')
@@ -170,7 +175,8 @@ const thoughtBefore = /^\s*(?:<think>.*?<\/think>\s*)?/s
 function callMessage(entry: Row, contentKey: string): Message {
   const content = entry[contentKey]
   const thought = typeof content === 'string' ? (thoughtBefore.exec(content)?.[0] ?? '') : ''
-  const found = typeof content === 'string' ? parseCalls(content.slice(thought.length)) : content
+  const found =
+    typeof content === 'string' ? parseCalls(content.slice(thought.length), 'the text of a function_call') : content
   const calls = Array.isArray(found) ? found : [found]
   for (const call of calls) {
     const fields = fieldsOf(call)
@@ -186,11 +192,11 @@ function callMessage(entry: Row, contentKey: string): Message {
   }
 }
 
-function parseCalls(text: string): unknown {
+function parseCalls(text: string, what: string): unknown {
   try {
     return parseJson(text)
   } catch {
-    throw new BadRow('the text of a function_call is no JSON')
+    throw new BadRow(`${what} is no JSON`)
   }
 }
 

@@ -96,7 +96,7 @@ export class Encoder {
       const turn = turns[first + i] as TurnIds
       tokens.set(turn.source.ids.slice(0, source), position)
       tokens.set(turn.target.ids.slice(0, target), position + source)
-      if (train === 'all') spans.add(position, position + source)
+      if (train === 'all' && !turn.turn.repeats) spans.add(position, position + source)
       const isTrained = turn.turn.trained && (!maskHistory || i === fitted.length - 1)
       if (isTrained) spans.add(position + source, position + source + target)
       position += source + target

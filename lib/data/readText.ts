@@ -177,7 +177,7 @@ class LineSplitter implements Splitter {
 const isBlank = (text: Buffer): boolean => {
   for (let i = 0; i < text.length; i++) {
     const byte = text[i]
-    if (byte === 0x20 || byte === 0x0d || byte === 0x09) continue
+    if (byte === 0x20 || byte === 0x0d || byte === 0x0a || byte === 0x09) continue
     if (byte !== 0xef || text[i + 1] !== 0xbb || text[i + 2] !== 0xbf) return false
     i += 2
   }

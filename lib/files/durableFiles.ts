@@ -8,9 +8,19 @@ import { outputFailure } from './outputDirectory.js'
  */
 export async function makeDirectory(path: string): Promise<string> {
   const parent = dirname(path)
-  const above = parent === path || (await isPresent(parent)) ? undefined : await makeDirectory(parent)
+  const above = parent === path || (await isPresent(parent)) ? undefined : await makeParent(parent)
   await write(path, () => mkdir(path))
   return above ?? path
+}
+
+/** Another run may be making it at this moment. */
+async function makeParent(path: string): Promise<string | undefined> {
+  try {
+    return await makeDirectory(path)
+  } catch (error) {
+    if ((error as { cause?: NodeJS.ErrnoException }).cause?.code !== 'EEXIST') throw error
+    return undefined
+  }
 }
 
 function isPresent(path: string): Promise<boolean> {
@@ -48,6 +58,11 @@ export async function sync(path: string): Promise<void> {
       await handle.close()
     }
   })
+}
+
+/** Makes the names of new directories durable, from `path` up to `top`. */
+export async function syncAbove(path: string, top: string): Promise<void> {
+  for (let each = path; each !== dirname(top); each = dirname(each)) await sync(dirname(each))
 }
 
 export async function removeIfPresent(path: string): Promise<void> {

@@ -119,6 +119,19 @@ async function refuseRunningOwner(out: string, names: readonly string[]): Promis
   )
 }
 
+/** Bytes that files of a directory take on the disk; none for one that is not there. */
+export async function bytesTaken(directory: string, names: readonly string[]): Promise<number> {
+  const taken = await Promise.all(
+    names.map((name) =>
+      stat(join(directory, name)).then(
+        ({ blocks }) => blocks * 512,
+        () => 0,
+      ),
+    ),
+  )
+  return taken.reduce((total, bytes) => total + bytes, 0)
+}
+
 /** Bytes that the file system of `path`, which need not exist yet, has free for this user; undefined if it does not tell. */
 export async function freeBytes(path: string): Promise<number | undefined> {
   const absolute = resolve(path)

@@ -20,7 +20,7 @@ export async function writeWhole(path: string, text: string): Promise<void> {
     }
     await rename(temporary, path)
   } catch (error) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { force: true }).catch(() => {}) // the first failure tells more
     throw outputFailure(path, error as NodeJS.ErrnoException)
   }
 }

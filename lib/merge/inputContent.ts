@@ -47,6 +47,7 @@ export async function contentDifferences(
   models: readonly number[] = plan.models.map((_, i) => i),
   known = new KnownHashes(),
 ): Promise<string[]> {
+  if (models.length === 0) return []
   const planned = new Map(plan.files.flatMap(({ tensors }) => tensors).map((tensor) => [tensor.name, tensor]))
   const pairs = recorded.flatMap((content) => {
     const tensor = planned.get(content.name)

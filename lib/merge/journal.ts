@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
+import { outputFailure } from '../files/outputDirectory.js'
 import type { NativeMergedTensor, NativeMergePlan, NativeWritten } from '../native/native.js'
 import type { InputState } from './inputStates.js'
 import type { MergeDescription } from './mergeDescription.js'
@@ -31,18 +32,27 @@ export class MergeJournal {
   /** Tensors that are computed but not known to be on the disk, for each output. */
   private readonly pending = new Map<number, NativeMergedTensor[]>()
 
-  private constructor(private readonly descriptor: number) {}
+  private constructor(
+    private readonly path: string,
+    private readonly descriptor: number,
+  ) {}
 
   /** Begins a journal at `path`, which must not exist. */
   static create(path: string, head: JournalHead): MergeJournal {
-    const journal = new MergeJournal(openSync(path, 'wx'))
+    const journal = new MergeJournal(
+      path,
+      told(path, () => openSync(path, 'wx')),
+    )
     journal.append({ format, ...head })
     return journal
   }
 
-  /** Goes on with the journal at `path`. */
+  /** Goes on with the journal at `path`, behind its last whole line: what follows a line that was cut off is never read. */
   static reopen(path: string): MergeJournal {
-    return new MergeJournal(openSync(path, 'a'))
+    return told(path, () => {
+      truncateSync(path, wholeLength(readFileSync(path)))
+      return new MergeJournal(path, openSync(path, 'a'))
+    })
   }
 
   addTensor(merged: NativeMergedTensor): void {
@@ -60,7 +70,10 @@ export class MergeJournal {
   }
 
   private append(line: unknown): void {
-    writeSync(this.descriptor, `${JSON.stringify(line)}\n`)
+    told(this.path, () => {
+      const bytes = Buffer.from(`${JSON.stringify(line)}\n`)
+      for (let done = 0; done < bytes.length; ) done += writeSync(this.descriptor, bytes, done)
+    })
   }
 
   close(): void {
@@ -68,9 +81,26 @@ export class MergeJournal {
   }
 }
 
+/** Does a step at `path`; its failure is an output error. */
+function told<T>(path: string, step: () => T): T {
+  try {
+    return step()
+  } catch (cause) {
+    throw outputFailure(path, cause as NodeJS.ErrnoException)
+  }
+}
+
+/** Bytes of the lines that can be read, up to the first that cannot. */
+function wholeLength(content: Buffer): number {
+  const lines = wholeLines(content.toString('utf8')).length
+  let end = 0
+  for (let line = 0; line < lines; line++) end = content.indexOf(0x0a, end) + 1
+  return end
+}
+
 /** What the journal at `path` vouches for; no head for one of another version. Undefined where it vouches for nothing. */
 export function readJournal(path: string): { head: JournalHead | undefined; record: JournalRecord } | undefined {
-  const [first, ...lines] = wholeLines(readFileSync(path, 'utf8'))
+  const [first, ...lines] = wholeLines(told(path, () => readFileSync(path, 'utf8')))
   if (lines.length === 0) return undefined
   if (first.format !== format) return { head: undefined, record: { written: [], merged: [] } }
   const record: JournalRecord = { written: [], merged: [] }

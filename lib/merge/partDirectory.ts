@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { makeDirectory, removeIfPresent, sync, write, writeNew } from '../files/durableFiles.js'
+import { makeDirectory, removeIfPresent, sync, syncAbove, write, writeNew } from '../files/durableFiles.js'
 import { outputFailure } from '../files/outputDirectory.js'
 import { native } from '../native/native.js'
 import { runJob } from '../native/runJob.js'
@@ -264,11 +264,6 @@ const newToken = (): string => randomBytes(4).toString('hex')
 
 const isPartialOf = (name: string, own: string): boolean =>
   name.startsWith(own) && /^\.[0-9a-f]{8}\.branchmerge-partial$/.test(name.slice(own.length))
-
-/** Makes the names of new directories durable, from `path` up to `top`. */
-async function syncAbove(path: string, top: string): Promise<void> {
-  for (let each = path; each !== dirname(top); each = dirname(each)) await sync(dirname(each))
-}
 
 async function describeFile(path: string): Promise<{ bytes: number; headerHash: string }> {
   const { bytes, headerHash } = await runJob(() => native.readHeader(path), undefined)

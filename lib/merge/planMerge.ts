@@ -10,7 +10,7 @@ import {
 } from '../checkpoint/outputConfig.js'
 import { type ModelConfig, readConfig } from '../checkpoint/readConfig.js'
 import { compareSideFiles, completeSideFiles, type SideFileDifference } from '../checkpoint/sideFiles.js'
-import { examineOutput, refuseInputs } from '../files/outputDirectory.js'
+import { bytesTaken, examineOutput, refuseInputs } from '../files/outputDirectory.js'
 import { memoryOfProcess } from '../machineLimits.js'
 import { refuseUnusableDevices } from '../native/devices.js'
 import type { NativeStep } from '../native/native.js'
@@ -120,8 +120,13 @@ export async function planSplitMerge(request: MergeRequest): Promise<MergePlan> 
 export async function preflightMerge(request: MergeRequest): Promise<MergePlan> {
   const refusals = new Refusals()
   const plan = await draftPlan(request, refusals)
-  await refusals.check(() => examineOutput(request.run.out, request.run.overwrite))
-  if (plan) await refusals.check(() => checkFreeSpace(request.run.out, outputBytes(plan)))
+  const { out, overwrite } = request.run
+  const existing = await refusals.check(() => examineOutput(out, overwrite))
+  if (plan) {
+    // What a run that was cut off left is continued or removed: its room is this run's.
+    const taken = await bytesTaken(out, existing?.leftovers ?? [])
+    await refusals.check(() => checkFreeSpace(out, outputBytes(plan) - taken))
+  }
   await refusals.check(() => refuseUnusableDevices(request.run.device))
   const sha256 = plan && (await checkInputs(plan, refusals))
   refusals.throwIfAny()

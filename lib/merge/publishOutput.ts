@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { isSideFile } from '../checkpoint/sideFiles.js'
 import { completeNames, indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
-import { makeDirectory, removeIfPresent, sync, write, writeNew } from '../files/durableFiles.js'
+import { makeDirectory, removeIfPresent, sync, syncAbove, write, writeNew } from '../files/durableFiles.js'
 import { examineOutput, freeBytes } from '../files/outputDirectory.js'
 import { keepAlive, newToken, partialSuffix } from '../files/owners.js'
 import { native } from '../native/native.js'
@@ -73,10 +73,12 @@ export class OutputTransaction {
       const refuse = options.overwrite ? undefined : (differences: string[]) => otherMerge(out, differences)
       const left = options.resume && (await takeOver(directory, options.resume, token, { refuse }))
       const existing = await examineOutput(directory, options.overwrite || left !== undefined)
-      await checkFreeSpace(directory, left ? 0 : options.bytes)
-      const created = existing.exists ? undefined : await makeDirectory(directory)
       const others = existing.leftovers.filter((name) => !name.endsWith(`.${token}${partialSuffix}`))
       for (const name of others) await removeIfPresent(join(directory, name))
+      await checkFreeSpace(directory, left ? 0 : options.bytes)
+      const created = existing.exists ? undefined : await makeDirectory(directory)
+      // A directory that cannot be made durable is told of now, not after hours of work.
+      if (created) await syncAbove(directory, created)
       return new OutputTransaction(directory, created, existing.content, token, left)
     } catch (error) {
       busy.delete(directory)
@@ -145,7 +147,10 @@ export class OutputTransaction {
     await removeIfPresent(this.journalPath)
     await sync(this.directory)
     await this.publishFile(last)
-    await this.syncDirectories()
+    // It is complete: whatever fails from here on, nothing of it is taken back.
+    this.published.clear()
+    await sync(this.directory)
+    if (this.created) await syncAbove(this.directory, this.created)
     this.release()
   }
 
@@ -159,13 +164,6 @@ export class OutputTransaction {
     this.written.delete(name)
     this.published.add(name)
     if (isNested) await sync(dirname(path))
-  }
-
-  private async syncDirectories(): Promise<void> {
-    await sync(this.directory)
-    if (!this.created) return
-    const top = dirname(this.created)
-    for (let path = this.directory; path !== top; path = dirname(path)) await sync(dirname(path))
   }
 
   /** Files of the replaced checkpoint that the new one does not have: its shards, and side files that we once wrote. */

@@ -1,5 +1,6 @@
 // branchmerge-trainer RUN.json [--plan]: see docs/sft-trainer.md.
 #include <malloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -51,9 +52,15 @@ void agree_on_base(MemoryPlan& memory, Collectives& collectives) {
   memory.process_base = uint64_t(base);
 }
 
+/// Whether the end of stdin tells that nobody listens any more. srun without input gives tasks /dev/null.
+bool has_listener() {
+  struct stat status;
+  return ::fstat(STDIN_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
+}
+
 int train(const RunFile& run, Collectives& collectives, bool attached) {
   std::optional<ListenerWatch> listener;
-  if (attached && collectives.rank() == 0) listener.emplace(STDIN_FILENO);
+  if (attached && collectives.rank() == 0 && has_listener()) listener.emplace(STDIN_FILENO);
   RunLog log(run.output, collectives.rank());
   RunSetup setup = set_up_run(run, collectives.rank(), collectives.size());
   agree_on_base(setup.memory, collectives);

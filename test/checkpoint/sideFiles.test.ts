@@ -68,9 +68,10 @@ test('links to files come along, directories do not', async () => {
   const directory = named('config.json')
   mkdirSync(join(directory, 'tokenizer'))
   symlinkSync('config.json', join(directory, 'vocab.json'))
+  symlinkSync('config.json/logs', join(directory, 'logs')) // cannot be looked at, and need not be
   expect(await completeSideFiles(directory)).toEqual({
     files: ['config.json', 'vocab.json'],
-    others: ['tokenizer/'],
+    others: ['logs', 'tokenizer/'],
     broken: [],
   })
 })

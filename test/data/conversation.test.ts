@@ -56,6 +56,26 @@ describe('messages', () => {
     expect(found?.messages[1]).toEqual({ role: 'assistant', content: '', tool_calls: writeJson(calls) })
   })
 
+  test('calls as JSON text, as columns of text hold them', () => {
+    const withCalls = (tool_calls: unknown) => ({
+      messages: [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', content: 'Let me look.', tool_calls },
+      ],
+    })
+    const calls = '[{"type": "function", "function": {"name": "f", "arguments": {"x": 1.0}}}]'
+    expect(messagesOf(withCalls(calls), by)?.[1]).toEqual({
+      role: 'assistant',
+      content: 'Let me look.',
+      tool_calls: calls,
+    })
+    for (const nothing of ['', '[]', [], null]) {
+      expect(messagesOf(withCalls(nothing), by)?.[1]).toEqual({ role: 'assistant', content: 'Let me look.' })
+    }
+    expect(() => messagesOf(withCalls('f(x)'), by)).toThrow('tool_calls is no JSON')
+    expect(() => messagesOf(withCalls({ function: { name: 'f' } }), by)).toThrow('expected a list as tool_calls')
+  })
+
   test("OpenAI's older form of calls and definitions", () => {
     const call = { name: 'f', arguments: '{"a":1}' }
     const messages: Record<string, unknown>[] = [

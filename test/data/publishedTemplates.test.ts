@@ -146,6 +146,20 @@ describe('Llama 3.1', () => {
   })
 })
 
+describe('Qwen3, with the prompts trained too', () => {
+  test('what a later document repeats is not trained again, nor an answer of weight 0', () => {
+    const qwen = published('qwen3', { train: 'all' })
+    const thought = (text: string) => answer(`<think>\n${text}\n</think>\n\n${text}`)
+    const rows = (first: Message) => shown(qwen, [user('a'), first, user('c'), thought('d')])
+    const [one, two] = rows(thought('b'))
+    expect(one).toContain('b')
+    const trained = (text = '') => [...text.matchAll(/⟦(.*?)⟧/gs)].map(([, part]) => part).join('')
+    expect(trained(two)).toBe('<think>\nd\n</think>\n\nd<|im_end|>')
+    const untrained = rows({ ...thought('b'), untrained: true })
+    expect(untrained.map(trained)).toEqual(['<think>\nd\n</think>\n\nd<|im_end|>'])
+  })
+})
+
 describe('DeepSeek V3', () => {
   const deepseek = published('deepseek_v3')
 

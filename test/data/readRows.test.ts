@@ -102,6 +102,8 @@ describe('JSON Lines', () => {
     expect((await lines('{"a":1}\r{"a":2}\r\r{"a":3}\r'))[2]).toMatchObject({ row: 2, line: 4 })
     expect(values(await lines('{"a":\r1}\n{"a":2}\r\n{"a":\r3}\n'))).toEqual([{ a: 1 }, { a: 2 }, { a: 3 }])
     expect(values(await lines('{"a":1}\r'))).toEqual([{ a: 1 }])
+    // Windows' line ends, converted twice.
+    expect(values(await lines('{"a":1}\r\r\n{"a":2}\r\r\n'))).toEqual([{ a: 1 }, { a: 2 }])
   })
 
   test('the CR of the first line at every place of a chunk', async () => {

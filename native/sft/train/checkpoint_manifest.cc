@@ -112,7 +112,9 @@ JsonLine manifest_json(const CheckpointHead& head, const std::vector<std::string
 CheckpointManifest read_manifest(const std::string& path) {
   const JsonNode root = read_json_file(path, kMaxManifestBytes, "ERR_RESUME");
   JsonFields fields(root, path, "ERR_RESUME");
-  fields.integer("format", 1, 1);
+  // Of another version it is not damaged.
+  if (fields.integer("format", 1) != 1)
+    throw Error("ERR_FILE_READ", path + ": the checkpoint is of another version of branchmerge");
   CheckpointManifest manifest;
   CheckpointHead& head = manifest.head;
   head.position = {fields.integer("step", 0), fields.integer("epoch", 0), fields.integer("packsTaken", 0)};

@@ -44,11 +44,12 @@ class HashedFile {
     try {
       file_.reserve(bytes);
     } catch (const Error& error) {
-      if (std::string_view(error.code) != "ERR_DISK_FULL") throw;
-      throw Error("ERR_DISK_FULL",
-                  path + ": cannot reserve " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
-                      " MiB for a checkpoint. Free some space, and resume from the last checkpoint, "
-                      "which is complete");
+      // Reserving only shows early that there is no room; of anything else the writes tell.
+      if (std::string_view(error.code) == "ERR_DISK_FULL")
+        throw Error("ERR_DISK_FULL",
+                    path + ": cannot reserve " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
+                        " MiB for a checkpoint. Free some space, and resume from the last checkpoint, "
+                        "which is complete");
     }
   }
 
