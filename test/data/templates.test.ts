@@ -180,7 +180,7 @@ describe('the turns of a conversation', () => {
           trained: true,
         },
       ],
-      turns(chat, messages, true),
+      turns(chat, messages, true).map((turn) => ({ ...turn, repeats: true })),
     ])
   })
 
