@@ -6,7 +6,8 @@
 #include "merge/merge_checkpoints.h"
 #include "safetensors/read_header.h"
 
-// JavaScript values ↔ the core's types, as lib/native/native.ts declares them. Reading throws ERR_INVALID_ARGUMENT.
+// JavaScript values ↔ the core's types, as lib/native/native.ts declares them. Reading throws
+// ERR_INVALID_ARGUMENT.
 namespace branchmerge {
 
 /// Without its operands.

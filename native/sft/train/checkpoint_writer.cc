@@ -257,7 +257,7 @@ std::vector<uint64_t> list_checkpoints(const std::string& directory) {
     if (!name.starts_with("step-")) continue;
     const auto step = parse_integer(std::string_view(name).substr(5));
     if (!step || name != checkpoint_name(*step)) continue;
-    if (has_manifest(directory + "/" + name)) steps.push_back(*step);
+    if (has_manifest(std::string(directory).append("/").append(name))) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end(), std::greater<>());
   return steps;
