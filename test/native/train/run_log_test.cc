@@ -22,6 +22,7 @@ TEST_CASE("of many that begin at once in a new directory, one has the lock") {
     std::atomic<int> locked{0}, refused{0};
     std::barrier together(kRuns);
     std::vector<std::thread> runs;
+    runs.reserve(kRuns);
     for (int i = 0; i < kRuns; i++)
       runs.emplace_back([&] {
         RunLog log(directory.file("."), 0);
