@@ -59,6 +59,8 @@ ssize_t pread_or_fail(int descriptor, void* bytes, size_t size, off_t begin) {
 
 }  // namespace
 
+// The C library has other names for the parameters, and cannot be asked for ours.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 extern "C" {
 
 ssize_t pread(int descriptor, void* bytes, size_t size, off_t begin) {
@@ -111,3 +113,4 @@ long syscall(long number, ...) noexcept {
   return call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

@@ -81,7 +81,7 @@ std::string agree_on_damage(const std::string& path, Collectives& collectives, C
   if (collectives.rank() == 0) all = examine(path, 0, 1, again);
   if (const std::string why = first_text(collectives, all.unreadable); !why.empty())
     throw_unreadable(path, why);
-  if (const std::string confirmed = first_text(collectives, all.damage); !confirmed.empty()) return confirmed;
+  if (std::string confirmed = first_text(collectives, all.damage); !confirmed.empty()) return confirmed;
   throw_unreadable(path,
                    damage +
                        ", on one process, while process 0 finds the checkpoint whole: they do not see the "
@@ -127,7 +127,7 @@ void read_piece(const File& file, uint64_t begin, const SavedPiece& piece, const
 void remove_unfinished_checkpoints(const std::string& directory) {
   std::vector<std::string> unfinished;
   for (const std::string& name : list_names(directory)) {
-    const std::string path = directory + "/" + name;
+    const std::string path = std::string(directory).append("/").append(name);
     if (name.ends_with(".partial") ||
         (name.starts_with("step-") && !name.ends_with(kDamaged) && !has_manifest(path)))
       unfinished.push_back(path);
