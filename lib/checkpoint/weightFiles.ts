@@ -4,6 +4,9 @@ import { listIfPresent } from '../files/outputDirectory.js'
 export const singleFileName = 'model.safetensors'
 export const indexFileName = 'model.safetensors.index.json'
 
+/** Records in a merged directory how it was made, see docs/provenance.md. */
+export const manifestFileName = 'branchmerge.json'
+
 /** The names by which a directory looks like a complete checkpoint. */
 export const completeNames = [indexFileName, singleFileName]
 

@@ -1,6 +1,6 @@
 import { finishedSummary } from '../merge/finishedMerge.js'
 import { finishParts } from '../merge/finishMerge.js'
-import { summariseMerge } from '../merge/merge.js'
+import { summariseMerge } from '../merge/mergeSummary.js'
 import { finishedText, mergeText } from '../report/summary.js'
 import { checkPath } from '../validate.js'
 import { withInterrupt } from './interrupt.js'

@@ -1,4 +1,4 @@
-import type { MergeSummary } from '../merge/merge.js'
+import type { MergeSummary } from '../merge/mergeSummary.js'
 import { type ReproduceOptions, reproduce } from '../merge/reproduce.js'
 import { progressReporter } from '../report/progress.js'
 import { deviceLines } from '../report/summary.js'

@@ -1,6 +1,7 @@
 import { readdir, realpath, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { BranchMergeError } from '../errors.js'
+import { formatBytes } from '../text/formatUnits.js'
 import { isAtWork, ownerOf, partialSuffix } from './owners.js'
 
 /** Where a checkpoint lies: its directory where it is one, and its weight files. */
@@ -139,6 +140,17 @@ export async function freeBytes(path: string): Promise<number | undefined> {
   if (stats) return stats.blocks > 0 ? stats.bavail * stats.bsize : undefined
   const parent = dirname(absolute)
   return parent === absolute ? undefined : freeBytes(parent)
+}
+
+/** @throws ERR_DISK_FULL when the file system of `directory`, which need not exist yet, has fewer than `needed` bytes free */
+export async function checkFreeSpace(directory: string, needed: number): Promise<void> {
+  const free = await freeBytes(directory)
+  if (free === undefined || free >= needed) return
+  throw new BranchMergeError(
+    'ERR_DISK_FULL',
+    `Expected ${formatBytes(needed)} free for ${directory} but its file system has ${formatBytes(free)}. ` +
+      `Free ${formatBytes(needed - free)} or choose another directory.`,
+  )
 }
 
 /** A failed write as the error that users see. */

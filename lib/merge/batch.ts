@@ -7,8 +7,8 @@ import { checkFunction, checkObject, checkPath, invalidArgument } from '../valid
 import { executeTogether, type PlanResult } from './executeTogether.js'
 import { finishedMerge } from './finishedMerge.js'
 import { KnownHashes } from './inputContent.js'
-import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest, resolveRunOptions } from './mergeOptions.js'
+import { type MergeSummary, summariseMerge } from './mergeSummary.js'
 import { preflightMerge } from './planMerge.js'
 import { type Candidate, canJoin, type Pass } from './shareReads.js'
 

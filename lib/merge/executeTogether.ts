@@ -2,8 +2,9 @@ import { BranchMergeError } from '../errors.js'
 import { requestedInstructionSet } from '../native/instructionSet.js'
 import { native } from '../native/native.js'
 import { MergeRun } from './executeMerge.js'
-import { type MergeOutcome, MergePass } from './mergePass.js'
-import type { MergePlan } from './planMerge.js'
+import type { MergeOutcome } from './mergeOutcome.js'
+import { MergePass } from './mergePass.js'
+import type { MergePlan } from './mergePlan.js'
 
 /** How one of the plans ended. */
 export type PlanResult = { outcome: MergeOutcome } | { error: BranchMergeError }

@@ -2,7 +2,7 @@ import { isFloat } from '../checkpoint/dtypes.js'
 import { compareSideFiles } from '../checkpoint/sideFiles.js'
 import { recipeError } from '../recipe/problems.js'
 import type { ResolvedRecipe } from '../recipe/resolvedRecipe.js'
-import type { OpenedModel } from './planMerge.js'
+import type { OpenedModel } from './mergePlan.js'
 
 /** Files that decide which tokens a text becomes; tokenizer_config.json also holds what merely is a matter of taste. */
 const tokenizerFiles =

@@ -10,12 +10,12 @@ import { deviceUse, noDevices } from '../native/devices.js'
 import { native } from '../native/native.js'
 import { runJob } from '../native/runJob.js'
 import { contentDifferences, type KnownHashes } from './inputContent.js'
-import type { Manifest, ManifestStep } from './manifest.js'
-import type { MergeFigures, MergeSummary } from './merge.js'
+import { type Manifest, type ManifestStep, manifestOf } from './manifest.js'
 import { describeManifest, describePlan, descriptionDifferences } from './mergeDescription.js'
 import type { MergeRequest } from './mergeOptions.js'
-import { type MergePlan, type PlannedModel, planSplitMerge, verifyInputs } from './planMerge.js'
-import { manifestOf } from './verify.js'
+import type { MergePlan, PlannedModel } from './mergePlan.js'
+import type { MergeFigures, MergeSummary } from './mergeSummary.js'
+import { planSplitMerge, verifyInputs } from './planMerge.js'
 
 /** A merge that an earlier run has done. */
 export interface FinishedMerge {

@@ -11,8 +11,8 @@ import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkPath } from '../validate.js'
 import { executeMerge } from './executeMerge.js'
 import { finishedMerge, finishedSummary } from './finishedMerge.js'
-import { type MergeSummary, summariseMerge } from './merge.js'
 import { type MergeRequest, recordOf, withModelDtypes } from './mergeOptions.js'
+import { type MergeSummary, summariseMerge } from './mergeSummary.js'
 import { preflightMerge } from './planMerge.js'
 
 /** What `fuse` of two checkpoints resolves to, and what `--json` prints. */

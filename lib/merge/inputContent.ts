@@ -2,7 +2,7 @@ import type { CheckpointTensor } from '../checkpoint/openCheckpoint.js'
 import { native } from '../native/native.js'
 import { runJob } from '../native/runJob.js'
 import { type InputState, inputState, isSameState } from './inputStates.js'
-import type { MergePlan, PlannedModel } from './planMerge.js'
+import type { MergePlan, PlannedModel } from './mergePlan.js'
 
 /** A tensor and the hashes of its bytes in each model, as they were merged. */
 export interface MergedContent {

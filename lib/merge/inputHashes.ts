@@ -1,7 +1,7 @@
 import { hashFile } from '../files/hashFile.js'
 import { recipeError } from '../recipe/problems.js'
 import type { ResolvedModel } from '../recipe/resolvedRecipe.js'
-import type { PlannedModel } from './planMerge.js'
+import type { PlannedModel } from './mergePlan.js'
 
 /**
  * SHA-256 of every file of the models for which it is asked, or which a recipe expects to be certain files, by the model's

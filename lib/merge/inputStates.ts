@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { readFailure } from '../files/readSmallFile.js'
-import type { MergePlan } from './planMerge.js'
+import type { MergePlan } from './mergePlan.js'
 
 /**
  * What tells that a file has not been written to since, without reading it: every write changes the last two, and no program can set

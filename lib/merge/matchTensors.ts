@@ -1,8 +1,9 @@
 import { type FloatDtype, isFloat, isInteger } from '../checkpoint/dtypes.js'
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
+import type { MatchedTensor } from './matchedTensor.js'
 import { prefixedNames } from './tensorNames.js'
-import { type CopiedRows, commonRows, withRowsBeyond } from './vocabulary.js'
+import { commonRows, withRowsBeyond } from './vocabulary.js'
 
 /** A checkpoint that takes part in a merge. */
 export interface MatchedModel {
@@ -13,19 +14,6 @@ export interface MatchedModel {
   leftOut?: readonly string[] | undefined
   /** Float tensors are converted to this as they are read. */
   readAs?: FloatDtype | undefined
-}
-
-/** The tensors of one name, one from each model. */
-export interface MatchedTensor {
-  name: string
-  /** As the models are read. */
-  dtype: string
-  /** Of the output. */
-  shape: number[]
-  elements: number
-  /** In the order of the models, as they are stored; of an embedding the rows that are read. */
-  models: CheckpointTensor[]
-  copied?: CopiedRows
 }
 
 /** Of embeddings and output heads of different numbers of rows, those that all models have, and the rest of one model. */

@@ -2,7 +2,7 @@ import type { Recipe } from '../recipe/recipe.js'
 import { isMapping } from '../validate.js'
 import { version } from '../version.js'
 import type { Manifest } from './manifest.js'
-import type { MergePlan } from './planMerge.js'
+import type { MergePlan } from './mergePlan.js'
 
 /** What a merge is, as far as it is known before a tensor is read: kept beside its work, to compare another one with. */
 export interface MergeDescription {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
-import { examineOutput } from '../files/outputDirectory.js'
+import { checkFreeSpace, examineOutput } from '../files/outputDirectory.js'
 import { noDevices, refuseUnusableDevices } from '../native/devices.js'
 import { requestedInstructionSet } from '../native/instructionSet.js'
 import { native } from '../native/native.js'
@@ -13,11 +13,12 @@ import { fingerprintOfPlan } from './executeMerge.js'
 import { contentDifferences } from './inputContent.js'
 import { changedModels, type InputState, statesOf } from './inputStates.js'
 import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
-import { type MergeOutcome, MergePass } from './mergePass.js'
+import type { MergeOutcome } from './mergeOutcome.js'
+import { MergePass } from './mergePass.js'
+import type { MergePlan } from './mergePlan.js'
 import { PartDirectory, type PartFile, type PartRecord, type PartRequest, partDirectoryName } from './partDirectory.js'
-import { type MergePlan, planSplitMerge, verifyInputs } from './planMerge.js'
+import { planSplitMerge, verifyInputs } from './planMerge.js'
 import type { OutputFile } from './planOutput.js'
-import { checkFreeSpace } from './publishOutput.js'
 
 /** More parts than any cluster has machines. */
 export const maxParts = 10_000

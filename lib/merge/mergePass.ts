@@ -11,25 +11,11 @@ import { runJob } from '../native/runJob.js'
 import { statesOf } from './inputStates.js'
 import { type JournalRecord, MergeJournal } from './journal.js'
 import { describePlan } from './mergeDescription.js'
+import type { MergedTensor, MergeOutcome } from './mergeOutcome.js'
+import type { MergePlan } from './mergePlan.js'
 import { interleavePlans, nativePlan, type TemporaryPlaces } from './nativePlan.js'
-import type { MergePlan } from './planMerge.js'
 import type { PlannedTensor } from './planOutput.js'
 import { commonOrder, type Layout, mostFilesAtOnce } from './tensorOrder.js'
-
-/** A merged tensor with the hashes of its bytes, docs/provenance.md. */
-export interface MergedTensor extends MergedTensorStats {
-  /** In the order of the plan's models. */
-  modelHashes: string[]
-  /** Of the output. */
-  hash: string
-}
-
-/** What a merge came to. */
-export interface MergeOutcome {
-  /** In the order of the output. */
-  tensors: MergedTensor[]
-  totals: NativeMergeTotals
-}
 
 /** A merge on its way: where its unfinished files and their journal are, and what an earlier run left of them. */
 export interface PassMember {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { NativeMergePlan } from '../native/native.js'
-import { fileMetadata } from './manifest.js'
-import type { MergePlan } from './planMerge.js'
+import { fileMetadata } from './manifestText.js'
+import type { MergePlan } from './mergePlan.js'
 import type { PlannedTensor } from './planOutput.js'
 
 /** Where the unfinished file lies that will be called `name`. */

@@ -9,8 +9,8 @@ import { runJob } from '../native/runJob.js'
 import type { Recipe } from '../recipe/recipe.js'
 import type { InputState } from './inputStates.js'
 import type { JournalRecord } from './journal.js'
-import type { MergeOutcome } from './mergePass.js'
-import type { MergePlan } from './planMerge.js'
+import type { MergeOutcome } from './mergeOutcome.js'
+import type { MergePlan } from './mergePlan.js'
 import { partialPath, takeOver } from './takeOver.js'
 
 /** Holds, in the output directory, what the tasks of a merge have done, until it is finished. */

@@ -1,19 +1,19 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { alignmentRank, type FloatDtype, torchName } from '../checkpoint/dtypes.js'
-import { type Checkpoint, openCheckpoint } from '../checkpoint/openCheckpoint.js'
+import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import {
   configWithDtype,
   configWithoutQuantisation,
   configWithTies,
   configWithVocabulary,
 } from '../checkpoint/outputConfig.js'
-import { type ModelConfig, readConfig } from '../checkpoint/readConfig.js'
-import { compareSideFiles, completeSideFiles, type SideFileDifference } from '../checkpoint/sideFiles.js'
-import { bytesTaken, examineOutput, refuseInputs } from '../files/outputDirectory.js'
+import { readConfig } from '../checkpoint/readConfig.js'
+import { compareSideFiles, completeSideFiles } from '../checkpoint/sideFiles.js'
+import { manifestFileName } from '../checkpoint/weightFiles.js'
+import { bytesTaken, checkFreeSpace, examineOutput, refuseInputs } from '../files/outputDirectory.js'
 import { memoryOfProcess } from '../machineLimits.js'
 import { refuseUnusableDevices } from '../native/devices.js'
-import type { NativeStep } from '../native/native.js'
 import { bindTensors, type TensorBinding } from '../recipe/bindTensors.js'
 import { recipeError } from '../recipe/problems.js'
 import { firstModel, lastModel, operands, type ResolvedModel, type ResolvedRecipe } from '../recipe/resolvedRecipe.js'
@@ -21,70 +21,17 @@ import { refuseOtherArchitectures } from './architectures.js'
 import { unequalBuffers } from './computedBuffers.js'
 import { refuseUnmet } from './expectations.js'
 import { hashInputs } from './inputHashes.js'
-import { manifestFileName } from './manifest.js'
-import { type MatchedModel, type MatchedTensor, matchTensors, type RowChoice } from './matchTensors.js'
+import type { MatchedTensor } from './matchedTensor.js'
+import { type MatchedModel, matchTensors, type RowChoice } from './matchTensors.js'
 import type { MergeRequest } from './mergeOptions.js'
+import { type MergePlan, type ModelDifference, type OpenedModel, outputBytes, type PlannedModel } from './mergePlan.js'
 import { compareNames, type OutputFile, planOutput } from './planOutput.js'
 import { planPrograms } from './programs.js'
-import { checkFreeSpace } from './publishOutput.js'
 import { refuseQuantised } from './quantisedModels.js'
 import { Refusals } from './refusals.js'
 import { prefixedNames, withNames } from './tensorNames.js'
-import { type SettledHeads, settleHeads, type TiedHead, verifyTiedHead } from './tiedWeights.js'
+import { type SettledHeads, settleHeads, verifyTiedHead } from './tiedWeights.js'
 import { rowsOf, vocabularyRows } from './vocabulary.js'
-
-/** A model of a merge with everything about it that its headers and its configuration tell. */
-export interface OpenedModel {
-  /** In the recipe. */
-  name: string
-  /** In messages. */
-  label: string
-  checkpoint: Checkpoint
-  config: ModelConfig | undefined
-  /** Float tensors are converted to this as they are read. */
-  readAs: FloatDtype | undefined
-}
-
-/** The same, its tensors under the names of the output. */
-export interface PlannedModel extends OpenedModel {
-  tiedHead: TiedHead | undefined
-}
-
-/** How another model's side file differs from the one that comes along. */
-export interface ModelDifference extends SideFileDifference {
-  /** The other model's label. */
-  model: string
-}
-
-/** Everything about a merge that is known before a tensor is read. */
-export interface MergePlan extends Pick<MergeRequest, 'recipe' | 'record' | 'run'> {
-  models: PlannedModel[]
-  files: OutputFile[]
-  programs: NativeStep[][]
-  /** Position of each tensor's program. */
-  programOf: Map<string, number>
-  /** The model that configuration and tokenizer come from. */
-  source: PlannedModel
-  sideFiles: string[]
-  sideFileBytes: number
-  differences: ModelDifference[]
-  /** Text of config.json where it differs from the source's. */
-  config: string | undefined
-  parameters: number
-  bytesToRead: number
-  /** Of tensors, without headers and side files. */
-  bytesToWrite: number
-  /** What the engine may take: all models' tensors of the largest name within the limit, and the fixed part. */
-  memoryBytes: number
-  /** Bytes for tensors in memory; what needs more is read again in every pass. */
-  memoryLimit: number
-  /** SHA-256 of each file of a model, by the model's name, where they were asked for. */
-  sha256: Map<string, string[]>
-  /** Names of buffers that some models store, left out. */
-  buffers: string[]
-  /** What users should know, in words. */
-  notes: string[]
-}
 
 /** 256 MiB of read-ahead (docs/design.md); output blocks, the kernels' scratch and Node take less than the rest. */
 const fixedMemoryBytes = 384 * 2 ** 20
@@ -421,14 +368,4 @@ function modelNotes(models: PlannedModel[]): string[] {
         : [],
     ),
   ]
-}
-
-/** Room the whole output takes, headers and side files included, rounded up generously. */
-export function outputBytes(plan: MergePlan): number {
-  // Header entry, index entry, and in the manifest hashes and figures of each merge.
-  const perTensor = 512 + 24 * plan.models.length + 384 * plan.recipe.merges.length
-  const perFile = 16 * 2 ** 10
-  const tensors = plan.files.reduce((total, file) => total + file.tensors.length, 0)
-  const files = plan.files.length + plan.sideFiles.length
-  return plan.bytesToWrite + plan.sideFileBytes + tensors * perTensor + files * perFile
 }

@@ -1,7 +1,7 @@
 import { alignmentRank, type Dtype, dtypeBytes, type FloatDtype, isFloat } from '../checkpoint/dtypes.js'
 import type { Checkpoint } from '../checkpoint/openCheckpoint.js'
 import { singleFileName } from '../checkpoint/weightFiles.js'
-import type { MatchedTensor } from './matchTensors.js'
+import type { MatchedTensor } from './matchedTensor.js'
 
 export interface PlannedTensor extends MatchedTensor {
   outputDtype: string

@@ -2,15 +2,13 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { isSideFile } from '../checkpoint/sideFiles.js'
-import { completeNames, indexFileName, singleFileName } from '../checkpoint/weightFiles.js'
+import { completeNames, indexFileName, manifestFileName, singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, removeIfPresent, sync, syncAbove, write, writeNew } from '../files/durableFiles.js'
-import { examineOutput, freeBytes } from '../files/outputDirectory.js'
+import { checkFreeSpace, examineOutput } from '../files/outputDirectory.js'
 import { keepAlive, newToken, partialSuffix } from '../files/owners.js'
 import { native } from '../native/native.js'
-import { formatBytes } from '../text/formatUnits.js'
 import type { JournalRecord } from './journal.js'
-import { manifestFileName } from './manifest.js'
 import { journalName, type ResumeKey, takeOver, unfinishedWork } from './takeOver.js'
 
 export interface OutputOptions {
@@ -233,17 +231,6 @@ function otherMerge(out: string, differences: string[]): BranchMergeError {
     'ERR_OUTPUT_EXISTS',
     `${out} holds the work of an unfinished merge that is another one than this. Finish that one, choose another directory, or ` +
       `give its work up with overwrite (--overwrite).\n${differences.map((text) => `  ${text}`).join('\n')}`,
-  )
-}
-
-/** @throws ERR_DISK_FULL when the file system of `directory`, which need not exist yet, has fewer than `needed` bytes free */
-export async function checkFreeSpace(directory: string, needed: number): Promise<void> {
-  const free = await freeBytes(directory)
-  if (free === undefined || free >= needed) return
-  throw new BranchMergeError(
-    'ERR_DISK_FULL',
-    `Expected ${formatBytes(needed)} free for ${directory} but its file system has ${formatBytes(free)}. ` +
-      `Free ${formatBytes(needed - free)} or choose another directory.`,
   )
 }
 

@@ -4,11 +4,11 @@ import { checkOptionNames, checkPath } from '../validate.js'
 import { version } from '../version.js'
 import { executeMerge } from './executeMerge.js'
 import { finishedMerge, finishedSummary } from './finishedMerge.js'
-import type { Manifest } from './manifest.js'
-import { type MergeSummary, summariseMerge } from './merge.js'
+import { type Manifest, manifestOf } from './manifest.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './mergeOptions.js'
-import { type MergePlan, type PlannedModel, preflightMerge } from './planMerge.js'
-import { manifestOf } from './verify.js'
+import type { MergePlan, PlannedModel } from './mergePlan.js'
+import { type MergeSummary, summariseMerge } from './mergeSummary.js'
+import { preflightMerge } from './planMerge.js'
 
 /** Where the models are and where the result goes; all else is the manifest's. */
 export interface ReproduceOptions

@@ -2,7 +2,7 @@ import { resolve, sep } from 'node:path'
 import { freeBytes } from '../files/outputDirectory.js'
 import type { MergeRequest } from './mergeOptions.js'
 import { layoutOf, outputBlockBytes } from './mergePass.js'
-import { type MergePlan, outputBytes } from './planMerge.js'
+import { type MergePlan, outputBytes } from './mergePlan.js'
 import { commonOrder, mostFilesAtOnce } from './tensorOrder.js'
 
 /** A merge that could be run now. */

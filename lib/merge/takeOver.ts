@@ -6,7 +6,7 @@ import { contentDifferences } from './inputContent.js'
 import { changedModels, statesOf } from './inputStates.js'
 import { type JournalRecord, readJournal } from './journal.js'
 import { describePlan, descriptionDifferences } from './mergeDescription.js'
-import type { MergePlan } from './planMerge.js'
+import type { MergePlan } from './mergePlan.js'
 
 /** Name of the journal while a merge runs, before the parts that every unfinished file's name has. */
 export const journalName = 'journal'

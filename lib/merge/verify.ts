@@ -1,20 +1,14 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
+import { manifestFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { hashFile } from '../files/hashFile.js'
 import { threadsOfProcess } from '../machineLimits.js'
 import { native } from '../native/native.js'
 import { runJob } from '../native/runJob.js'
 import { checkInteger, checkOptionNames, checkPath, checkSignal } from '../validate.js'
-import {
-  checkManifest,
-  type Manifest,
-  type ManifestOutput,
-  type ManifestSideFile,
-  manifestFileName,
-  readManifest,
-} from './manifest.js'
+import { type Manifest, type ManifestOutput, type ManifestSideFile, manifestOf } from './manifest.js'
 
 /** Options of {@link verify}. */
 export interface VerifyOptions {
@@ -62,17 +56,6 @@ export async function verify(directory: string, options: VerifyOptions = {}): Pr
     bytes: files.reduce((total, { bytes }) => total + bytes, 0),
     problems: [...new Set(problems)],
   }
-}
-
-/** The manifest of a directory. @throws ERR_FILE_READ where there is none, ERR_MANIFEST where it is not whole */
-export async function manifestOf(directory: string): Promise<Manifest> {
-  const path = join(directory, manifestFileName)
-  const manifest = await readManifest(path)
-  if (manifest) {
-    checkManifest(path, manifest)
-    return manifest
-  }
-  throw new BranchMergeError('ERR_FILE_READ', `There is no ${path}: expected a directory that fuse or merge wrote`)
 }
 
 /** A file that cannot be read is a problem like others. */

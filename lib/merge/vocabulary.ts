@@ -1,19 +1,12 @@
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../errors.js'
-import type { MatchedTensor } from './matchTensors.js'
+import type { MatchedTensor } from './matchedTensor.js'
 
 /** Tensors with a row for each token: embeddings and output heads, as architectures name them. */
 const vocabularyNames =
   /(^|\.)(embed_tokens|embed_in|tok_embeddings|word_embeddings|wte|lm_head|embed_out)\.(weight|bias)$/
 
 export const isVocabularyTensor = (name: string): boolean => vocabularyNames.test(name)
-
-/** Rows of one model alone, behind the merged ones. */
-export interface CopiedRows {
-  /** Position of the model; what is read of it holds them, too. */
-  model: number
-  rows: number
-}
 
 /** The rows that all have: each tensor's first ones, which are its first bytes. As given where they do not fit at all. */
 export function commonRows(tensors: CheckpointTensor[]): CheckpointTensor[] {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
+import { manifestFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
-import { manifestFileName, readManifest } from '../merge/manifest.js'
+import { readManifest } from '../merge/manifest.js'
 import type { ReportInput } from './fractionGrid.js'
 import { isMerge, isObject, reportInput, reportTensor } from './reportSteps.js'
 
