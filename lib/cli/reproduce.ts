@@ -1,5 +1,5 @@
-import type { MergeSummary } from '../merge/mergeSummary.js'
 import { type ReproduceOptions, reproduce } from '../merge/reproduce.js'
+import type { MergeSummary } from '../merge/run/mergeSummary.js'
 import { progressReporter } from '../report/progress.js'
 import { deviceLines } from '../report/summary.js'
 import { checkPath } from '../validate.js'

@@ -9,11 +9,11 @@ import type { DeviceUse } from '../native/devices.js'
 import { type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkPath } from '../validate.js'
-import { executeMerge } from './executeMerge.js'
-import { finishedMerge, finishedSummary } from './finishedMerge.js'
-import { type MergeRequest, recordOf, withModelDtypes } from './mergeOptions.js'
-import { type MergeSummary, summariseMerge } from './mergeSummary.js'
-import { preflightMerge } from './planMerge.js'
+import { type MergeRequest, recordOf, withModelDtypes } from './plan/mergeOptions.js'
+import { preflightMerge } from './plan/planMerge.js'
+import { executeMerge } from './run/executeMerge.js'
+import { finishedMerge, finishedSummary } from './run/finishedMerge.js'
+import { type MergeSummary, summariseMerge } from './run/mergeSummary.js'
 
 /** What `fuse` of two checkpoints resolves to, and what `--json` prints. */
 export interface FuseSummary extends DeviceUse {

@@ -1,10 +1,10 @@
 import { readSource } from '../recipe/readRecipe.js'
 import type { RecipeSource } from '../recipe/recipe.js'
-import { executeMerge } from './executeMerge.js'
-import { finishedMerge, finishedSummary } from './finishedMerge.js'
-import { type MergeOptions, resolveMergeRequest } from './mergeOptions.js'
-import { type MergeSummary, summariseMerge } from './mergeSummary.js'
-import { preflightMerge } from './planMerge.js'
+import { type MergeOptions, resolveMergeRequest } from './plan/mergeOptions.js'
+import { preflightMerge } from './plan/planMerge.js'
+import { executeMerge } from './run/executeMerge.js'
+import { finishedMerge, finishedSummary } from './run/finishedMerge.js'
+import { type MergeSummary, summariseMerge } from './run/mergeSummary.js'
 
 /**
  * Merges models as an expression or a recipe says, all merges of it in one pass over the files.

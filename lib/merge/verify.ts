@@ -8,7 +8,7 @@ import { threadsOfProcess } from '../machineLimits.js'
 import { native } from '../native/native.js'
 import { runJob } from '../native/runJob.js'
 import { checkInteger, checkOptionNames, checkPath, checkSignal } from '../validate.js'
-import { type Manifest, type ManifestOutput, type ManifestSideFile, manifestOf } from './manifest.js'
+import { type Manifest, type ManifestOutput, type ManifestSideFile, manifestOf } from './output/manifest.js'
 
 /** Options of {@link verify}. */
 export interface VerifyOptions {

@@ -1,4 +1,4 @@
-import { type MergePlan, outputBytes } from '../merge/mergePlan.js'
+import { type MergePlan, outputBytes } from '../merge/plan/mergePlan.js'
 import { formatCount, formatTable, printable } from '../text/format.js'
 import { formatBytes } from '../text/formatUnits.js'
 

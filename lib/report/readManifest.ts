@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { manifestFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
-import { readManifest } from '../merge/manifest.js'
+import { readManifest } from '../merge/output/manifest.js'
 import type { ReportInput } from './fractionGrid.js'
 import { isMerge, isObject, reportInput, reportTensor } from './reportSteps.js'
 

@@ -1,5 +1,5 @@
 import { BranchMergeError } from '../errors.js'
-import type { ManifestMerge, ManifestOperand } from '../merge/manifest.js'
+import type { ManifestMerge, ManifestOperand } from '../merge/output/manifest.js'
 import type { ReportInput, ReportTensor } from './fractionGrid.js'
 
 /** What manifests and statistics files tell of a merge. */

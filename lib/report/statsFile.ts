@@ -6,7 +6,7 @@ import { BranchMergeError } from '../errors.js'
 import { outputFailure, refuseInputs } from '../files/outputDirectory.js'
 import { writeWhole } from '../files/writeWhole.js'
 import type { MergedTensorStats, TensorStats } from '../fusion/tensorStats.js'
-import type { MergeIdentity } from '../merge/manifest.js'
+import type { MergeIdentity } from '../merge/output/manifest.js'
 
 /** One line of a fusion's statistics file. */
 export function fusionStatsLine({

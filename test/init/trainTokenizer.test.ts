@@ -8,7 +8,7 @@ import { trainTokenizer } from '../../lib/init/trainTokenizer.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { slowMerges } from '../train/slowMerges.js'
 
-const corpus = ['docs/fusion.md', 'docs/merge.md', 'lib/merge/publishOutput.ts']
+const corpus = ['docs/fusion.md', 'docs/merge.md', 'lib/merge/output/publishOutput.ts']
 const sample = corpus.map((path) => readFileSync(path, 'utf8')).join('\n')
 const foreign = "Größe naïve — Привет, мир! 你好，世界 🙂 don't WE'LL 3.14159\r\n\t\tx  = [1,\n\n\n 2]   \u00a0end   "
 

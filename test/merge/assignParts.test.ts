@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { assignParts } from '../../lib/merge/assignParts.js'
+import { assignParts } from '../../lib/merge/parts/assignParts.js'
 import { Random } from '../support/random.js'
 
 describe('assignParts', () => {

@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type JournalHead, MergeJournal, readJournal } from '../../lib/merge/journal.js'
+import { type JournalHead, MergeJournal, readJournal } from '../../lib/merge/output/journal.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
 const head = { fingerprint: 'f', merge: {}, inputs: [] } as unknown as JournalHead

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Checkpoint } from '../../lib/checkpoint/openCheckpoint.js'
 import { BranchMergeError } from '../../lib/errors.js'
-import { matchTensors } from '../../lib/merge/matchTensors.js'
+import { matchTensors } from '../../lib/merge/plan/matchTensors.js'
 import { checkpointOf } from '../support/checkpointOf.js'
 
 const base: [name: string, dtype: string, shape: number[]][] = [

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Checkpoint } from '../../lib/checkpoint/openCheckpoint.js'
-import { matchTensors } from '../../lib/merge/matchTensors.js'
-import { compareNames, indexText, needsIndex, planOutput } from '../../lib/merge/planOutput.js'
+import { matchTensors } from '../../lib/merge/plan/matchTensors.js'
+import { compareNames, indexText, needsIndex, planOutput } from '../../lib/merge/plan/planOutput.js'
 import { checkpointOf } from '../support/checkpointOf.js'
 
 const shards = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { commonOrder, type Layout, mostFilesAtOnce } from '../../lib/merge/tensorOrder.js'
+import { commonOrder, type Layout, mostFilesAtOnce } from '../../lib/merge/run/tensorOrder.js'
 
 const letters = (...files: string[]): Layout => files.map((file) => [...file])
 const orderOf = (...layouts: Layout[]) => commonOrder(layouts)?.join('')

@@ -13,7 +13,7 @@ import {
   verify,
 } from '../../lib/index.js'
 import { fusionRequest } from '../../lib/merge/fuseCheckpoints.js'
-import { planMerge } from '../../lib/merge/planMerge.js'
+import { planMerge } from '../../lib/merge/plan/planMerge.js'
 import { writeExpertFiles } from '../../lib/train/trainingOutput.js'
 import { hashFiles } from '../support/directoryContents.js'
 import { decode, encode, type FloatDtype } from '../support/floats.js'

@@ -1,0 +1,68 @@
+import type { StepStats } from '../../fusion/tensorStats.js'
+import { type DeviceUse, deviceUse } from '../../native/devices.js'
+import type { MergedTensor, MergeOutcome } from '../output/mergeOutcome.js'
+import type { MergePlan } from '../plan/mergePlan.js'
+
+/** What `merge` resolves to, and what `--json` prints. */
+export interface MergeSummary extends DeviceUse {
+  tensors: number
+  /** Elements of all tensors of the output. */
+  parameters: number
+  /** Names of the models. */
+  models: string[]
+  /** Every merge of the recipe, its inputs before it; the last one is the result. */
+  merges: MergeFigures[]
+  bytesRead: number
+  bytesWritten: number
+  /** From the call to the published checkpoint. */
+  seconds: number
+  /** The output was there, complete, from the same recipe and inputs: nothing was done. */
+  alreadyDone: boolean
+  /** What was left out, not copied, or read in another way than it is stored, in words; empty when nothing was done. */
+  notes: string[]
+}
+
+/** What one merge of a recipe did to all tensors. */
+export interface MergeFigures {
+  /** The step's name, or the text of the expression. */
+  id: string
+  method: string
+  /** Elements that the gate took from Right; 0 for other methods than fuse. */
+  kept: number
+  keptFraction: number
+  /** Names of the tensors whose threshold is 0 although they changed. */
+  degenerate: string[]
+  /** Tensors that hold the same bits in all inputs. */
+  identical: number
+}
+
+/** `started` is when the call began, by performance.now(). */
+export function summariseMerge(plan: MergePlan, { tensors, totals }: MergeOutcome, started: number): MergeSummary {
+  return {
+    tensors: tensors.length,
+    parameters: plan.parameters,
+    models: plan.models.map(({ name }) => name),
+    merges: plan.recipe.merges.map(({ id, method }, i) => ({ id, method, ...figures(plan, tensors, i) })),
+    bytesRead: totals.bytesRead,
+    bytesWritten: totals.bytesWritten,
+    seconds: (performance.now() - started) / 1000,
+    ...deviceUse(totals),
+    alreadyDone: false,
+    notes: plan.notes,
+  }
+}
+
+function figures(
+  { parameters }: MergePlan,
+  tensors: MergedTensor[],
+  merge: number,
+): Omit<MergeFigures, 'id' | 'method'> {
+  const all = tensors.map(({ name, steps }) => ({ name, stats: steps[merge] as StepStats }))
+  const kept = all.reduce((total, { stats }) => total + stats.kept, 0)
+  return {
+    kept,
+    keptFraction: parameters > 0 ? kept / parameters : 0,
+    degenerate: all.filter(({ stats }) => stats.degenerate).map(({ name }) => name),
+    identical: all.filter(({ stats }) => stats.identical).length,
+  }
+}
