@@ -1,16 +1,17 @@
-import { createHash } from 'node:crypto'
+import { SeededBits } from '../seededBits.js'
 
 /**
  * Normal numbers of mean 0 and deviation 1, the same for the same seed and name on every machine: integer arithmetic, and
  * operations that IEEE 754 defines to the bit (no function of libm, whose last bits differ).
  */
 export class NormalNumbers {
-  private readonly state: Uint32Array
+  private readonly bits: SeededBits
+  private readonly words = new Uint32Array(1024)
+  private used = this.words.length
   private spare: number | undefined
 
   constructor(seed: number, name: string) {
-    const digest = createHash('sha256').update(`${seed}\0${name}`).digest()
-    this.state = Uint32Array.from({ length: 4 }, (_, i) => digest.readUInt32LE(4 * i))
+    this.bits = new SeededBits(seed, name)
   }
 
   /** Marsaglia's polar method. */
@@ -33,25 +34,15 @@ export class NormalNumbers {
 
   /** From 0 to 1 in steps of 2⁻⁵³. */
   private uniform(): number {
-    return ((this.bits() >>> 5) * 2 ** 26 + (this.bits() >>> 6)) / 2 ** 53
-  }
-
-  /** xoshiro128** of Blackman and Vigna. */
-  private bits(): number {
-    const s = this.state as unknown as [number, number, number, number]
-    const result = Math.imul(rotate(Math.imul(s[1], 5), 7), 9) >>> 0
-    const t = s[1] << 9
-    s[2] ^= s[0]
-    s[3] ^= s[1]
-    s[1] ^= s[2]
-    s[0] ^= s[3]
-    s[2] ^= t
-    s[3] = rotate(s[3], 11)
-    return result
+    if (this.used === this.words.length) {
+      this.bits.fill(this.words)
+      this.used = 0
+    }
+    const high = this.words[this.used++] as number
+    const low = this.words[this.used++] as number
+    return ((high >>> 5) * 2 ** 26 + (low >>> 6)) / 2 ** 53
   }
 }
-
-const rotate = (x: number, k: number): number => (x << k) | (x >>> (32 - k))
 
 /** ln x for 0 < x < 1, to about 1e-15: x = m·2^e with m near 1, and ln m = 2 artanh((m − 1)/(m + 1)). */
 export function logarithm(x: number): number {

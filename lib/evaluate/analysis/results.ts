@@ -19,10 +19,14 @@ export interface Outcome {
 /** [low, high] of a 95 % interval. */
 export type Interval = readonly [low: number, high: number]
 
+/** Output tokens of answers, truncated ones included. Between two of them, percentiles are interpolated. */
 export interface Lengths {
   answers: number
   mean: number
+  p5: number
+  p25: number
   median: number
+  p75: number
   p95: number
   max: number
 }
@@ -32,7 +36,7 @@ export interface Score {
   model: string
   benchmark: string
   questions: number
-  /** Of each question, where all have the same number; otherwise [least, most]. */
+  /** Of each question, where all have the same number; otherwise [least, most]. Every question weighs the same. */
   trials: number | readonly [least: number, most: number]
   /** Mean over questions of the share of right trials. */
   passAt1: number
@@ -44,10 +48,15 @@ export interface Score {
   errorOverTrials: number | null
   /** Unbiased, for k of 1, 2, 4, 8 … up to the trials. */
   passAtK: Readonly<Record<number, number>>
-  /** Share of questions whose most frequent answer among all trials is right; ties share. Null with one trial. */
+  /**
+   * Share of questions whose most frequent answer among all trials is right; ties share. Null with one trial, and where right
+   * answers have no canonical form to vote with.
+   */
   consensus: number | null
+  /** Accuracy over all questions by trial, as many as each question has; the deviation divides by their number. */
   perTrial: { mean: number; deviation: number; least: number; most: number }
   statuses: Readonly<Record<VerdictStatus, number>>
+  /** Of all answers. */
   truncatedShare: number
   lengths: { all: Lengths | null; right: Lengths | null; wrong: Lengths | null }
   metrics: Readonly<Record<string, number>>
@@ -79,6 +88,13 @@ export interface Difference {
   lost: readonly { question: string; from: number; to: number }[]
 }
 
+/** The merged model against each expert. */
+export interface ExpertComparison {
+  merged: string
+  experts: readonly string[]
+  differences: readonly Difference[]
+}
+
 /** What `compare` finds; every table, figure and page is drawn from it. */
 export interface EvaluationResults {
   format: 'branchmerge evaluation results'
@@ -94,7 +110,12 @@ export interface EvaluationResults {
   }[]
   baseline: string | null
   scores: readonly Score[]
+  /** Every other model against the baseline; none without one. */
   differences: readonly Difference[]
+  /** On each benchmark, the model with the highest pass@1 against the next: the best one where the interval excludes 0. */
+  leaders: readonly Difference[]
+  /** Null where no model is left to be an expert. */
+  experts: ExpertComparison | null
   bootstrap: { samples: number; seed: number }
   /** How answers were made: sampling, seeds, servers, files; by benchmark and model where they differ. */
   provenance: Readonly<Record<string, unknown>>
