@@ -8,6 +8,7 @@ import { readSmallFile } from '../files/readSmallFile.js'
 import { writeWhole } from '../files/writeWhole.js'
 import { native } from '../native/native.js'
 import { runJob } from '../native/runJob.js'
+import { canonicalJson } from '../text/canonicalJson.js'
 import type { TrainerRun } from './trainerRun.js'
 import { trainingDirectoryName } from './trainingOutput.js'
 
@@ -175,17 +176,8 @@ function differences(before: TrainingOrigin, now: TrainingOrigin): { fixed: Orig
 
 function compare(before: Record<string, unknown>, now: Record<string, unknown>): OriginChange[] {
   return [...new Set([...Object.keys(before), ...Object.keys(now)])]
-    .filter((name) => canonical(before[name]) !== canonical(now[name]))
+    .filter((name) => canonicalJson(before[name]) !== canonicalJson(now[name]))
     .map((name) => ({ name, before: before[name] ?? null, now: now[name] ?? null }))
-}
-
-/** JSON with the keys of every object in order. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, entry) =>
-    typeof entry === 'object' && entry !== null && !Array.isArray(entry)
-      ? Object.fromEntries(Object.entries(entry).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : entry,
-  )
 }
 
 /** `learningRate: 0.00001 then, 0.00002 now; ...` */

@@ -1,0 +1,138 @@
+import type { Engine, Generation, Sampling } from '../engines/generation.js'
+import { BranchMergeError } from '../errors.js'
+import type { Budget } from './budget.js'
+import type { AnswerRecord, FailedRecord } from './store/records.js'
+import { promptBound, type Task } from './tasks.js'
+
+/** So many requests that fail one after another, with no answer between them, end a model's turn: its server is gone. */
+const maxFailuresInARow = 8
+
+export interface Asked {
+  answered: number
+  failed: number
+  /** Of the last request that failed. */
+  failure: BranchMergeError | undefined
+}
+
+export interface AskOptions {
+  engine: Engine
+  sampling: (task: Task) => Sampling
+  budget: Budget
+  /** Tokens that the budget must hold back are counted only where there is one. */
+  limited: boolean
+  /** Whether so many answers may be on their way; what grades them may fall behind. */
+  ready: () => Promise<void>
+  store: (record: AnswerRecord | FailedRecord, task: Task) => Promise<void>
+  onTokens: (tokens: number) => void
+  /** Ends all at once. */
+  signal: AbortSignal
+  /** Ends the asking; what is in flight is waited for. */
+  stop: AbortSignal
+}
+
+/**
+ * Asks for answers, as many at a time as the engine can use, and stores each as it comes. A request that fails is stored as
+ * failed and leaves the others alone.
+ *
+ * @throws what `store` throws; ERR_BUDGET; ERR_ENGINE when request after request fails; the signal's reason
+ */
+export async function askAll(tasks: Iterable<Task>, options: AskOptions): Promise<Asked> {
+  const { engine, signal, stop } = options
+  const asked: Asked = { answered: 0, failed: 0, failure: undefined }
+  let inARow = 0
+  // Whatever ends the asking early ends what is in flight, but for `stop`.
+  const ended = new AbortController()
+  const either = AbortSignal.any([signal, ended.signal])
+  const inFlight = new Set<Promise<void>>()
+  const askOne = async (task: Task) => {
+    const record = await ask(task, options, either)
+    if (record === undefined) return
+    if (record.error) {
+      asked.failed++
+      inARow++
+      asked.failure = new BranchMergeError(record.error.code as 'ERR_ENGINE', record.error.message)
+    } else {
+      asked.answered++
+      inARow = 0
+    }
+    await options.store(record, task)
+    if (inARow >= maxFailuresInARow) throw asked.failure as BranchMergeError
+  }
+  try {
+    for (const task of tasks) {
+      // Twice what the engine works on, so that it never waits for us; it queues the rest.
+      while (inFlight.size >= 2 * engine.concurrency) await Promise.race(inFlight)
+      await options.ready()
+      signal.throwIfAborted()
+      if (stop.aborted) break
+      const one: Promise<void> = askOne(task).finally(() => inFlight.delete(one))
+      inFlight.add(one)
+      // Its failure is seen by whoever waits for it; until then it is no unhandled one.
+      one.catch(() => {})
+      failEarly(one, ended)
+      if (ended.signal.aborted) break
+    }
+    await Promise.all(inFlight)
+    if (ended.signal.aborted) throw ended.signal.reason
+  } catch (error) {
+    ended.abort(error)
+    await Promise.allSettled(inFlight)
+    throw signal.aborted ? signal.reason : error
+  }
+  return asked
+}
+
+function failEarly(one: Promise<void>, ended: AbortController): void {
+  one.catch((error) => ended.abort(error))
+}
+
+/** Undefined when it was not asked: asking has ended. */
+async function ask(
+  task: Task,
+  { engine, sampling: samplingOf, budget, limited, onTokens, stop }: AskOptions,
+  signal: AbortSignal,
+): Promise<AnswerRecord | FailedRecord | undefined> {
+  const sampling = samplingOf(task)
+  const { prompt, model } = task
+  const counted = limited ? await engine.countTokens(prompt) : 0
+  const bound = limited ? (counted ?? promptBound(prompt)) : 0
+  const release = await budget.reserve(model, bound, limited ? sampling.maxTokens : 0, signal)
+  if (stop.aborted) {
+    release()
+    return undefined
+  }
+  const asked = new Date().toISOString()
+  let tokens = 0
+  try {
+    const generation = await engine.generate({
+      prompt,
+      sampling,
+      seed: task.requestSeed,
+      signal,
+      onTokens(count) {
+        onTokens(count - tokens)
+        tokens = count
+      },
+    })
+    const { promptTokens, completionTokens } = generation.usage
+    release({ prompt: promptTokens ?? counted ?? bound, completion: completionTokens ?? tokens })
+    return answerRecord(task, generation, asked)
+  } catch (error) {
+    // What it used of the server before it failed is not known beyond what came.
+    release({ prompt: 0, completion: tokens })
+    if (signal.aborted) throw signal.reason
+    if (!(error instanceof BranchMergeError)) throw error
+    const { asking, model, benchmark, question, trial, key } = task
+    const place = { v: 1, key, asking, model, benchmark: benchmark.name, question: question.id, trial } as const
+    return { ...place, error: { code: error.code, message: error.message }, times: { asked } }
+  }
+}
+
+function answerRecord(task: Task, generation: Generation, asked: string): AnswerRecord {
+  const { text, reasoning, thinkOpened, finish, usage, times, attempts, maxTokens, server } = generation
+  const { asking, model, benchmark, question, trial, key, prompt, requestSeed } = task
+  const place = { v: 1, key, asking, model, benchmark: benchmark.name, question: question.id, trial } as const
+  const tokens = { prompt: usage.promptTokens, completion: usage.completionTokens, exact: usage.exact }
+  const answer = { text, reasoning, thinkOpened, finish, tokens, times: { asked, ...times } }
+  return { ...place, prompt, requestSeed, ...answer, attempts, maxTokens, server }
+}

@@ -1,0 +1,17 @@
+import { createHash } from 'node:crypto'
+import type { Prompt } from '../../engines/generation.js'
+import { canonicalJson } from '../../text/canonicalJson.js'
+import type { Asking } from './records.js'
+
+const digest = (value: unknown): string => createHash('sha256').update(canonicalJson(value)).digest('hex')
+
+/** Id of an asking: the same whenever it asks the same. Where a server stands is no part of it. */
+export const askingId = (asking: Asking): string => digest({ v: 1, ...asking }).slice(0, 16)
+
+/** Key of an answer: over everything that determines it. */
+export const answerKey = (asking: string, question: string, trial: number, prompt: Prompt): string =>
+  digest({ v: 1, asking, question, trial, prompt })
+
+/** The seed of one request, the same for every model: an unsigned 32-bit number. */
+export const requestSeed = (seed: number, benchmark: string, question: string, trial: number): number =>
+  Number.parseInt(digest({ v: 1, seed, benchmark, question, trial }).slice(0, 8), 16)

@@ -1,0 +1,182 @@
+import { join } from 'node:path'
+import { BranchMergeError } from '../../errors.js'
+import { LineAppender, readLines } from '../../files/appendLines.js'
+import { claimDirectory } from '../../files/claimDirectory.js'
+import { makeDirectory, sync, syncAbove } from '../../files/durableFiles.js'
+import { firstOf, listIfPresent } from '../../files/outputDirectory.js'
+import { partialSuffix } from '../../files/owners.js'
+import { readSmallFile } from '../../files/readSmallFile.js'
+import { writeWhole } from '../../files/writeWhole.js'
+import { isMapping } from '../../validate.js'
+import type { AnswerRecord, EvaluationRecord, FailedRecord, GradeRecord } from './records.js'
+
+export const recordName = 'evaluation.json'
+export const answersName = 'answers.jsonl'
+export const gradesName = 'grades.jsonl'
+/** What `compare` writes. */
+export const reportName = 'report'
+
+const claimName = 'evaluation'
+const maxRecordBytes = 64 * 2 ** 20
+
+/** What is known of a stored answer without reading it again. */
+export interface StoredAnswer {
+  prompt: number | null
+  completion: number | null
+}
+
+/** Lines that are no records of ours: a disk that lost power leaves such. */
+export interface Damage {
+  file: string
+  lines: number
+}
+
+/** The directory of an evaluation, open for writing by this process alone. */
+export class EvaluationStore {
+  /** By key: answers that came. */
+  readonly answered = new Map<string, StoredAnswer>()
+  /** By key: the version that graded the answer last. */
+  readonly graded = new Map<string, string>()
+  readonly damage: Damage[] = []
+
+  private constructor(
+    readonly directory: string,
+    /** What was evaluated here before. */
+    readonly before: EvaluationRecord | undefined,
+    private readonly release: () => Promise<void>,
+    private readonly answers: LineAppender,
+    private readonly grades: LineAppender,
+  ) {}
+
+  /**
+   * Opens a new directory, or with `resume` one that has an evaluation.
+   *
+   * @throws ERR_OUTPUT_EXISTS when it has one and `resume` is false, or when it holds something else; ERR_EVALUATION when
+   *   another process writes to it or its files cannot be read; ERR_OUTPUT_WRITE
+   */
+  static async open(directory: string, resume: boolean, signal?: AbortSignal | undefined): Promise<EvaluationStore> {
+    const names = (await listIfPresent(directory))?.filter((name) => !name.endsWith(partialSuffix))
+    if (names?.includes(recordName) && !resume) {
+      throw new BranchMergeError(
+        'ERR_OUTPUT_EXISTS',
+        `${directory} has an evaluation already. Go on with it, or extend it, with --resume, or choose another directory.`,
+      )
+    }
+    const foreign = (names ?? []).filter((name) => ![recordName, answersName, gradesName, reportName].includes(name))
+    if (foreign.length > 0 && !names?.includes(recordName)) {
+      throw new BranchMergeError(
+        'ERR_OUTPUT_EXISTS',
+        `Expected a new or empty directory for out but ${directory} holds ${firstOf(foreign)}. Choose another.`,
+      )
+    }
+    if (!names) await syncAbove(directory, await makeDirectory(directory))
+    const release = await claimDirectory(directory, claimName, 'ERR_EVALUATION')
+    const appenders: LineAppender[] = []
+    try {
+      const before = await readEvaluationRecord(directory)
+      for (const name of [answersName, gradesName]) appenders.push(await LineAppender.open(join(directory, name)))
+      const [answers, grades] = appenders as [LineAppender, LineAppender]
+      const store = new EvaluationStore(directory, before, release, answers, grades)
+      await store.readIndex(signal)
+      await sync(directory)
+      return store
+    } catch (error) {
+      for (const appender of appenders) await appender.close().catch(() => {})
+      await release()
+      throw error
+    }
+  }
+
+  private async readIndex(signal: AbortSignal | undefined): Promise<void> {
+    const damaged = { answers: 0, grades: 0 }
+    for await (const record of readAnswers(this.directory, { signal, onDamage: () => damaged.answers++ })) {
+      if (record.error) continue
+      this.answered.set(record.key, { prompt: record.tokens.prompt, completion: record.tokens.completion })
+    }
+    for await (const { key, version } of readGrades(this.directory, { signal, onDamage: () => damaged.grades++ })) {
+      this.graded.set(key, version)
+    }
+    if (damaged.answers > 0) this.damage.push({ file: answersName, lines: damaged.answers })
+    if (damaged.grades > 0) this.damage.push({ file: gradesName, lines: damaged.grades })
+  }
+
+  /** Resolves when the end of this process cannot lose it. */
+  async addAnswer(record: AnswerRecord | FailedRecord): Promise<void> {
+    await this.answers.append(JSON.stringify(record))
+    if (!record.error) {
+      this.answered.set(record.key, { prompt: record.tokens.prompt, completion: record.tokens.completion })
+    }
+  }
+
+  async addGrade(record: GradeRecord): Promise<void> {
+    await this.grades.append(JSON.stringify(record))
+    this.graded.set(record.key, record.version)
+  }
+
+  async write(record: EvaluationRecord): Promise<void> {
+    await writeWhole(join(this.directory, recordName), `${JSON.stringify(record, null, 2)}\n`)
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.answers.close()
+    } finally {
+      try {
+        await this.grades.close()
+      } finally {
+        await this.release()
+      }
+    }
+  }
+}
+
+export interface ReadOptions {
+  signal?: AbortSignal | undefined
+  onDamage?: (() => void) | undefined
+}
+
+/** The answers and failures of a directory, in the order in which they came. */
+export async function* readAnswers(
+  directory: string,
+  options: ReadOptions = {},
+): AsyncGenerator<AnswerRecord | FailedRecord> {
+  yield* readRecords<AnswerRecord | FailedRecord>(join(directory, answersName), options)
+}
+
+/** The grades of a directory, in the order in which they came. */
+export async function* readGrades(directory: string, options: ReadOptions = {}): AsyncGenerator<GradeRecord> {
+  yield* readRecords<GradeRecord>(join(directory, gradesName), options)
+}
+
+async function* readRecords<T>(path: string, { signal, onDamage }: ReadOptions): AsyncGenerator<T> {
+  for await (const { text } of readLines(path, signal)) {
+    const record = parse(text)
+    if (isMapping(record) && record.v === 1 && typeof record.key === 'string') yield record as T
+    else onDamage?.()
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * What evaluation.json of a directory says; undefined where there is none.
+ *
+ * @throws ERR_EVALUATION when it is no record of this version
+ */
+export async function readEvaluationRecord(directory: string): Promise<EvaluationRecord | undefined> {
+  const path = join(directory, recordName)
+  const bytes = await readSmallFile(path, maxRecordBytes, 'ERR_EVALUATION')
+  if (!bytes) return undefined
+  const record = parse(bytes.toString('utf8')) as EvaluationRecord | undefined
+  if (isMapping(record) && record.format === 'branchmerge evaluation' && record.version === 1) return record
+  throw new BranchMergeError(
+    'ERR_EVALUATION',
+    `Expected the record of an evaluation in ${path}, of version 1: it is damaged, or another version of branchmerge wrote it`,
+  )
+}

@@ -1,0 +1,102 @@
+import type { EngineIdentity, Prompt, Sampling } from '../../engines/generation.js'
+import type { Verdict } from '../../grading/verdict.js'
+
+/** One model on one benchmark as it was asked: what determines answers, but question and trial. */
+export interface Asking {
+  model: string
+  benchmark: string
+  identity: EngineIdentity
+  sampling: Sampling
+  /** Of the evaluation: the seed of each request comes from it. */
+  seed: number
+}
+
+/** A line of answers.jsonl: one answer as it came, or why none did. */
+export interface AnswerRecord extends AnswerPlace {
+  v: 1
+  /** SHA-256 over all that determines the answer. */
+  key: string
+  prompt: Prompt
+  /** Of this request. */
+  requestSeed: number
+  text: string
+  reasoning: string | null
+  thinkOpened: boolean
+  finish: string
+  tokens: { prompt: number | null; completion: number | null; exact: boolean }
+  /** When it was asked (ISO 8601), and milliseconds from then to the first token and the last. */
+  times: { asked: string; first: number | null; last: number }
+  attempts: number
+  maxTokens: number
+  server: string
+  error?: undefined
+}
+
+export interface FailedRecord extends AnswerPlace {
+  v: 1
+  key: string
+  error: { code: string; message: string }
+  times: { asked: string }
+}
+
+export interface AnswerPlace {
+  /** Of {@link Asking}. */
+  asking: string
+  model: string
+  benchmark: string
+  question: string
+  trial: number
+}
+
+/** A line of grades.jsonl. Of several with one key and version the last one counts. */
+export interface GradeRecord extends AnswerPlace, Verdict {
+  v: 1
+  key: string
+  /** The benchmark's version that graded it. */
+  version: string
+  labels: Readonly<Record<string, string>>
+  reference: string
+  tokens: number | null
+  truncated: boolean
+}
+
+/** evaluation.json: what was evaluated, and how. */
+export interface EvaluationRecord {
+  format: 'branchmerge evaluation'
+  version: 1
+  branchmerge: string
+  /** ISO 8601. */
+  started: string
+  ended: string | null
+  seed: number
+  models: Record<string, ModelRecord>
+  benchmarks: Record<string, BenchmarkRecord>
+  /** What counts now, by the id of the asking: answers of others were asked otherwise. */
+  askings: Record<string, Asking & { trials: number }>
+  tokens: { prompt: number; completion: number }
+  /** By the user's prices; null where there are none. */
+  cost: number | null
+}
+
+export interface ModelRecord {
+  /** As the user named it: a directory or addresses. Never with a key. */
+  place: string
+  identity: EngineIdentity
+  description: Readonly<Record<string, unknown>>
+}
+
+export interface BenchmarkRecord {
+  kind: string
+  profile: string
+  version: string
+  files: readonly { path: string; sha256: string }[]
+  /** What opens it again. */
+  spec: Readonly<Record<string, unknown>>
+  /** How many of it were asked, the first ones; null for all. */
+  limit: number | null
+  questions: number
+  trials: number
+  confidential: boolean
+  needsPrograms: boolean
+  notes: readonly string[]
+}
