@@ -21,6 +21,7 @@ const maxRecordBytes = 64 * 2 ** 20
 
 /** What is known of a stored answer without reading it again. */
 export interface StoredAnswer {
+  model: string
   prompt: number | null
   completion: number | null
 }
@@ -91,7 +92,7 @@ export class EvaluationStore {
     const damaged = { answers: 0, grades: 0 }
     for await (const record of readAnswers(this.directory, { signal, onDamage: () => damaged.answers++ })) {
       if (record.error) continue
-      this.answered.set(record.key, { prompt: record.tokens.prompt, completion: record.tokens.completion })
+      this.answered.set(record.key, storedAnswer(record))
     }
     for await (const { key, version } of readGrades(this.directory, { signal, onDamage: () => damaged.grades++ })) {
       this.graded.set(key, version)
@@ -103,9 +104,7 @@ export class EvaluationStore {
   /** Resolves when the end of this process cannot lose it. */
   async addAnswer(record: AnswerRecord | FailedRecord): Promise<void> {
     await this.answers.append(JSON.stringify(record))
-    if (!record.error) {
-      this.answered.set(record.key, { prompt: record.tokens.prompt, completion: record.tokens.completion })
-    }
+    if (!record.error) this.answered.set(record.key, storedAnswer(record))
   }
 
   async addGrade(record: GradeRecord): Promise<void> {
@@ -129,6 +128,12 @@ export class EvaluationStore {
     }
   }
 }
+
+const storedAnswer = ({ model, tokens: { prompt, completion } }: AnswerRecord): StoredAnswer => ({
+  model,
+  prompt,
+  completion,
+})
 
 export interface ReadOptions {
   signal?: AbortSignal | undefined

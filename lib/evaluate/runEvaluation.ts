@@ -1,0 +1,331 @@
+import type { Engine, Sampling } from '../engines/generation.js'
+import { BranchMergeError } from '../errors.js'
+import { splitCompletion } from '../grading/completion.js'
+import type { ProgramRunner } from '../sandbox/program.js'
+import { version } from '../version.js'
+import { askAll } from './ask.js'
+import type { Benchmark } from './benchmarks/benchmark.js'
+import { Budget, type Limits, type Price } from './budget.js'
+import { GradeQueue, gradeRecord } from './gradeQueue.js'
+import { askingId } from './store/askingKey.js'
+import { type EvaluationStore, readAnswers } from './store/evaluationStore.js'
+import type {
+  AnswerRecord,
+  Asking,
+  BenchmarkRecord,
+  EvaluationRecord,
+  FailedRecord,
+  ModelRecord,
+} from './store/records.js'
+import { askedQuestions, type Extent, type Task, tasksOf } from './tasks.js'
+
+/** A model that answers, before it is opened. */
+export interface Contestant {
+  name: string
+  /** As the user named it, for the record. */
+  place: string
+  /** True where it computes on this machine: one after another then, so that each has the machine for itself. */
+  local: boolean
+  price?: Price | undefined
+  open: () => Promise<Engine>
+}
+
+/** A benchmark, and how it is asked. */
+export interface Examination extends Extent {
+  benchmark: Benchmark
+  sampling: Sampling
+  /** What opens it again. */
+  spec: Readonly<Record<string, unknown>>
+}
+
+export interface EvaluationPlan {
+  contestants: readonly Contestant[]
+  examinations: readonly Examination[]
+  seed: number
+  limits: Limits
+}
+
+export interface EvaluationRunning {
+  store: EvaluationStore
+  /** Undefined where no benchmark needs programs. */
+  programs: ProgramRunner | undefined
+  /** Ends everything at once. What was answered is kept. */
+  signal: AbortSignal
+  /** Ends the asking; answers that are on their way are waited for. */
+  stop: AbortSignal
+  onProgress: (progress: EvaluationProgress) => void
+}
+
+/** How far an evaluation is. */
+export type EvaluationProgress =
+  | { phase: 'note'; text: string }
+  | {
+      phase: 'answers'
+      /** Answers that are there, of those that are wanted; those that were stored before are among both. */
+      done: number
+      total: number
+      stored: number
+      failed: number
+      graded: number
+      /** That arrived in this run. */
+      tokens: number
+      /** Since the first question. */
+      seconds: number
+    }
+
+/** How many answers came, of those that were wanted. */
+export interface Answered {
+  wanted: number
+  stored: number
+  answered: number
+  failed: number
+  /** True when it was stopped before all were asked. */
+  stopped: boolean
+  /** By model: the last request that failed. */
+  failures: Readonly<Record<string, string>>
+}
+
+/**
+ * Asks every model every question that has no answer yet, grades what comes and what was not graded yet, and stores both.
+ *
+ * @throws ERR_ENGINE when a model stops answering, after the others are done; ERR_BUDGET; ERR_SANDBOX; ERR_OUTPUT_WRITE; the
+ *   signal's reason
+ */
+export async function runEvaluation(plan: EvaluationPlan, running: EvaluationRunning): Promise<Answered> {
+  return await new EvaluationRun(plan, running).run()
+}
+
+interface AskedExamination {
+  /** Of the asking. */
+  id: string
+  model: string
+  examination: Examination
+}
+
+class EvaluationRun {
+  private readonly record: EvaluationRecord
+  private readonly budget: Budget
+  private readonly limited: boolean
+  private readonly progress = { done: 0, total: 0, stored: 0, failed: 0, graded: 0, tokens: 0 }
+  private readonly failures: Record<string, string> = {}
+  private readonly grades: GradeQueue
+  private readonly started = performance.now()
+
+  constructor(
+    private readonly plan: EvaluationPlan,
+    private readonly running: EvaluationRunning,
+  ) {
+    const { contestants, examinations, limits, seed } = plan
+    const prices = contestants.flatMap(({ name, price }) => (price ? [[name, price] as const] : []))
+    this.budget = new Budget(limits, Object.fromEntries(prices))
+    this.limited = limits.tokens !== undefined || limits.cost !== undefined
+    this.grades = new GradeQueue((answer, task) => this.grade(answer, task))
+    const asked = examinations.map(({ benchmark, trials, limit }) => trials * askedQuestions(benchmark, limit).length)
+    this.progress.total = contestants.length * asked.reduce((sum, count) => sum + count, 0)
+    this.record = newRecord(running.store.before, seed, examinations)
+  }
+
+  async run(): Promise<Answered> {
+    const { contestants } = this.plan
+    const { store, stop } = this.running
+    for (const { model, prompt, completion } of store.answered.values()) {
+      this.budget.add(model, prompt ?? 0, completion ?? 0)
+    }
+    await store.write(this.record)
+    const local = contestants.filter((each) => each.local)
+    const remote = contestants.filter((each) => !each.local)
+    const outcomes = await Promise.allSettled([
+      this.oneAfterAnother(local),
+      ...remote.map((each) => this.oneAfterAnother([each])),
+    ])
+    await this.grades.finish()
+    const ended = stop.aborted ? null : new Date().toISOString()
+    const { spent } = this.budget
+    const tokens = { prompt: spent.prompt, completion: spent.completion }
+    const cost = contestants.some(({ price }) => price) ? spent.cost : null
+    await store.write({ ...this.record, ended, tokens, cost })
+    const failed = outcomes.find((each) => each.status === 'rejected')
+    if (failed) throw failed.reason
+    const { done, total, stored, failed: failures } = this.progress
+    const rest = { failed: failures, stopped: stop.aborted, failures: this.failures }
+    return { wanted: total, stored, answered: done - stored, ...rest }
+  }
+
+  private async oneAfterAnother(contestants: readonly Contestant[]): Promise<void> {
+    for (const each of contestants) {
+      if (this.running.stop.aborted) return
+      await this.examine(each)
+    }
+  }
+
+  private async examine(contestant: Contestant): Promise<void> {
+    const { name, place } = contestant
+    const engine = await contestant.open()
+    try {
+      const { identity, description } = engine
+      this.record.models[name] = { place, identity, description } satisfies ModelRecord
+      const askings = this.plan.examinations.map((examination) => this.asking(name, engine, examination))
+      await this.running.store.write(this.record)
+      const missing = new Set(askings.flatMap((each) => this.missing(each)))
+      await this.gradeStored(askings)
+      this.tell()
+      const samplings = new Map(askings.map(({ id, examination }) => [id, examination.sampling]))
+      const { signal, stop } = this.running
+      const { failure } = await askAll(this.tasks(askings, missing), {
+        engine,
+        sampling: ({ asking }) => samplings.get(asking) as Sampling,
+        budget: this.budget,
+        limited: this.limited,
+        ready: () => this.grades.ready(),
+        store: (record, task) => this.store(record, task),
+        onTokens: (tokens) => {
+          this.progress.tokens += tokens
+          this.tell()
+        },
+        signal,
+        stop,
+      })
+      if (failure) this.failures[name] = failure.message
+      // Before the next model takes the machine.
+      await this.grades.finish()
+    } finally {
+      await engine.close()
+    }
+  }
+
+  /** Enters into the record what a model is asked on a benchmark, in place of what it was asked there before. */
+  private asking(model: string, { identity }: Engine, examination: Examination) {
+    const { benchmark, sampling, trials } = examination
+    const asking: Asking = { model, benchmark: benchmark.name, identity, sampling, seed: this.plan.seed }
+    const id = askingId(asking)
+    for (const [other, each] of Object.entries(this.record.askings)) {
+      if (each.model === model && each.benchmark === benchmark.name && other !== id) {
+        delete this.record.askings[other]
+        const text = `${model} was asked ${benchmark.name} in another way before: those answers are kept, and do not count`
+        this.running.onProgress({ phase: 'note', text })
+      }
+    }
+    this.record.askings[id] = { ...asking, trials }
+    return { id, model, examination }
+  }
+
+  private *tasksOf({ id, model, examination }: AskedExamination): Generator<Task> {
+    yield* tasksOf(examination.benchmark, examination, { asking: id, model, seed: this.plan.seed })
+  }
+
+  /** Keys of the answers that are not there; counts those that are. */
+  private missing(asked: AskedExamination): string[] {
+    const { answered, graded } = this.running.store
+    const keys: string[] = []
+    for (const { key } of this.tasksOf(asked)) {
+      if (!answered.has(key)) keys.push(key)
+      else {
+        this.progress.stored++
+        this.progress.done++
+        if (graded.get(key) === asked.examination.benchmark.version) this.progress.graded++
+      }
+    }
+    return keys
+  }
+
+  /** Made one by one: all prompts of a large evaluation would take more memory than its answers. */
+  private *tasks(askings: readonly AskedExamination[], missing: ReadonlySet<string>): Generator<Task> {
+    for (const asked of askings) for (const task of this.tasksOf(asked)) if (missing.has(task.key)) yield task
+  }
+
+  /** Answers that came before and were not graded, or by another version. */
+  private async gradeStored(askings: readonly AskedExamination[]): Promise<void> {
+    const { store, signal } = this.running
+    if ([...store.answered.keys()].every((key) => store.graded.has(key)) && !this.hasNewVersion(askings)) return
+    const asked = new Map(
+      askings.map(({ id, examination }) => {
+        const questions = askedQuestions(examination.benchmark, examination.limit)
+        return [id, { ...examination, questions: new Map(questions.map((each) => [each.id, each])) }]
+      }),
+    )
+    for await (const answer of readAnswers(store.directory, { signal })) {
+      const examination = asked.get(answer.asking)
+      if (answer.error || !examination || answer.trial >= examination.trials) continue
+      const { benchmark } = examination
+      const question = examination.questions.get(answer.question)
+      if (!question || store.graded.get(answer.key) === benchmark.version) continue
+      await this.grades.ready()
+      this.grades.add(answer, { benchmark, question, trial: answer.trial })
+    }
+    await this.grades.finish()
+  }
+
+  private hasNewVersion(askings: readonly AskedExamination[]): boolean {
+    const versions = new Set(askings.map(({ examination: { benchmark } }) => benchmark.version))
+    return [...this.running.store.graded.values()].some((each) => !versions.has(each))
+  }
+
+  private async store(record: AnswerRecord | FailedRecord, task: Task): Promise<void> {
+    await this.running.store.addAnswer(record)
+    if (record.error) this.progress.failed++
+    else {
+      this.progress.done++
+      this.grades.add(record, task)
+    }
+    this.tell()
+  }
+
+  private async grade(answer: AnswerRecord, task: Pick<Task, 'benchmark' | 'question' | 'trial'>): Promise<void> {
+    const { programs, signal, store } = this.running
+    const context = { trial: task.trial, seed: this.plan.seed, programs, signal }
+    await store.addGrade(await gradeRecord(answer, task, splitCompletion(answer), context))
+    this.progress.graded++
+    this.tell()
+  }
+
+  private tell(): void {
+    const seconds = (performance.now() - this.started) / 1000
+    this.running.onProgress({ phase: 'answers', ...this.progress, seconds })
+  }
+}
+
+/** What is evaluated now; models and benchmarks of before stay, so that an evaluation can be extended. */
+function newRecord(
+  before: EvaluationRecord | undefined,
+  seed: number,
+  examinations: readonly Examination[],
+): EvaluationRecord {
+  const benchmarks: Record<string, BenchmarkRecord> = { ...before?.benchmarks }
+  for (const { benchmark, spec, trials, limit } of examinations) {
+    const { kind, profile, version: graded, files, confidential, needsPrograms, notes } = benchmark
+    const known = before?.benchmarks[benchmark.name]
+    const hashes = (each: BenchmarkRecord['files']) => each.map(({ sha256 }) => sha256).join()
+    if (known && hashes(known.files) !== hashes(files)) {
+      throw new BranchMergeError(
+        'ERR_EVALUATION',
+        `The benchmark ${benchmark.name} was asked from other files before. Give it another name, or use another directory.`,
+      )
+    }
+    benchmarks[benchmark.name] = {
+      kind,
+      profile,
+      version: graded,
+      files,
+      spec,
+      limit,
+      questions: askedQuestions(benchmark, limit).length,
+      trials,
+      confidential,
+      needsPrograms,
+      notes,
+    }
+  }
+  return {
+    format: 'branchmerge evaluation',
+    version: 1,
+    branchmerge: version,
+    started: before?.started ?? new Date().toISOString(),
+    ended: null,
+    seed,
+    models: { ...before?.models },
+    benchmarks,
+    askings: { ...before?.askings },
+    tokens: before?.tokens ?? { prompt: 0, completion: 0 },
+    cost: before?.cost ?? null,
+  }
+}
