@@ -3,7 +3,10 @@ export interface Program {
   code: string
   /** Python that runs before it in the same module; after its `from __future__` lines. */
   prelude?: string | undefined
-  /** Called for each input: `name`, or `Class.method` of a new object. Without it the program reads stdin and prints. */
+  /**
+   * Called for each input: `name`, or `Class.method` of a new object; the code is imported then, so that what it keeps under
+   * `if __name__ == "__main__"` does not run. Without it the code runs as `__main__`, reads stdin and prints.
+   */
   entry?: string | undefined
 }
 
@@ -19,7 +22,12 @@ export interface ProgramLimits {
   outputBytes: number
 }
 
-/** How one run ended. `timeout` was tried again alone once. */
+/**
+ * How one run ended. `finished`: the code ran to its end and, with `entry`, returned. `exit`: it ended the process itself, by
+ * sys.exit, exit or os._exit, also with status 0 (`detail: '0'`), which is an ordinary end for a program that prints, and none for a
+ * test that is to run to its end. `exception`: uncaught, or the code does not compile. `memory`: MemoryError. `output`: more than
+ * `outputBytes`. `timeout`: too slow twice, the second time alone. `protocol`: an answer that the runner cannot have written.
+ */
 export type RunStatus = 'finished' | 'exception' | 'exit' | 'signal' | 'timeout' | 'memory' | 'output' | 'protocol'
 
 export interface RunOutcome {
@@ -28,7 +36,7 @@ export interface RunOutcome {
   stdout: string
   /** JSON text of what `entry` returned: lists for tuples, as Python's json.dumps writes them. */
   value?: string | undefined
-  /** The exception's type and message, the exit status, the signal. */
+  /** The exception's type and message (`ValueError: x`), the exit status (`1`), the signal (`SIGSEGV`). */
   detail?: string | undefined
   /** By the clock. */
   seconds: number
