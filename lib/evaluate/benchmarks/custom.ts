@@ -1,0 +1,213 @@
+import type { Message } from '../../engines/generation.js'
+import { gradeChoice } from '../../grading/choice.js'
+import type { Completion } from '../../grading/completion.js'
+import { gradeExact } from '../../grading/exact.js'
+import { gradeInteger } from '../../grading/integer.js'
+import { gradeRegex } from '../../grading/regex.js'
+import type { Verdict } from '../../grading/verdict.js'
+import { nearestName } from '../../validate.js'
+import type { GradeContext, Question } from './benchmark.js'
+import { type BenchmarkRow, checkIds, entriesOf, readBenchmarkRows, shown } from './rows.js'
+import { permutation } from './shuffle.js'
+import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
+
+/** Fields of every row. */
+const commonFields = ['id', 'question', 'messages', 'system', 'answer', 'grader', 'labels']
+
+/** How a row's answers are graded. */
+interface Grading {
+  reference: string
+  /** What the last message ends with, such as the options. */
+  suffix?: ((trial: number, seed: number) => string) | undefined
+  grade(completion: Completion, context: GradeContext): Verdict | Promise<Verdict>
+}
+
+interface Grader {
+  /** Fields that it takes beside those of every row. */
+  fields: readonly string[]
+  needsPrograms: boolean
+  read(row: BenchmarkRow, id: string): Grading
+}
+
+const graders: ReadonlyMap<string, Grader> = new Map([
+  ['integer', { fields: [], needsPrograms: false, read: readInteger }],
+  ['choice', { fields: ['choices'], needsPrograms: false, read: readChoice }],
+  ['exact', { fields: [], needsPrograms: false, read: readExact }],
+  ['regex', { fields: ['pattern', 'flags'], needsPrograms: false, read: readRegex }],
+])
+
+export const custom: BenchmarkReader = {
+  kind: 'custom',
+  names: /^custom$/i,
+  hasColumns: (columns) =>
+    columns.has('id') && columns.has('grader') && (columns.has('question') || columns.has('messages')),
+  profiles: ['strict'],
+  options: [],
+  read: readCustom,
+}
+
+/** Questions of the user's own. */
+async function readCustom({ path, signal }: BenchmarkSource): Promise<ReadBenchmark> {
+  const { paths, rows } = await readBenchmarkRows(path, signal)
+  const questions = rows.map(readQuestion)
+  checkIds(questions, rows)
+  return {
+    version: 'custom/strict@1',
+    paths,
+    questions,
+    trials: 1,
+    sampling: {},
+    needsPrograms: rows.some((row) => graders.get(row.text('grader'))?.needsPrograms),
+    confidential: false,
+    notes: notesOnFields(rows),
+  }
+}
+
+function readQuestion(row: BenchmarkRow): Question {
+  const id = row.textOrNumber('id')
+  const grader = graders.get(row.text('grader'))
+  if (!grader)
+    throw row.problem(`expected one of ${[...graders.keys()].join(', ')} for grader but ${shown(row.value('grader'))}`)
+  const messages = readMessages(row)
+  const { reference, suffix, grade } = grader.read(row, id)
+  return {
+    id,
+    labels: readLabels(row),
+    prompt: (trial, seed) => ({ messages: suffix ? withSuffix(messages, suffix(trial, seed)) : messages }),
+    reference,
+    grade: async (completion, context) => grade(completion, context),
+  }
+}
+
+function withSuffix(messages: readonly Message[], suffix: string): Message[] {
+  const last = messages.at(-1) as Message
+  return [...messages.slice(0, -1), { ...last, content: `${last.content}${suffix}` }]
+}
+
+function readMessages(row: BenchmarkRow): Message[] {
+  if (row.has('question') === row.has('messages')) {
+    throw row.problem(`expected either question or messages but there are ${row.has('question') ? 'both' : 'none'}`)
+  }
+  const system = row.has('system') ? [{ role: 'system' as const, content: row.text('system') }] : []
+  if (row.has('question')) return [...system, { role: 'user', content: row.text('question') }]
+  const messages = row.value('messages')
+  if (!Array.isArray(messages)) throw row.problem(`expected a list for messages but ${shown(messages)}`)
+  const all = [...system, ...messages.map((message, index) => readMessage(row, message, index))]
+  if (all.at(-1)?.role !== 'user') throw row.problem('expected the last of messages to have the role user')
+  const wrong = all.findIndex(({ role }, index) => role === 'system' && index > 0)
+  if (wrong > 0) throw row.problem(`expected one system message at the beginning, but message ${wrong} is another`)
+  return all
+}
+
+function readMessage(row: BenchmarkRow, message: unknown, index: number): Message {
+  const { role, content, ...more } = Object.fromEntries(entriesOf(message) ?? [])
+  const name = `messages[${index}]`
+  if (role !== 'system' && role !== 'user' && role !== 'assistant') {
+    throw row.problem(`expected system, user or assistant for ${name}.role but ${shown(role)}`)
+  }
+  if (typeof content !== 'string') throw row.problem(`expected a text for ${name}.content but ${shown(content)}`)
+  const unknown = Object.keys(more)
+  if (unknown.length > 0) throw row.problem(`${name} has ${unknown.join(', ')}: expected role and content alone`)
+  return { role, content }
+}
+
+function readLabels(row: BenchmarkRow): Record<string, string> {
+  if (!row.has('labels')) return {}
+  const entries = entriesOf(row.value('labels'))
+  if (!entries) throw row.problem(`expected an object for labels but ${shown(row.value('labels'))}`)
+  const texts = entries.map(([name, value]): [string, string] => {
+    if (typeof value === 'string') return [name, value]
+    if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
+      return [name, String(value)]
+    throw row.problem(`expected a text for labels.${name} but ${shown(value)}`)
+  })
+  return Object.fromEntries(texts)
+}
+
+function readInteger(row: BenchmarkRow): Grading {
+  const gold = row.integer('answer')
+  return { reference: String(gold), grade: (completion) => gradeInteger(completion, gold) }
+}
+
+function readExact(row: BenchmarkRow): Grading {
+  const gold = row.textOrNumber('answer')
+  return { reference: gold, grade: (completion) => gradeExact(completion, gold) }
+}
+
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+/** Letters of a question that has its options in its text. */
+const lettersInQuestion = alphabet.slice(0, 10)
+
+function readChoice(row: BenchmarkRow, id: string): Grading {
+  const answer = row.textOrNumber('answer').trim()
+  if (!row.has('choices')) {
+    const right = lettersInQuestion.indexOf(answer)
+    if (answer.length !== 1 || right < 0) {
+      throw row.problem(`expected a letter from A to J for answer, or choices, but ${shown(row.value('answer'))}`)
+    }
+    const choices = { letters: lettersInQuestion, right }
+    return { reference: answer, grade: (completion) => gradeChoice(completion, choices) }
+  }
+  const texts = readChoices(row)
+  const letters = alphabet.slice(0, texts.length)
+  const right = texts.includes(answer) ? texts.indexOf(answer) : answer.length === 1 ? letters.indexOf(answer) : -1
+  if (right < 0) throw row.problem(`expected one of choices or its letter for answer but ${shown(row.value('answer'))}`)
+  const shuffled = (trial: number, seed: number) => permutation(texts.length, id, seed, trial)
+  return {
+    reference: texts[right] as string,
+    suffix: (trial, seed) => {
+      const lines = shuffled(trial, seed).map((from, to) => `${letters[to]}) ${texts[from]}`)
+      return `\n\n${lines.join('\n')}`
+    },
+    grade: (completion, { trial, seed }) => {
+      const order = shuffled(trial, seed)
+      const shownTexts = order.map((from) => texts[from] as string)
+      return gradeChoice(completion, { letters, texts: shownTexts, names: shownTexts, right: order.indexOf(right) })
+    },
+  }
+}
+
+function readChoices(row: BenchmarkRow): string[] {
+  const choices = row.value('choices')
+  const isList = Array.isArray(choices) && choices.length >= 2 && choices.length <= alphabet.length
+  if (!isList) throw row.problem(`expected a list of 2 to 26 texts for choices but ${shown(choices)}`)
+  const texts = choices.map((choice, index) => {
+    if (typeof choice === 'string' && choice.trim() !== '') return choice.trim()
+    throw row.problem(`expected a text for choices[${index}] but ${shown(choice)}`)
+  })
+  const twice = texts.find((text, index) => texts.indexOf(text) < index)
+  if (twice !== undefined) throw row.problem(`choices has ${JSON.stringify(twice)} twice`)
+  return texts
+}
+
+function readRegex(row: BenchmarkRow): Grading {
+  const flags = row.has('flags') ? row.text('flags') : ''
+  if (!/^[imsuv]*$/.test(flags)) throw row.problem(`expected flags out of i, m, s, u and v but ${shown(flags)}`)
+  const source = row.has('pattern') ? row.text('pattern') : row.text('answer')
+  let pattern: RegExp
+  try {
+    pattern = new RegExp(source, `${flags}g`)
+  } catch (error) {
+    throw row.problem(`expected a regular expression but ${(error as Error).message}`)
+  }
+  const gold = row.has('pattern') ? row.textOrNumber('answer') : undefined
+  return { reference: gold ?? `/${source}/${flags}`, grade: (completion) => gradeRegex(completion, pattern, gold) }
+}
+
+/** Columns that nothing reads are named, so that a misspelt one is seen. */
+function notesOnFields(rows: readonly BenchmarkRow[]): string[] {
+  const unused = new Set<string>()
+  for (const row of rows) {
+    const fields = graders.get(row.text('grader'))?.fields ?? []
+    for (const name of Object.keys(row.fields)) {
+      if (row.has(name) && !commonFields.includes(name) && !fields.includes(name)) unused.add(name)
+    }
+  }
+  if (unused.size === 0) return []
+  const known = [...commonFields, ...[...graders.values()].flatMap(({ fields }) => fields)]
+  const names = [...unused].map((name) => {
+    const near = nearestName(name, known)
+    return near && near !== name ? `${name} (${near} is a field)` : name
+  })
+  return [`Not used: ${names.join(', ')}`]
+}

@@ -1,0 +1,86 @@
+import { readFirstRow } from '../../data/readRows.js'
+import { listSourceFiles } from '../../data/sourceFiles.js'
+import { hashFile } from '../../files/hashFile.js'
+import { checkChoice, checkObject, checkOptionNames, checkPath, invalidArgument } from '../../validate.js'
+import type { Benchmark, Profile } from './benchmark.js'
+import { custom } from './custom.js'
+import { asBenchmarkError, benchmarkError } from './rows.js'
+import type { BenchmarkReader } from './source.js'
+
+/** Which benchmark, and where its files are. */
+export interface BenchmarkSpec {
+  /** As the user calls it; it tells the kind where `kind` does not: aime24, gpqa, lcb. */
+  name: string
+  kind?: string | undefined
+  /** A file, a directory, or files by a name with `*`. */
+  path: string
+  /** `strict` without it. */
+  profile?: Profile | undefined
+  /** Of its kind: docs/evaluate-benchmarks.md. */
+  options?: Readonly<Record<string, unknown>> | undefined
+}
+
+const readers: readonly BenchmarkReader[] = [custom]
+
+export const benchmarkKinds: readonly string[] = readers.map(({ kind }) => kind)
+
+/**
+ * Reads a benchmark from its files.
+ *
+ * @throws ERR_BENCHMARK where the files are not of the kind, or the kind is not clear; ERR_FILE_READ; ERR_INVALID_ARGUMENT
+ */
+export async function openBenchmark(spec: BenchmarkSpec, signal?: AbortSignal): Promise<Benchmark> {
+  const { name, options = {} } = spec
+  if (typeof name !== 'string' || name.trim() === '') throw invalidArgument('a name', 'benchmark', name)
+  const path = checkPath(spec.path, `path of ${name}`)
+  checkObject(options, `options of ${name}`)
+  const reader = await readerOf(spec)
+  const profile = checkProfile(reader, name, spec.profile)
+  if (reader.options.length > 0) checkOptionNames(options, reader.options)
+  else if (Object.keys(options).length > 0)
+    throw invalidArgument(`no options, which ${reader.kind} has not,`, name, options)
+  const { paths, ...read } = await reader.read({ name, path, profile, options, signal })
+  const files: { path: string; sha256: string }[] = []
+  for (const file of paths) files.push({ path: file, sha256: await hashFile(file, signal) })
+  return { name, kind: reader.kind, profile, files, ...read }
+}
+
+function checkProfile({ kind, profiles }: BenchmarkReader, name: string, profile: Profile = 'strict'): Profile {
+  checkChoice(profile, `profile of ${name}`, ['strict', 'paper'])
+  if (profiles.includes(profile)) return profile
+  throw benchmarkError(
+    `Expected the profile strict for ${name}: the paper reports no figures of ${kind}, so there is no code of its authors to follow`,
+  )
+}
+
+async function readerOf(spec: BenchmarkSpec): Promise<BenchmarkReader> {
+  if (spec.kind !== undefined) {
+    const kind = checkChoice(spec.kind, `kind of ${spec.name}`, benchmarkKinds)
+    return readers.find((reader) => reader.kind === kind) as BenchmarkReader
+  }
+  const named = readers.find(({ names }) => names.test(spec.name))
+  const columns = new Set(await columnsOf(spec.path))
+  const fitting = readers.filter((reader) => reader.hasColumns(columns))
+  const choose = `Say which kind it is: ${benchmarkKinds.join(', ')}`
+  if (named) {
+    const other = fitting.find((reader) => reader !== named)
+    if (!other || fitting.includes(named)) return named
+    throw benchmarkError(
+      `${spec.name} is called like ${named.kind}, but ${spec.path} has the columns of ${other.kind}. ${choose}`,
+    )
+  }
+  if (fitting.length === 1) return fitting[0] as BenchmarkReader
+  const found = columns.size > 0 ? `columns ${[...columns].slice(0, 12).join(', ')}` : 'no columns'
+  const what = fitting.length === 0 ? 'are those of none' : `fit ${fitting.map(({ kind }) => kind).join(' and ')}`
+  throw benchmarkError(`The kind of ${spec.name} is not clear: the ${found} of ${spec.path} ${what}. ${choose}`)
+}
+
+/** Of the first file. */
+async function columnsOf(path: string): Promise<string[]> {
+  try {
+    const [file] = await listSourceFiles([path])
+    return file ? (await readFirstRow(file)).columns : []
+  } catch (error) {
+    throw asBenchmarkError(error)
+  }
+}
