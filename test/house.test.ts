@@ -73,6 +73,10 @@ test('the folders of lib import each other in no circle', () => {
   expect(circles(imports, folderOfModule)).toEqual([])
 })
 
+test('the files of lib import each other in no circle', () => {
+  expect(circles(imports, (file) => file)).toEqual([])
+})
+
 test('the folders of native include each other in no circle', () => {
   expect(includes.length).toBeGreaterThan(500)
   expect(circles(includes, folderOfSource)).toEqual([])

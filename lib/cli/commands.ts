@@ -1,9 +1,7 @@
 import type { Options, PositionalOptions } from 'yargs'
 import { families } from '../checkpoint/decoderShape.js'
-import { floatDtypes } from '../checkpoint/dtypes.js'
-import { type ModelChoices, modelChoices } from '../checkpoint/modelChoices.js'
-import { fusionChoiceValues, nonFiniteValues, presetNames } from '../fusion/fuseOptions.js'
 import { sizeNames } from '../init/modelSizes.js'
+import { checkpointOptions, cluster, json, mergeOptions, output } from './mergeOptions.js'
 
 /** A command's work, given its arguments; resolves to the exit code. */
 export type Run = (args: Record<string, unknown>) => Promise<number>
@@ -28,69 +26,7 @@ export interface CommandGroup {
   commands: Command[]
 }
 
-const method = 'Method, each overrides the preset:'
-const output = 'Output:'
-const unlike = 'Models that are not stored alike (the default comes first):'
-const running = 'Running:'
-const cluster = 'On several machines:'
-const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
 const mergedDirectory = { type: 'string', describe: 'Directory that fuse or merge wrote' } as const
-
-const choiceOptions = {
-  embeddings: {
-    choices: modelChoices.embeddings,
-    describe: 'Rows to keep of vocabularies of different sizes',
-    group: unlike,
-  },
-  names: { choices: modelChoices.names, describe: 'Match tensor names that differ only by a prefix', group: unlike },
-  heads: {
-    choices: modelChoices.heads,
-    describe: 'Read the embedding as the head of models that tie it',
-    group: unlike,
-  },
-  architectures: { choices: modelChoices.architectures, describe: 'Merge other architectures, too', group: unlike },
-} as const satisfies Record<keyof ModelChoices, Options>
-
-const checkpointOptions = {
-  out: { type: 'string', describe: 'Directory to write', group: output },
-  overwrite: { type: 'boolean', describe: 'Replace the checkpoint in --out', group: output },
-  resume: {
-    type: 'boolean',
-    describe: 'Continue an interrupted run; keep the work if this one is',
-    group: output,
-  },
-  dtype: {
-    type: 'string',
-    describe: `Convert float tensors: ${floatDtypes.join(', ')}; NAME=DTYPE reads a model in it, once for each`,
-    group: output,
-  },
-  'max-shard-size': { type: 'string', describe: 'Largest size of a file: 5GB, 2GiB', group: output },
-  stats: { type: 'string', describe: 'Write statistics to this file, one JSON line a tensor', group: output },
-  plan: { type: 'boolean', describe: 'Show what would be done and write nothing', group: output },
-  ...choiceOptions,
-  preset: { choices: presetNames, describe: 'All choices of the method at once', group: 'Method:' },
-  'non-finite': {
-    choices: nonFiniteValues,
-    describe: "On NaN or infinity: refuse, or keep this side's tensor",
-    group: 'Method:',
-  },
-  scope: { choices: fusionChoiceValues.scope, describe: 'What one softmax spans', group: method },
-  divergence: { choices: fusionChoiceValues.divergence, describe: 'P‖Q of the divergence', group: method },
-  score: { choices: fusionChoiceValues.score, describe: 'Importance of a difference', group: method },
-  gate: { choices: fusionChoiceValues.gate, describe: 'When Right is taken', group: method },
-  lambda: { type: 'number', describe: 'Threshold = median + lambda · (Q3 − Q1); presets: 1.5', group: method },
-  epsilon: { type: 'number', describe: 'Added to every softmax value; presets: 1e-8', group: method },
-  quantile: { choices: fusionChoiceValues.quantile, describe: 'Kind of quartile', group: method },
-  population: { choices: fusionChoiceValues.population, describe: 'Elements the quartiles are of', group: method },
-  threads: { type: 'number', describe: 'Default: all cores', group: running },
-  device: { type: 'string', describe: 'auto (default), cpu, cuda, or devices as cuda:0,2', group: running },
-  memory: {
-    type: 'string',
-    describe: "Most for tensors, as 8GB or 8GiB; default: a quarter of the machine's, or of its container's",
-    group: running,
-  },
-  json,
-} as const satisfies Record<string, Options>
 
 const fuse: Command = {
   usage: 'fuse <left> <right>',
@@ -111,31 +47,6 @@ const fuse: Command = {
   ],
   load: async () => (await import('./fuse.js')).runFuse,
 }
-
-export const mergeOptions = {
-  model: { type: 'string', describe: 'NAME=PATH of a model; once for each', group: 'Inputs:' },
-  recipe: { type: 'string', describe: 'File of a recipe, whatever its name', group: 'Inputs:' },
-  sha256: { type: 'boolean', describe: 'Record the SHA-256 of whole input files', group: 'Inputs:' },
-  ...checkpointOptions,
-  shard: {
-    type: 'string',
-    describe: 'I/N: merge only part I of N; then branchmerge finish',
-    conflicts: ['plan', 'stats', 'slurm'],
-    group: cluster,
-  },
-  slurm: { type: 'boolean', describe: 'Submit to Slurm, a task for each part', conflicts: 'stats', group: cluster },
-  parts: { type: 'number', describe: 'Tasks. Default: one for each output file', implies: 'slurm', group: cluster },
-  partition: { type: 'string', describe: "Slurm's partition", implies: 'slurm', group: cluster },
-  time: { type: 'string', describe: 'Time limit of a task, as sbatch takes it', implies: 'slurm', group: cluster },
-  cpus: { type: 'number', describe: 'Cores of a task', implies: 'slurm', group: cluster },
-  mem: { type: 'string', describe: 'Memory of a task, as sbatch takes it', implies: 'slurm', group: cluster },
-  'sbatch-arg': {
-    type: 'string',
-    describe: 'Another argument of sbatch, such as --sbatch-arg=--account=lab',
-    implies: 'slurm',
-    group: cluster,
-  },
-} as const satisfies Record<string, Options>
 
 const merge: Command = {
   usage: 'merge [source]',
@@ -247,7 +158,7 @@ const sft: Command = {
     ['sft run.yaml --plan', 'What that takes'],
     ['sft run.yaml --set training.learningRate=2e-5 --processes 4'],
   ],
-  load: async () => (await import('./sft.js')).runSft,
+  load: async ({ slurm }) => (slurm ? (await import('./sftSlurm.js')).runSftSlurm : (await import('./sft.js')).runSft),
 }
 
 const runFile = { file: { type: 'string', describe: 'The run, a .yaml or .json file' } } as const

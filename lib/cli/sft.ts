@@ -23,7 +23,6 @@ import { UsageError } from './usageError.js'
 
 /** `branchmerge sft run.yaml` */
 export async function runSft(args: Record<string, unknown>): Promise<number> {
-  if (args.slurm) return await (await import('./sftSlurm.js')).runSftSlurm(args)
   if (args.srun === true && process.env.SLURM_JOB_ID === undefined) {
     throw new UsageError(
       'Expected --srun inside an allocation of Slurm (SLURM_JOB_ID is not set): --slurm submits a job',

@@ -4,7 +4,7 @@ import { BranchMergeError } from '../errors.js'
 import { packageRoot } from '../files/packageRoot.js'
 import type { ParquetOutline, ParquetRow } from './parquetFile.js'
 import type { ParquetAnswer, ParquetWorkerData } from './parquetWorker.js'
-import type { RawRow } from './readRows.js'
+import type { RawRow } from './rawRow.js'
 import type { SourceFile } from './sourceFiles.js'
 
 /** What the slowest disk and machine could need, and more: only a decoder that a damaged file has trapped takes longer. */

@@ -1,19 +1,8 @@
 import { isMapping } from '../validate.js'
+import type { RawRow } from './rawRow.js'
 import { readParquet, readParquetColumns } from './readParquet.js'
 import { readText } from './readText.js'
 import type { SourceFile } from './sourceFiles.js'
-
-export interface RawRow {
-  /** In its file, from 0. */
-  row: number
-  /** Of a text file, from 1. */
-  line: number | undefined
-  value: unknown
-  /** Why there is no value. */
-  problem: string | undefined
-  /** Of the file, up to about this row. */
-  bytesRead: number
-}
 
 /** Rows of a file in portions, in their order; memory does not grow with the file. */
 export function readRows(file: SourceFile, columns: readonly string[] | undefined): AsyncGenerator<RawRow[]> {

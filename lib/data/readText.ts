@@ -3,7 +3,7 @@ import { createGunzip } from 'node:zlib'
 import { BranchMergeError } from '../errors.js'
 import { readFailure } from '../files/readSmallFile.js'
 import { maxRowBytes, parseRow } from './parseRow.js'
-import type { RawRow } from './readRows.js'
+import type { RawRow } from './rawRow.js'
 import type { SourceFile } from './sourceFiles.js'
 import { headBytes, type TextFormat, textFormat } from './textFormat.js'
 

@@ -1,5 +1,5 @@
 import type { DataOptions } from '../data/options.js'
-import type { TrainingOptions } from './runOptions.js'
+import type { TrainingOptions } from './trainingOptions.js'
 
 /** Hyperparameters as somebody published them. */
 export interface Preset {

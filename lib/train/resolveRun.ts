@@ -11,7 +11,8 @@ import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
 import { invalidArgument, isMapping } from '../validate.js'
 import { looksLikeLlamaFactory } from './looksLikeLlamaFactory.js'
 import { type PresetName, presets } from './presets.js'
-import type { LauncherOptions, RunOptions, SlurmOptions, TrainingOptions } from './runOptions.js'
+import type { LauncherOptions, RunOptions, SlurmOptions } from './runOptions.js'
+import type { TrainingOptions } from './trainingOptions.js'
 
 /** Every hyperparameter has a value. */
 export type Hyperparameters = { [K in keyof TrainingOptions]-?: Exclude<TrainingOptions[K], undefined> }

@@ -4,7 +4,7 @@ import { type JsonOptions, toJson } from './json.js'
 import { attribute, capitalize, item, replace, spaces, splitLines, strip } from './methods.js'
 import { binary } from './operators.js'
 import { JinjaError } from './syntax.js'
-import { testOf } from './tests.js'
+import { defineTest, plain, testOf } from './tests.js'
 import {
   asNumber,
   type Call,
@@ -435,3 +435,8 @@ for (const [name, isKept, byAttribute] of [
     return new Iterator(items(input).filter((value) => test(read(value), { args: rest, named }) === isKept))
   })
 }
+
+defineTest(
+  'filter',
+  plain((value) => filters.has(text(value))),
+)

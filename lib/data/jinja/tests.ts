@@ -1,5 +1,4 @@
 import { bind, required } from './arguments.js'
-import { filterOf } from './filters.js'
 import { isLower, isUpper } from './methods.js'
 import { JinjaError } from './syntax.js'
 import {
@@ -21,7 +20,7 @@ import {
 
 export type Test = (input: Value, call: Call) => boolean
 
-const plain =
+export const plain =
   (test: (value: Value) => boolean): Test =>
   (value, call) => {
     bind('a test', call, [])
@@ -44,125 +43,114 @@ const divisible = (value: Value, by: number): boolean => {
 const isSequence = (value: Value): boolean =>
   typeof value === 'string' || Array.isArray(value) || value instanceof Map || value instanceof Undefined
 
-function exists(find: (name: string) => unknown, name: string): boolean {
-  try {
-    return find(name) !== undefined
-  } catch {
-    return false
-  }
-}
-
 const tests = new Map<string, Test>()
-const define = (names: string, test: Test) => {
+/** Names are separated by spaces. */
+export const defineTest = (names: string, test: Test) => {
   for (const name of names.split(' ')) tests.set(name, test)
 }
 
-define(
+defineTest(
   'defined',
   plain((value) => !(value instanceof Undefined)),
 )
-define(
+defineTest(
   'undefined',
   plain((value) => value instanceof Undefined),
 )
-define(
+defineTest(
   'none',
   plain((value) => value === null),
 )
-define(
+defineTest(
   'boolean',
   plain((value) => typeof value === 'boolean'),
 )
-define(
+defineTest(
   'true',
   plain((value) => value === true),
 )
-define(
+defineTest(
   'false',
   plain((value) => value === false),
 )
-define('integer', plain(isInteger))
-define(
+defineTest('integer', plain(isInteger))
+defineTest(
   'float',
   plain((value) => value instanceof Float),
 )
-define('number', plain(isNumeric))
-define(
+defineTest('number', plain(isNumeric))
+defineTest(
   'string',
   plain((value) => typeof value === 'string'),
 )
-define(
+defineTest(
   'mapping',
   plain((value) => value instanceof Map),
 )
-define('sequence', plain(isSequence))
-define(
+defineTest('sequence', plain(isSequence))
+defineTest(
   'iterable',
   plain((value) => isSequence(value) || value instanceof Iterator),
 )
-define(
+defineTest(
   'callable',
   plain((value) => value instanceof Callable),
 )
-define(
+defineTest(
   'escaped',
   plain(() => false),
 )
-define(
+defineTest(
   'lower',
   plain((value) => isLower(text(value))),
 )
-define(
+defineTest(
   'upper',
   plain((value) => isUpper(text(value))),
 )
-define(
+defineTest(
   'odd',
   plain((value) => !divisible(value, 2)),
 )
-define(
+defineTest(
   'even',
   plain((value) => divisible(value, 2)),
 )
-define('divisibleby', (value, call) =>
+defineTest('divisibleby', (value, call) =>
   divisible(value, index(required('divisibleby', bind('divisibleby', call, ['num'])[0]))),
 )
-define('eq == equalto', compared(equal))
-define(
+defineTest('eq == equalto', compared(equal))
+defineTest(
   'ne !=',
   compared((a, b) => !equal(a, b)),
 )
-define(
+defineTest(
   'lt < lessthan',
   compared((a, b) => order(a, b) < 0),
 )
-define(
+defineTest(
   'le <=',
   compared((a, b) => order(a, b, '<=') <= 0),
 )
-define(
+defineTest(
   'gt > greaterthan',
   compared((a, b) => order(a, b, '>') > 0),
 )
-define(
+defineTest(
   'ge >=',
   compared((a, b) => order(a, b, '>=') >= 0),
 )
-define(
+defineTest(
   'in',
   compared((a, b) => contains(b, a)),
 )
-define(
+defineTest(
   'sameas',
   compared((a, b) => a === b),
 )
-define(
-  'filter',
-  plain((value) => exists(filterOf, text(value))),
-)
-define(
+defineTest(
   'test',
-  plain((value) => exists(testOf, text(value))),
+  plain((value) => tests.has(text(value))),
 )
 
 /** @throws JinjaError where there is none of this name */

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { JsonNumber } from '../../data/parseJson.js'
-import { type RawRow, readRows } from '../../data/readRows.js'
+import type { RawRow } from '../../data/rawRow.js'
+import { readRows } from '../../data/readRows.js'
 import { listSourceFiles } from '../../data/sourceFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { printable } from '../../text/format.js'

@@ -1,4 +1,4 @@
-import type { TrainingOptions } from '../runOptions.js'
+import type { TrainingOptions } from '../trainingOptions.js'
 
 /** Numbers of Transformers and LLaMA-Factory that have another name here, and the value where the file says none. */
 export const numberKeys = {
