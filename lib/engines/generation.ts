@@ -81,7 +81,7 @@ export interface Engine {
   readonly description: Readonly<Record<string, unknown>>
   /** Requests that it can use at the same time; it queues what is more, so callers may ask for all at once. */
   readonly concurrency: number
-  /** Rejects with BranchMergeError: ERR_ENGINE when it cannot answer after its retries, ERR_CANCELLED. */
+  /** @throws ERR_ENGINE where it cannot answer after its retries, or is closed; the signal's reason after an abort */
   generate(request: GenerationRequest): Promise<Generation>
   /** Tokens of a prompt, or null where the engine cannot say. */
   countTokens(prompt: Prompt): Promise<number | null>
