@@ -28,10 +28,10 @@ const texts = (table: {
   )
 
 test('the tables of a sample are as they were', async () => {
-  await expect(evaluationText(results)).toMatchFileSnapshot('../../golden/evaluation/tables.txt')
-  await expect(evaluationMarkdown(results)).toMatchFileSnapshot('../../golden/evaluation/tables.md')
-  await expect(evaluationLatex(results)).toMatchFileSnapshot('../../golden/evaluation/tables.tex')
-  await expect(evaluationCsv(results)).toMatchFileSnapshot('../../golden/evaluation/scores.csv')
+  await expect(evaluationText(results)).toMatchFileSnapshot('golden/tables.txt')
+  await expect(evaluationMarkdown(results)).toMatchFileSnapshot('golden/tables.md')
+  await expect(evaluationLatex(results)).toMatchFileSnapshot('golden/tables.tex')
+  await expect(evaluationCsv(results)).toMatchFileSnapshot('golden/scores.csv')
 })
 
 test('numbers have one decimal, a sign where they are differences, and no −0', () => {
