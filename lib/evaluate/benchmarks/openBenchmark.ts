@@ -2,8 +2,11 @@ import { readFirstRow } from '../../data/readRows.js'
 import { listSourceFiles } from '../../data/sourceFiles.js'
 import { hashFile } from '../../files/hashFile.js'
 import { checkChoice, checkObject, checkOptionNames, checkPath, invalidArgument } from '../../validate.js'
+import { aime } from './aime.js'
 import type { Benchmark, Profile } from './benchmark.js'
+import { readCsvColumns } from './csv.js'
 import { custom } from './custom.js'
+import { gpqaDiamond } from './gpqaDiamond.js'
 import { asBenchmarkError, benchmarkError } from './rows.js'
 import type { BenchmarkReader } from './source.js'
 
@@ -20,7 +23,7 @@ export interface BenchmarkSpec {
   options?: Readonly<Record<string, unknown>> | undefined
 }
 
-const readers: readonly BenchmarkReader[] = [custom]
+const readers: readonly BenchmarkReader[] = [aime, gpqaDiamond, custom]
 
 export const benchmarkKinds: readonly string[] = readers.map(({ kind }) => kind)
 
@@ -77,6 +80,7 @@ async function readerOf(spec: BenchmarkSpec): Promise<BenchmarkReader> {
 
 /** Of the first file. */
 async function columnsOf(path: string): Promise<string[]> {
+  if (/\.csv$/i.test(path)) return await readCsvColumns(path)
   try {
     const [file] = await listSourceFiles([path])
     return file ? (await readFirstRow(file)).columns : []
