@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { BranchMergeError } from '../../errors.js'
 import type { VerdictStatus } from '../../grading/verdict.js'
+import { compareText } from './compareText.js'
 import type { Outcome } from './results.js'
 
 export interface Answer {
@@ -86,9 +87,6 @@ class Questions {
       }))
   }
 }
-
-/** By code unit, which no machine's language changes. */
-export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 function voteOf(extracted: string | null): string | null {
   if (extracted === null || extracted.length <= longestVote) return extracted

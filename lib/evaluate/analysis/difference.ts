@@ -1,5 +1,6 @@
 import { type Bootstrap, bootstrapMeans, drawOfDifferences, percentileInterval, twoSidedP } from './bootstrap.js'
-import { type AnsweredQuestion, compareText } from './collectAnswers.js'
+import type { AnsweredQuestion } from './collectAnswers.js'
+import { compareText } from './compareText.js'
 import type { Difference } from './results.js'
 import { mean, shareOf, trialsOf } from './score.js'
 
