@@ -1,0 +1,193 @@
+import { extractionWindow } from './budget.js'
+
+/**
+ * Where an answer is looked for. `strict`: the last `\boxed` or `\fbox`, else what follows "final answer is"; nothing else.
+ * `lenient`: also what follows "answer is" or "answer:", a formula at the very end, and a text that is nothing but an answer.
+ */
+export type ExtractionProfile = 'strict' | 'lenient'
+
+export interface Extraction {
+  /** What was taken as the answer; null where there is none. */
+  text: string | null
+  rule: 'boxed' | 'boxed list' | 'final answer' | 'answer' | 'last formula' | 'whole text' | 'none'
+}
+
+/** An answer as bold, with dollars and full stop, without what adds nothing. */
+export function bare(text: string): string {
+  let inside = text.trim()
+  for (let i = 0; i < 4; i++) {
+    const before = inside
+    inside = withoutEnd(inside, ',;:').trim()
+    if (inside.endsWith('.') && !inside.endsWith('..')) inside = inside.slice(0, -1).trim()
+    for (const [open, close] of wrappers) {
+      const longer = inside.length >= open.length + close.length
+      if (longer && inside.startsWith(open) && inside.endsWith(close) && isOne(inside, open, close)) {
+        inside = inside.slice(open.length, -close.length).trim()
+      }
+    }
+    if (inside === before) break
+  }
+  return inside
+}
+
+/** A text without the given characters at its end: a loop, because an expression would try from every one of a long run. */
+function withoutEnd(text: string, characters: string): string {
+  let end = text.length
+  while (end > 0 && characters.includes(text[end - 1] as string)) end--
+  return text.slice(0, end)
+}
+
+const wrappers = [
+  ['**', '**'],
+  ['$$', '$$'],
+  ['$', '$'],
+  ['\\(', '\\)'],
+  ['\\[', '\\]'],
+  ['`', '`'],
+  ['"', '"'],
+] as const
+
+/** Whether what stands between the marks holds neither of them: `$a$ and $b$` is two formulas. */
+function isOne(text: string, open: string, close: string): boolean {
+  const inside = text.slice(open.length, -close.length)
+  return !inside.includes(open) && !inside.includes(close)
+}
+
+/** What a completion gives as its answer, and by which rule. Only its last 64 thousand characters are read. */
+export function extractMath(answer: string, profile: ExtractionProfile = 'strict'): Extraction {
+  const text = answer.length > extractionWindow ? answer.slice(-extractionWindow) : answer
+  const box = boxed(text)
+  if (box) return box
+  const final = afterPhrase(text, /(?<![a-z])final answer\s*(?:is|:|=)(?:\s*:)?/gi)
+  if (final !== undefined) return { text: final, rule: 'final answer' }
+  if (profile === 'strict') return { text: null, rule: 'none' }
+  const phrase = afterPhrase(text, /(?<![a-z])answer\s*(?:is|:|=)(?:\s*:)?/gi)
+  if (phrase !== undefined) return { text: phrase, rule: 'answer' }
+  return lenient(text)
+}
+
+function lenient(text: string): Extraction {
+  const whole = bare(text)
+  if (whole === '') return { text: null, rule: 'none' }
+  const formula = isProse(whole) ? closingFormula(text.trimEnd()) : undefined
+  return formula === undefined ? { text: whole, rule: 'whole text' } : { text: formula, rule: 'last formula' }
+}
+
+/** A word outside the formulas, but for those that join answers. */
+function isProse(text: string): boolean {
+  const outside = text.slice(0, 2000).replace(/\$[^$]*\$|\\\([^)]*\\\)|\\[A-Za-z]+/g, ' ')
+  return (outside.match(/[A-Za-z]{2,}/g) ?? []).some((word) => !/^(?:and|or)$/i.test(word))
+}
+
+/** A formula with which a text ends, but for a full stop. */
+function closingFormula(text: string): string | undefined {
+  const end = withoutEnd(text, '.!* \n\t')
+  for (const [open, close] of [
+    ['$', '$'],
+    ['\\(', '\\)'],
+    ['\\[', '\\]'],
+    ['**', '**'],
+  ] as const) {
+    const closed = close === '**' ? withoutEnd(text, '.! \n\t') : end
+    if (!closed.endsWith(close)) continue
+    const before = closed.slice(0, -close.length).replace(/\$$/, '')
+    const start = before.lastIndexOf(open)
+    if (start > 0) return bare(before.slice(start + open.length))
+  }
+  return undefined
+}
+
+interface Box {
+  start: number
+  end: number
+  content: string
+}
+
+const boxCommand = /\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*/g
+/** Between boxes that make one list together. */
+const joint = /^(?:[\s,;.$&]|\\[,;:!)(\]["\s]|\\q?quad|\\text\s*\{\s*(?:and|or)?,?\s*(?:and|or)?\s*\}|and\b|or\b)*$/
+/** Percent signs after a box. */
+const percent = /^\s*(?:\$\s*)?(?:\\?%|\\text\s*\{\s*(?:%|percent)\s*\}|percent\b)/
+
+/** Finds the boxes and their contents, all braces matched in one pass. */
+function boxesIn(text: string): Box[] {
+  const closings = matchBraces(text)
+  const boxes: Box[] = []
+  for (const found of text.matchAll(boxCommand)) {
+    const open = found.index + found[0].length
+    const close = closings.get(open)
+    if (text[open] === '{') {
+      // A box that is not closed was cut off.
+      if (close !== undefined) boxes.push({ start: found.index, end: close + 1, content: text.slice(open + 1, close) })
+    } else {
+      const token = /^(?:[\w.-]+)/.exec(text.slice(open, open + 40))
+      if (token) boxes.push({ start: found.index, end: open + token[0].length, content: token[0] })
+    }
+  }
+  // Only the outermost count.
+  return boxes.filter((box, i) => !boxes.slice(Math.max(0, i - 8), i).some((outer) => outer.end >= box.end))
+}
+
+function matchBraces(text: string): Map<number, number> {
+  const closings = new Map<number, number>()
+  const open: number[] = []
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i]
+    if (character === '\\' && text[i + 1] !== '\\') i++
+    else if (character === '{') open.push(i)
+    else if (character === '}') {
+      const start = open.pop()
+      if (start !== undefined) closings.set(start, i)
+    }
+  }
+  return closings
+}
+
+function boxed(text: string): Extraction | undefined {
+  const boxes = boxesIn(text)
+  const last = boxes.at(-1)
+  if (!last) return undefined
+  const joined = [last]
+  for (let i = boxes.length - 2; i >= 0; i--) {
+    const box = boxes[i] as Box
+    const between = text.slice(box.end, (joined[0] as Box).start)
+    if (between.length > 60 || !joint.test(between) || joined.length >= 20 || !separatesBoxes(between)) break
+    joined.unshift(box)
+  }
+  const after = percent.test(text.slice(last.end, last.end + 40)) ? '\\%' : ''
+  const contents = joined.map(({ content }) => content.trim())
+  if (contents.length === 1) return { text: (contents[0] as string) + after, rule: 'boxed' }
+  if (new Set(contents).size === 1) return { text: contents[0] as string, rule: 'boxed' }
+  return { text: contents.join(', ') + after, rule: 'boxed list' }
+}
+
+/** A comma or a word makes a list of boxes; lines alone repeat the answer. */
+const separatesBoxes = (between: string): boolean => /[,;&]|and|or|quad/.test(between)
+
+/** What follows the last occurrence of a phrase, to the end of its sentence; undefined where nothing does. */
+function afterPhrase(text: string, phrase: RegExp): string | undefined {
+  let end = -1
+  for (const found of text.matchAll(phrase)) end = found.index + found[0].length
+  if (end < 0) return undefined
+  const rest = text.slice(end, end + 4096).replace(/^[\s:*]+/, '')
+  const answer = bare(sentenceOf(rest))
+  return answer === '' ? undefined : answer
+}
+
+function sentenceOf(rest: string): string {
+  for (const [open, close] of [
+    ['$$', '$$'],
+    ['$', '$'],
+    ['\\(', '\\)'],
+    ['\\[', '\\]'],
+  ] as const) {
+    if (!rest.startsWith(open)) continue
+    const end = rest.indexOf(close, open.length)
+    if (end > 0) {
+      const unit = /^\s*(?:\\?%|percent\b)/.exec(rest.slice(end + close.length))
+      return rest.slice(open.length, end) + (unit ? '\\%' : '')
+    }
+  }
+  const end = /\.(?=\s|$)|\n|\*\*|(?<=[\w)}\]$])\s*(?:I hope|because|since)\b/.exec(rest)
+  return end ? rest.slice(0, end.index) : rest
+}

@@ -1,0 +1,61 @@
+import type { Node } from './syntax.js'
+
+type Matrix = Extract<Node, { kind: 'matrix' }>
+
+/** Sums, multiples and transposes of matrices written out, so that only their cells are compared. */
+export function simplifyMatrix(node: Node): Node {
+  switch (node.kind) {
+    case 'negate':
+      return mapCells(node.of, (cell) => ({ kind: 'negate', of: cell })) ?? node
+    case 'divide':
+      return (
+        mapCells(node.numerator, (cell) => ({ kind: 'divide', numerator: cell, denominator: node.denominator })) ?? node
+      )
+    case 'multiply':
+      return multiple(node.factors) ?? node
+    case 'add':
+      return sum(node.terms) ?? node
+    case 'call':
+      return node.name === 'transpose' ? (transpose(node.arguments[0] as Node) ?? node) : node
+    default:
+      return node
+  }
+}
+
+function asMatrix(node: Node): Matrix | undefined {
+  const simple = simplifyMatrix(node)
+  return simple.kind === 'matrix' ? simple : undefined
+}
+
+function mapCells(node: Node, change: (cell: Node) => Node): Matrix | undefined {
+  const matrix = asMatrix(node)
+  return matrix && { kind: 'matrix', rows: matrix.rows.map((row) => row.map(change)) }
+}
+
+/** One matrix times scalars. A product of several is left as it is. */
+function multiple(factors: readonly Node[]): Matrix | undefined {
+  const matrices = factors.filter((factor) => asMatrix(factor))
+  if (matrices.length !== 1) return undefined
+  const scalars = factors.filter((factor) => factor !== matrices[0])
+  return mapCells(matrices[0] as Node, (cell) => ({ kind: 'multiply', factors: [...scalars, cell] }))
+}
+
+function sum(terms: readonly Node[]): Matrix | undefined {
+  const matrices = terms.map(asMatrix)
+  const [first] = matrices
+  if (!first || matrices.includes(undefined)) return undefined
+  const known = matrices as Matrix[]
+  if (known.some(({ rows }) => rows.length !== first.rows.length)) return undefined
+  const rows = first.rows.map((row, i) =>
+    row.map((_, j): Node => ({ kind: 'add', terms: known.flatMap((matrix) => matrix.rows[i]?.[j] ?? []) })),
+  )
+  return { kind: 'matrix', rows }
+}
+
+function transpose(node: Node): Matrix | undefined {
+  if (node.kind === 'bracket') return { kind: 'matrix', rows: node.items.map((item) => [item]) }
+  const matrix = asMatrix(node)
+  const columns = matrix?.rows[0]?.length ?? 0
+  if (!matrix || matrix.rows.some((row) => row.length !== columns)) return undefined
+  return { kind: 'matrix', rows: Array.from({ length: columns }, (_, j) => matrix.rows.map((row) => row[j] as Node)) }
+}

@@ -1,0 +1,137 @@
+import { Budget, maximumExpressionLength, UnsupportedError } from './budget.js'
+import { compareNodes } from './compare.js'
+import { bare, type ExtractionProfile, extractMath } from './extract.js'
+import { NotMathematics, parseMath } from './parse.js'
+import type { Node } from './syntax.js'
+import type { CommaReading } from './tokens.js'
+import { normaliseWords, numberOfWords, readChoice, sameWords } from './words.js'
+
+/** Whether an answer is equal to the gold answer. */
+export interface MathVerdict {
+  equal: boolean
+  /** The rule that found it equal, or why it is not: `different`, `no answer`, `unsupported: …`. */
+  rule: string
+  /** True where the verifier cannot tell. Such answers never pass. */
+  unsupported: boolean
+}
+
+export interface VerifyMathOptions {
+  /** Where the answer is looked for in its text; `lenient` by default, which takes a bare expression as it is. */
+  profile?: ExtractionProfile
+}
+
+/**
+ * Compares two answers: LaTeX or plain text, without what stands around them. Linear in their length, within fixed budgets of
+ * work, and never throws.
+ */
+export function compareMath(gold: string, answer: string): MathVerdict {
+  if (Math.max(gold.length, answer.length) > maximumExpressionLength) {
+    return gold.trim() === answer.trim()
+      ? { equal: true, rule: 'same text', unsupported: false }
+      : unsupported('an answer too long')
+  }
+  const [a, b] = [bare(gold), bare(answer)]
+  if (a === '' || b === '')
+    return { equal: false, rule: b === '' ? 'no answer' : 'unsupported: no gold answer', unsupported: a === '' }
+  if (squeezed(a) === squeezed(b)) return { equal: true, rule: 'same text', unsupported: false }
+  if (isOneWord(a) && isOneWord(b) && sameWords(a, b)) return words
+  const verdict = compareReadings(numerals(a), numerals(b))
+  return verdict.equal ? verdict : (compareChoices(a, b) ?? verdict)
+}
+
+/** Words in letters, of which the longest is no name of two or three variables. */
+const isOneWord = (text: string): boolean => /^[A-Za-z -]{4,60}$|^(?:yes|no)$/.test(normaliseWords(text))
+
+/** A number in words as digits. */
+function numerals(text: string): string {
+  const value = text.length > 60 ? undefined : numberOfWords(normaliseWords(text).replace(/ (?=\w+$)/, '-'))
+  return value === undefined ? text : `${value}`
+}
+
+/** The text without white space and what only sets it. */
+function squeezed(text: string): string {
+  return text.replace(/\\left(?![a-z])|\\right(?![a-z])|\\!|\\displaystyle/g, '').replace(/\\?\s+/g, ' ')
+}
+
+type Reading = { node: Node } | { words: true } | { unsupported: string }
+
+function read(text: string, commas: CommaReading): Reading {
+  try {
+    return { node: parseMath(text, commas) }
+  } catch (error) {
+    if (error instanceof UnsupportedError) return { unsupported: error.message }
+    if (error instanceof NotMathematics) return looksLikeWords(text) ? { words: true } : { unsupported: error.message }
+    throw error
+  }
+}
+
+/** Words, dates, names: nothing that would be calculated. */
+function looksLikeWords(text: string): boolean {
+  return !/\\(?!text|mathrm|mathbf|textbf|quad|\W)|[=^_]/.test(text) && /[A-Za-z]{2}/.test(text)
+}
+
+const different: MathVerdict = { equal: false, rule: 'different', unsupported: false }
+const unsupported = (why: string): MathVerdict => ({ equal: false, rule: `unsupported: ${why}`, unsupported: true })
+
+function compareReadings(gold: string, answer: string): MathVerdict {
+  const first = compareOne(gold, answer, 'thousands', 'thousands')
+  if (first.equal || !/\d,\d/.test(gold + answer)) return first
+  // A comma between digits has several meanings; the other answer says which is meant.
+  const readings: [CommaReading, CommaReading][] = []
+  if (isPlainList(answer)) readings.push(['list', 'thousands'])
+  if (isPlainList(gold)) readings.push(['thousands', 'list'])
+  if (isDecimalComma(gold) && isDecimal(answer)) readings.push(['decimal', 'thousands'])
+  if (isDecimalComma(answer) && isDecimal(gold)) readings.push(['thousands', 'decimal'])
+  return readings.map(([a, b]) => compareOne(gold, answer, a, b)).find(({ equal }) => equal) ?? first
+}
+
+const isPlainList = (text: string): boolean => /\d\s*,\s+-?\d|;|\\\{/.test(text)
+const isDecimalComma = (text: string): boolean => /^-?\d+,\d+$/.test(text)
+const isDecimal = (text: string): boolean => /^-?\d*\.\d+$/.test(text)
+
+function compareOne(gold: string, answer: string, goldCommas: CommaReading, answerCommas: CommaReading): MathVerdict {
+  const [a, b] = [read(gold, goldCommas), read(answer, answerCommas)]
+  if ('unsupported' in a)
+    return sameWords(gold, answer) && plainWords(gold) ? words : unsupported(`${a.unsupported} in the gold answer`)
+  if ('unsupported' in b) return unsupported(`${b.unsupported} in the answer`)
+  if ('words' in a || 'words' in b) return sameWords(gold, answer) ? words : different
+  try {
+    const rule = compareNodes(a.node, b.node, new Budget())
+    return rule === undefined ? different : { equal: true, rule, unsupported: false }
+  } catch (error) {
+    if (error instanceof UnsupportedError) return unsupported(error.message)
+    throw error
+  }
+}
+
+const words: MathVerdict = { equal: true, rule: 'words', unsupported: false }
+const plainWords = (text: string): boolean => !/\\(?!text|mathrm|mathbf|textbf|quad|\W)/.test(text)
+
+/** A choice by its letter, whatever is written beside it. */
+function compareChoices(gold: string, answer: string): MathVerdict | undefined {
+  const [a, b] = [readChoice(gold), readChoice(answer)]
+  if (!a && !b) return undefined
+  if (a && b)
+    return a.letter === b.letter && (a.rest === '' || b.rest === '')
+      ? { equal: true, rule: 'choice', unsupported: false }
+      : undefined
+  // The gold answer names a choice and its value; the answer only the value.
+  const [choice, value] = a ? [a, answer] : [b, gold]
+  if (!choice || choice.rest === '') return undefined
+  const verdict = a ? compareReadings(choice.rest, value) : compareReadings(value, choice.rest)
+  return verdict.equal ? { ...verdict, rule: `choice, ${verdict.rule}` } : undefined
+}
+
+/**
+ * Whether an answer is mathematically equal to the gold answer. Both may be bare expressions in LaTeX or plain text, or texts that
+ * give their answer in a `\boxed{}` or after "final answer is".
+ *
+ * @param gold The right answer: an expression, or a worked solution that ends in a box
+ * @param answer A completion, or an expression
+ */
+export function verifyMath(gold: string, answer: string, options: VerifyMathOptions = {}): Promise<MathVerdict> {
+  const [right, given] = [extractMath(gold, 'lenient'), extractMath(answer, options.profile ?? 'lenient')]
+  if (given.text === null) return Promise.resolve({ equal: false, rule: 'no answer', unsupported: false })
+  if (right.text === null) return Promise.resolve(unsupported('no gold answer'))
+  return Promise.resolve(compareMath(right.text, given.text))
+}

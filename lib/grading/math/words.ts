@@ -1,0 +1,83 @@
+const numberWords: Readonly<Record<string, number>> = {
+  zero: 0,
+  one: 1,
+  two: 2,
+  three: 3,
+  four: 4,
+  five: 5,
+  six: 6,
+  seven: 7,
+  eight: 8,
+  nine: 9,
+  ten: 10,
+  eleven: 11,
+  twelve: 12,
+  thirteen: 13,
+  fourteen: 14,
+  fifteen: 15,
+  sixteen: 16,
+  seventeen: 17,
+  eighteen: 18,
+  nineteen: 19,
+  twenty: 20,
+  thirty: 30,
+  forty: 40,
+  fifty: 50,
+  sixty: 60,
+  seventy: 70,
+  eighty: 80,
+  ninety: 90,
+}
+const tens =
+  /^(twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)[- ](one|two|three|four|five|six|seven|eight|nine)$/
+
+/** `twelve` and `thirty-seven` as numbers; undefined for other words. */
+export function numberOfWords(text: string): number | undefined {
+  const words = text.trim().toLowerCase()
+  const parts = tens.exec(words)
+  if (parts) return (numberWords[parts[1] as string] as number) + (numberWords[parts[2] as string] as number)
+  return numberWords[words]
+}
+
+const synonyms: Readonly<Record<string, string>> = { y: 'yes', n: 'no', t: 'true', f: 'false' }
+
+/** Words as they are compared: no case, no punctuation, no commands, single spaces, no article. */
+export function normaliseWords(text: string): string {
+  const words = text
+    .toLowerCase()
+    .replace(
+      /\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|boxed|operatorname)(?![a-z])|\\[,;:! ]|[${}~]|\\q?quad/g,
+      ' ',
+    )
+    .replace(/(?<=\d),(?=\d{3}(?!\d))/g, '')
+    .replace(/[^a-z0-9.:+\-*/^=<>\\]+/g, ' ')
+    .replace(/\.(?!\d)/g, ' ')
+    .replace(/(?<=[a-z])-(?=[a-z])/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim()
+    .replace(/^(?:the|a|an|option|choice|answer) (?=.)/, '')
+  return words
+}
+
+/** Whether two texts say the same words. */
+export function sameWords(a: string, b: string): boolean {
+  const [x, y] = [normaliseWords(a), normaliseWords(b)]
+  if (x === '' || y === '') return false
+  return x === y || x.replaceAll(' ', '') === y.replaceAll(' ', '') || (synonyms[x] ?? x) === (synonyms[y] ?? y)
+}
+
+const choiceLetter = /^\(?\s*([A-J])\s*\)?(?:\s*[.:)]\s*|\s+(?=\S)|$)(.*)$/s
+
+/** A choice's letter and what stands after it: `(C) 12`, `C.`, `\textbf{(C)}\ 12`. */
+export function readChoice(text: string): { letter: string; rest: string } | undefined {
+  const plain = text
+    .slice(0, 400)
+    .replace(/\\(?:text|textbf|mathrm|mathbf|mbox|textrm)\s*\{([^{}]*)\}/g, '$1')
+    .replace(/\\[ ,;:!]|\\q?quad|[$~]/g, ' ')
+    .trim()
+  const found = choiceLetter.exec(plain)
+  if (!found) return undefined
+  const rest = (found[2] as string).trim()
+  const marked = /^\(|^[A-J]\s*[).:]/.test(plain)
+  return rest === '' || marked ? { letter: found[1] as string, rest } : undefined
+}
