@@ -330,7 +330,8 @@ function steady(/** @type {unknown} */ told) {
   return JSON.stringify(told, (key, value) => (key === 'seconds' || key === 'freeBytes' ? undefined : value))
     .replaceAll(root, 'ROOT')
     .replaceAll(fileURLToPath(new URL('..', import.meta.url)), 'PACKAGE/')
-    .replace(/in [\d.]+ (ms|s)\b( \([^)]*\))?/g, 'in SECONDS')
+    .replace(/(seconds|freeBytes)\\":[\d.]+/g, '$1')
+    .replace(/in [\d.]+ (ms|s), [\d.]+ [kMG]?B\/s/g, 'in SECONDS')
     .replace(/[\d.]+ [kMGT]?B free/g, 'FREE')
 }
 

@@ -1,8 +1,7 @@
-import { freeBytes } from './files/outputDirectory.js'
 import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from './fusion/fuseOptions.js'
 import { fusionRequest } from './merge/fuseCheckpoints.js'
 import { type MergeOptions, resolveMergeRequest } from './merge/plan/mergeOptions.js'
-import { planMerge as planFiles } from './merge/plan/planMerge.js'
+import { survey } from './merge/run/session.js'
 import { readSource } from './recipe/readRecipe.js'
 import type { RecipeDocument, RecipeSource } from './recipe/recipe.js'
 import { type FusionPlan, fusionPlanRecord, type MergePlanRecord, mergePlanRecord } from './report/plan.js'
@@ -35,8 +34,7 @@ export interface SftPlanRecord {
  * @throws BranchMergeError as `fuse` does for its inputs and its output, but for lack of space
  */
 async function planFuse(left: string, right: string, options: FuseCheckpointsOptions): Promise<FusionPlan> {
-  const request = fusionRequest(left, right, resolveFuseCheckpointsOptions(options))
-  return fusionPlanRecord(await planFiles(request), await freeBytes(request.run.out))
+  return fusionPlanRecord(await survey(fusionRequest(left, right, resolveFuseCheckpointsOptions(options))))
 }
 
 /**
@@ -45,8 +43,7 @@ async function planFuse(left: string, right: string, options: FuseCheckpointsOpt
  * @throws BranchMergeError as `merge` does for its recipe, inputs and output, but for lack of space
  */
 async function planMerge(recipe: RecipeSource, options: MergeOptions = {}): Promise<MergePlanRecord> {
-  const request = resolveMergeRequest(await readSource(recipe), options)
-  return mergePlanRecord(await planFiles(request), await freeBytes(request.run.out))
+  return mergePlanRecord(await survey(resolveMergeRequest(await readSource(recipe), options)))
 }
 
 /**

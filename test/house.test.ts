@@ -77,6 +77,21 @@ test('the files of lib import each other in no circle', () => {
   expect(circles(imports, (file) => file)).toEqual([])
 })
 
+test('all that merges goes through one session', () => {
+  const importersOf = (file: string) =>
+    imports.filter(({ to }) => to === `lib/merge/${file}.ts`).map(({ from }) => from)
+  expect(importersOf('run/finishedMerge')).toEqual(['lib/merge/run/session.ts'])
+  expect(importersOf('run/session').sort()).toEqual([
+    'lib/cli/carryOut.ts',
+    'lib/merge/batch.ts',
+    'lib/merge/fuseCheckpoints.ts',
+    'lib/merge/merge.ts',
+    'lib/merge/reproduce.ts',
+    'lib/plan.ts',
+    'lib/report/plan.ts',
+  ])
+})
+
 test('the folders of native include each other in no circle', () => {
   expect(includes.length).toBeGreaterThan(500)
   expect(circles(includes, folderOfSource)).toEqual([])

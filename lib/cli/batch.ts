@@ -1,5 +1,5 @@
 import { type BatchResult, batch } from '../merge/batch.js'
-import type { MergeSummary } from '../merge/run/mergeSummary.js'
+import type { MergeSummary } from '../merge/run/mergeResult.js'
 import { progressReporter } from '../report/progress.js'
 import { deviceLines } from '../report/summary.js'
 import { formatPercent, formatTable, printable } from '../text/format.js'

@@ -1,84 +1,25 @@
-import { freeBytes } from '../files/outputDirectory.js'
-import type { MergedTensorStats } from '../fusion/tensorStats.js'
-import type { MergeIdentity } from '../merge/output/manifest.js'
-import { mergeIdentity } from '../merge/output/manifestText.js'
 import { type MergeOptions, resolveMergeRequest } from '../merge/plan/mergeOptions.js'
-import { planMerge, preflightMerge } from '../merge/plan/planMerge.js'
-import { executeMerge } from '../merge/run/executeMerge.js'
-import { finishedMerge, finishedSummary, finishedTensors } from '../merge/run/finishedMerge.js'
-import { type MergeSummary, summariseMerge } from '../merge/run/mergeSummary.js'
 import { recipeText } from '../recipe/mergekit.js'
 import { readRecipe } from '../recipe/readRecipe.js'
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
-import { mergePlanRecord, planText } from '../report/plan.js'
-import { progressReporter } from '../report/progress.js'
-import { checkStatsPath, mergeStatsLine, writeStatsFile } from '../report/statsFile.js'
-import { finishedText, mergeText } from '../report/summary.js'
+import { mergePlanRecord } from '../report/plan.js'
+import { mergeStatsLine } from '../report/statsFile.js'
+import { mergeText } from '../report/summary.js'
 import { printable } from '../text/format.js'
 import { checkPath } from '../validate.js'
-import { withInterrupt } from './interrupt.js'
+import { carryOut } from './carryOut.js'
 import { modelPaths, recipeArgument, unlikeModels } from './modelArguments.js'
-import { printJson, printText } from './print.js'
 import { UsageError } from './usageError.js'
 
 /** `branchmerge merge EXPRESSION|FILE --model NAME=DIR … --out DIR` */
 export async function runMerge(args: Record<string, unknown>): Promise<number> {
-  const started = performance.now()
-  const stats = args.stats === undefined ? undefined : checkPath(args.stats, 'stats')
   const recipe = await recipeOf(args)
-  const progress = progressReporter(process.stderr)
-  return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
-    const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
-    const { run } = request
-    const finished = run.resume && !args.plan ? await finishedMerge(request).finally(progress.end) : undefined
-    if (finished) {
-      const { manifest, checkpoints } = finished
-      if (stats !== undefined) await checkStatsPath(stats, run, checkpoints)
-      const summary = finishedSummary(manifest, started)
-      const tensors = finishedTensors(manifest)
-      await tell(args, {
-        summary,
-        text: finishedText(summary, run.out),
-        tensors,
-        merges: manifest.merges,
-        out: run.out,
-      })
-      return 0
-    }
-    const plan = await (args.plan ? planMerge : preflightMerge)(request)
-    const checkpoints = plan.models.map(({ checkpoint }) => checkpoint)
-    if (stats !== undefined) await checkStatsPath(stats, run, checkpoints)
-    if (args.plan) {
-      const free = await freeBytes(run.out)
-      if (args.json) printJson(mergePlanRecord(plan, free))
-      else printText(planText(plan, run.out, free))
-      return 0
-    }
-    const outcome = await executeMerge(plan).finally(progress.end)
-    const summary = summariseMerge(plan, outcome, started)
-    const merges = plan.recipe.merges.map(mergeIdentity)
-    const text = mergeText({ summary, plan, outcome }, run.out)
-    await tell(args, { summary, text, tensors: outcome.tensors, merges, out: run.out })
-    return 0
+  return await carryOut(args, (running) => resolveMergeRequest(recipe, { ...mergeOptions(args), ...running }), {
+    planRecord: mergePlanRecord,
+    summary: ({ summary }) => summary,
+    text: mergeText,
+    statsLine: mergeStatsLine,
   })
-}
-
-/** What a merge has to tell, now or again. */
-interface Told {
-  summary: MergeSummary
-  text: string
-  tensors: MergedTensorStats[]
-  merges: MergeIdentity[]
-  out: string
-}
-
-async function tell(args: Record<string, unknown>, { summary, text, tensors, merges, out }: Told): Promise<void> {
-  if (args.stats !== undefined) {
-    const lines = tensors.map((tensor) => mergeStatsLine(tensor, merges))
-    await writeStatsFile(args.stats as string, lines, out)
-  }
-  if (args.json) printJson(summary)
-  else printText(text)
 }
 
 /** What is to be merged. */

@@ -1,6 +1,5 @@
 import { checkShard, executePart, type PartSummary, type Shard } from '../merge/parts/mergePart.js'
 import { resolveMergeRequest } from '../merge/plan/mergeOptions.js'
-import { planSplitMerge } from '../merge/plan/planMerge.js'
 import { progressReporter } from '../report/progress.js'
 import { formatCountOf } from '../text/format.js'
 import { formatBytes, formatDuration } from '../text/formatUnits.js'
@@ -17,8 +16,7 @@ export async function runMergeShard(args: Record<string, unknown>): Promise<numb
   const progress = progressReporter(process.stderr)
   return await withInterrupt('kept', async (signal) => {
     const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
-    const plan = await planSplitMerge(request)
-    const summary = await executePart(plan, shard, started).finally(progress.end)
+    const summary = await executePart(request, shard, started).finally(progress.end)
     if (args.json) printJson(summary)
     else printText(partText(summary, request.run.out))
     return 0

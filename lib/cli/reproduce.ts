@@ -1,5 +1,5 @@
 import { type ReproduceOptions, reproduce } from '../merge/reproduce.js'
-import type { MergeSummary } from '../merge/run/mergeSummary.js'
+import type { MergeSummary } from '../merge/run/mergeResult.js'
 import { progressReporter } from '../report/progress.js'
 import { deviceLines } from '../report/summary.js'
 import { checkPath } from '../validate.js'

@@ -6,10 +6,9 @@ import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { checkFunction, checkObject, checkPath, invalidArgument } from '../validate.js'
 import { KnownHashes } from './output/inputContent.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest, resolveRunOptions } from './plan/mergeOptions.js'
-import { preflightMerge } from './plan/planMerge.js'
 import { executeTogether, type PlanResult } from './run/executeTogether.js'
-import { finishedMerge } from './run/finishedMerge.js'
-import { type MergeSummary, summariseMerge } from './run/mergeSummary.js'
+import { type MergeSummary, summariseMerge } from './run/mergeResult.js'
+import { prepare } from './run/session.js'
 import { type Candidate, canJoin, type Pass } from './run/shareReads.js'
 
 /** Options of every merge of a batch. */
@@ -102,12 +101,10 @@ class Batch {
   private async prepare(waiting: Waiting): Promise<Candidate<Waiting> | Pick<BatchResult, 'status' | 'out' | 'error'>> {
     const { request } = waiting
     if (request instanceof BranchMergeError) return failed(request)
-    const { out } = request.run
-    const found = await this.attempt(
-      async () => (await finishedMerge(request, this.known)) ?? (await preflightMerge(request)),
-    )
-    if (found instanceof BranchMergeError) return failed(found)
-    return 'manifest' in found ? { status: 'skipped', out } : { of: waiting, plan: found }
+    const session = await this.attempt(() => prepare(request, { known: this.known }))
+    if (session instanceof BranchMergeError) return failed(session)
+    const { plan, finished } = session
+    return finished ? { status: 'skipped', out: request.run.out } : { of: waiting, plan }
   }
 
   /** Takes out of `waiting` what can be merged in the same pass. */

@@ -10,10 +10,8 @@ import { type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkPath } from '../validate.js'
 import { type MergeRequest, recordOf, withModelDtypes } from './plan/mergeOptions.js'
-import { preflightMerge } from './plan/planMerge.js'
-import { executeMerge } from './run/executeMerge.js'
-import { finishedMerge, finishedSummary } from './run/finishedMerge.js'
-import { type MergeSummary, summariseMerge } from './run/mergeSummary.js'
+import type { MergeSummary } from './run/mergeResult.js'
+import { prepare } from './run/session.js'
 
 /** What `fuse` of two checkpoints resolves to, and what `--json` prints. */
 export interface FuseSummary extends DeviceUse {
@@ -45,12 +43,9 @@ export async function fuseCheckpoints(
   options: FuseCheckpointsOptions,
 ): Promise<FuseSummary> {
   const started = performance.now()
-  const resolved = resolveFuseCheckpointsOptions(options)
-  const request = fusionRequest(left, right, resolved)
-  const finished = request.run.resume ? await finishedMerge(request) : undefined
-  if (finished) return fusionSummary(finishedSummary(finished.manifest, started), request)
-  const plan = await preflightMerge(request)
-  return fusionSummary(summariseMerge(plan, await executeMerge(plan), started), plan)
+  const request = fusionRequest(left, right, resolveFuseCheckpointsOptions(options))
+  const session = await prepare(request, { started })
+  return fusionSummary((await session.run()).summary, request)
 }
 
 /** The merge that a fusion is: `left & right`. */

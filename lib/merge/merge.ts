@@ -1,10 +1,8 @@
 import { readSource } from '../recipe/readRecipe.js'
 import type { RecipeSource } from '../recipe/recipe.js'
 import { type MergeOptions, resolveMergeRequest } from './plan/mergeOptions.js'
-import { preflightMerge } from './plan/planMerge.js'
-import { executeMerge } from './run/executeMerge.js'
-import { finishedMerge, finishedSummary } from './run/finishedMerge.js'
-import { type MergeSummary, summariseMerge } from './run/mergeSummary.js'
+import type { MergeSummary } from './run/mergeResult.js'
+import { prepare } from './run/session.js'
 
 /**
  * Merges models as an expression or a recipe says, all merges of it in one pass over the files.
@@ -17,9 +15,6 @@ import { type MergeSummary, summariseMerge } from './run/mergeSummary.js'
  */
 export async function merge(recipe: RecipeSource, options: MergeOptions = {}): Promise<MergeSummary> {
   const started = performance.now()
-  const request = resolveMergeRequest(await readSource(recipe), options)
-  const finished = request.run.resume ? await finishedMerge(request) : undefined
-  if (finished) return finishedSummary(finished.manifest, started)
-  const plan = await preflightMerge(request)
-  return summariseMerge(plan, await executeMerge(plan), started)
+  const session = await prepare(resolveMergeRequest(await readSource(recipe), options), { started })
+  return (await session.run()).summary
 }

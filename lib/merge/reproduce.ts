@@ -5,10 +5,8 @@ import { version } from '../version.js'
 import { type Manifest, manifestOf } from './output/manifest.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from './plan/mergeOptions.js'
 import type { MergePlan, PlannedModel } from './plan/mergePlan.js'
-import { preflightMerge } from './plan/planMerge.js'
-import { executeMerge } from './run/executeMerge.js'
-import { finishedMerge, finishedSummary } from './run/finishedMerge.js'
-import { type MergeSummary, summariseMerge } from './run/mergeSummary.js'
+import type { MergeSummary } from './run/mergeResult.js'
+import { prepare } from './run/session.js'
 
 /** Where the models are and where the result goes; all else is the manifest's. */
 export interface ReproduceOptions
@@ -47,19 +45,16 @@ export async function reproduce(directory: string, options: ReproduceOptions): P
   const manifest = await manifestOf(directory)
   const request = requestOf(manifest, options)
   await refuseWithin(request.run.out, directory)
-  const finished = request.run.resume ? await finishedMerge(request) : undefined
-  if (finished) {
-    refuseOther(finished.manifest, manifest, request)
-    return finishedSummary(finished.manifest, started)
+  const { plan, finished, run } = await prepare(request, { started })
+  if (!finished) {
+    refuse(
+      'The inputs are not those of the manifest',
+      plan.models.flatMap((model) => inputProblems(model, plan, manifest)),
+    )
   }
-  const plan = await preflightMerge(request)
-  refuse(
-    'The inputs are not those of the manifest',
-    plan.models.flatMap((model) => inputProblems(model, plan, manifest)),
-  )
-  const outcome = await executeMerge(plan)
-  refuseOther(await manifestOf(plan.run.out), manifest, request)
-  return summariseMerge(plan, outcome, started)
+  const { summary } = await run()
+  refuseOther(finished ?? (await manifestOf(plan.run.out)), manifest, request)
+  return summary
 }
 
 function refuseOther(made: Manifest, manifest: Manifest, { run }: MergeRequest): void {

@@ -1,4 +1,5 @@
 import { type MergePlan, outputBytes } from '../merge/plan/mergePlan.js'
+import type { MergeSurvey } from '../merge/run/session.js'
 import { formatCount, formatTable, printable } from '../text/format.js'
 import { formatBytes } from '../text/formatUnits.js'
 
@@ -34,7 +35,7 @@ export interface MergePlanRecord extends Omit<FusionPlan, 'differences'> {
   differences: { model: string; name: string; difference: string }[]
 }
 
-function planRecord(plan: MergePlan, freeBytes: number | undefined): Omit<MergePlanRecord, 'models' | 'merges'> {
+function planRecord({ plan, freeBytes }: MergeSurvey): Omit<MergePlanRecord, 'models' | 'merges'> {
   return {
     tensors: tensorCount(plan),
     parameters: plan.parameters,
@@ -51,27 +52,28 @@ function planRecord(plan: MergePlan, freeBytes: number | undefined): Omit<MergeP
 }
 
 /** What `merge --plan --json` prints. */
-export function mergePlanRecord(plan: MergePlan, freeBytes: number | undefined): MergePlanRecord {
+export function mergePlanRecord(survey: MergeSurvey): MergePlanRecord {
+  const { plan } = survey
   const models = plan.models.map(({ name, checkpoint: { files, bytes } }) => ({ name, files: files.length, bytes }))
   const merges = plan.recipe.merges.map(({ id, method }) => ({ id, method }))
-  return { models, merges, ...planRecord(plan, freeBytes) }
+  return { models, merges, ...planRecord(survey) }
 }
 
 /** What `fuse --plan --json` prints: there is only one other model that can differ. */
-export function fusionPlanRecord(plan: MergePlan, freeBytes: number | undefined): FusionPlan {
-  const { differences, ...record } = planRecord(plan, freeBytes)
+export function fusionPlanRecord(survey: MergeSurvey): FusionPlan {
+  const { differences, ...record } = planRecord(survey)
   const { notes, ...facts } = record
   return { ...facts, differences: differences.map(({ name, difference }) => ({ name, difference })), notes }
 }
 
-export function planText(plan: MergePlan, out: string, freeBytes: number | undefined): string {
+export function planText({ plan, freeBytes }: MergeSurvey): string {
   const needed = outputBytes(plan)
   const short = freeBytes !== undefined && freeBytes < needed ? ': NOT ENOUGH' : ''
   const free = freeBytes === undefined ? 'unknown' : formatBytes(freeBytes)
   const facts = [
     ['tensors', `${tensorCount(plan)}, ${formatCount(plan.parameters)} parameters`],
     ['read', formatBytes(plan.bytesToRead)],
-    ['write', `${formatBytes(plan.bytesToWrite)} to ${out}`],
+    ['write', `${formatBytes(plan.bytesToWrite)} to ${plan.run.out}`],
     ['memory', `at most about ${formatBytes(plan.memoryBytes)}`],
     ['disk', `${formatBytes(needed)} needed, ${free} free${short}`],
   ]

@@ -1,8 +1,8 @@
 import type { MergedTensorStats, StepStats, TensorStats } from '../fusion/tensorStats.js'
-import { type FuseSummary, fusedTensor } from '../merge/fuseCheckpoints.js'
+import { fusedTensor, fusionSummary } from '../merge/fuseCheckpoints.js'
 import type { MergeOutcome } from '../merge/output/mergeOutcome.js'
 import type { MergePlan } from '../merge/plan/mergePlan.js'
-import type { MergeSummary } from '../merge/run/mergeSummary.js'
+import type { MergeResult, MergeSummary } from '../merge/run/mergeResult.js'
 import type { DeviceUse } from '../native/devices.js'
 import { type MergeNode, operands } from '../recipe/resolvedRecipe.js'
 import { formatCount, formatPercent, formatTable, printable } from '../text/format.js'
@@ -18,15 +18,11 @@ interface KindTotals {
   kept: number
 }
 
-/** A fusion or merge that was carried out. */
-export interface Report<Summary> {
-  summary: Summary
-  plan: MergePlan
-  outcome: MergeOutcome
-}
-
 /** The summary of a fusion that people read. `out` is as the user wrote it. */
-export function fusionText({ summary, plan, outcome }: Report<FuseSummary>, out: string): string {
+export function fusionText({ merged, ...result }: MergeResult, out: string): string {
+  if (!merged) return finishedText(result.summary, out)
+  const { plan, outcome } = merged
+  const summary = fusionSummary(result.summary, plan)
   const tensors = outcome.tensors.map(fusedTensor)
   const lines = [
     `Fused ${summary.tensors} tensors, ${formatCount(summary.parameters)} parameters, preset ${summary.preset}`,
@@ -44,7 +40,7 @@ export function fusionText({ summary, plan, outcome }: Report<FuseSummary>, out:
 }
 
 /** Of an output that was there before. */
-export function finishedText({ tensors, parameters }: { tensors: number; parameters: number }, out: string): string {
+function finishedText({ tensors, parameters }: { tensors: number; parameters: number }, out: string): string {
   return `${out} is complete already: ${tensors} tensors, ${formatCount(parameters)} parameters. Nothing was done.\n`
 }
 
@@ -52,7 +48,9 @@ export function finishedText({ tensors, parameters }: { tensors: number; paramet
 const maxColumns = 6
 
 /** The summary of a merge that people read. `out` is as the user wrote it. */
-export function mergeText({ summary, plan, outcome }: Report<MergeSummary>, out: string): string {
+export function mergeText({ summary, merged }: MergeResult, out: string): string {
+  if (!merged) return finishedText(summary, out)
+  const { plan, outcome } = merged
   const { merges } = plan.recipe
   const perMerge = merges.map((_, i) => outcome.tensors.map((tensor) => stepOf(tensor, i)))
   const fusions = merges.flatMap(({ method }, i) => (method === 'fuse' ? [i] : []))

@@ -2,9 +2,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../../lib/fusion/fuseOptions.js'
 import { fusedTensor, fusionRequest, fusionSummary } from '../../lib/merge/fuseCheckpoints.js'
-import { preflightMerge } from '../../lib/merge/plan/planMerge.js'
-import { executeMerge } from '../../lib/merge/run/executeMerge.js'
-import { summariseMerge } from '../../lib/merge/run/mergeSummary.js'
+import { prepare } from '../../lib/merge/run/session.js'
 import { fusionText, totalsByKind } from '../../lib/report/summary.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { drawModel, fineTune, qwen2Shapes, writeCheckpoint } from '../support/writeCheckpoint.js'
@@ -25,10 +23,9 @@ async function report(options: Partial<FuseCheckpointsOptions> = {}) {
     writeCheckpoint(join(directory, 'right'), { tensors: right, files: { 'added_tokens.json': '{}' } }),
   ] as const
   const resolved = resolveFuseCheckpointsOptions({ out: join(directory, 'out'), nonFinite: 'left', ...options })
-  const plan = await preflightMerge(fusionRequest(...sides, resolved))
-  const outcome = await executeMerge(plan)
-  const summary = fusionSummary(summariseMerge(plan, outcome, performance.now()), plan)
-  return { plan, outcome, summary, tensors: outcome.tensors.map(fusedTensor) }
+  const request = fusionRequest(...sides, resolved)
+  const result = await (await prepare(request)).run()
+  return { result, summary: fusionSummary(result.summary, request), tensors: result.tensors.map(fusedTensor) }
 }
 
 test('totals by kind add up to the summary', async () => {
@@ -60,7 +57,7 @@ test('tensors come in the order of the output', async () => {
 })
 
 test('what a user should know is said', async () => {
-  const text = fusionText(await report(), 'merged')
+  const text = fusionText((await report()).result, 'merged')
   expect(text).toContain(`Kept whole from Left because of NaN or infinity: 1 tensor: ${norm}`)
   expect(text).toContain(`Left: lm_head.weight is tied to ${embedding} and left out, as Hugging Face stores it`)
   expect(text).toContain('Not the same in Right: added_tokens.json (only in Right)')
@@ -68,9 +65,10 @@ test('what a user should know is said', async () => {
 })
 
 test('long lists of names are cut', async () => {
-  const full = await report()
+  const { result } = await report()
   const degenerate = Array.from({ length: 13 }, (_, i) => `layer.${i}`)
-  const text = fusionText({ ...full, summary: { ...full.summary, degenerate } }, 'merged')
+  const merges = result.summary.merges.map((merge) => ({ ...merge, degenerate }))
+  const text = fusionText({ ...result, summary: { ...result.summary, merges } }, 'merged')
   expect(text).toContain('13 tensors: layer.0, layer.1,')
   expect(text).toMatch(/layer\.9, and 3 more$/m)
 })

@@ -1,6 +1,7 @@
+import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { isSideFile } from '../../checkpoint/sideFiles.js'
-import { manifestFileName } from '../../checkpoint/weightFiles.js'
+import { looksComplete, manifestFileName } from '../../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { readSmallFile } from '../../files/readSmallFile.js'
 import type { StepStats } from '../../fusion/tensorStats.js'
@@ -128,6 +129,18 @@ export async function manifestOf(directory: string): Promise<Manifest> {
     return manifest
   }
   throw new BranchMergeError('ERR_FILE_READ', `There is no ${path}: expected a directory that fuse or merge wrote`)
+}
+
+/** The manifest of a directory that looks complete and has all files that it lists, in their sizes; undefined otherwise. */
+export async function completeManifest(out: string): Promise<Manifest | undefined> {
+  const manifest = await manifestOf(out).catch(() => undefined)
+  if (!manifest || !(await looksComplete(out))) return undefined
+  const { files, sideFiles } = manifest.output
+  for (const { name, bytes } of [...files, ...sideFiles]) {
+    const found = await stat(join(out, name)).catch(() => undefined)
+    if (found?.size !== bytes) return undefined
+  }
+  return manifest
 }
 
 function parse(path: string, text: string): Record<string, unknown> {

@@ -5,15 +5,14 @@ import { examineOutput } from '../../files/outputDirectory.js'
 import { joinDevices } from '../../native/devices.js'
 import { checkOptionNames, checkPath, checkSignal } from '../../validate.js'
 import { statesOf } from '../output/inputStates.js'
-import type { Manifest } from '../output/manifest.js'
+import { completeManifest } from '../output/manifest.js'
 import type { MergedTensor, MergeOutcome } from '../output/mergeOutcome.js'
 import { OutputTransaction, topName } from '../output/publishOutput.js'
 import { resolveMergeRequest } from '../plan/mergeOptions.js'
 import { type MergePlan, outputBytes } from '../plan/mergePlan.js'
 import { planSplitMerge } from '../plan/planMerge.js'
 import { publishMerge } from '../run/executeMerge.js'
-import { completeManifest, finishedSummary } from '../run/finishedMerge.js'
-import { type MergeSummary, summariseMerge } from '../run/mergeSummary.js'
+import { earlierResult, type MergeResult, type MergeSummary, resultOf } from '../run/mergeResult.js'
 import { refuseOtherContent, splitFingerprint } from './mergePart.js'
 import { PartDirectory, type PartRecord, partDirectoryName } from './partDirectory.js'
 
@@ -32,22 +31,16 @@ export interface FinishOptions {
 export async function finishMerge(out: string, options: FinishOptions = {}): Promise<MergeSummary> {
   const started = performance.now()
   checkOptionNames(options, ['signal'])
-  const result = await finishParts(checkPath(out, 'out'), checkSignal(options.signal))
-  return 'manifest' in result
-    ? finishedSummary(result.manifest, started)
-    : summariseMerge(result.plan, result.outcome, started)
+  return (await finishParts(checkPath(out, 'out'), checkSignal(options.signal), started)).summary
 }
 
-/** The same, with what a report needs besides; of a checkpoint without parts, which an earlier call made, its manifest. */
-export async function finishParts(
-  out: string,
-  signal: AbortSignal | undefined,
-): Promise<{ plan: MergePlan; outcome: MergeOutcome } | { manifest: Manifest }> {
+/** The same, with what a report needs besides. `started` is when the call began, by performance.now(). */
+export async function finishParts(out: string, signal: AbortSignal | undefined, started: number): Promise<MergeResult> {
   const directory = new PartDirectory(out)
   const manifest = (await directory.exists()) ? undefined : await completeManifest(out)
   if (manifest) {
     await directory.removeRemains()
-    return { manifest }
+    return earlierResult(manifest, started)
   }
   const records = await allRecords(directory)
   const plan = await planAgain(out, records[0] as PartRecord, directory, signal)
@@ -56,7 +49,7 @@ export async function finishParts(
   const places = await locateFiles(plan, records, directory)
   if (!places.published) await publishParts(plan, outcome, places.paths)
   await directory.remove()
-  return { plan, outcome }
+  return resultOf(plan, outcome, started)
 }
 
 async function allRecords(directory: PartDirectory): Promise<PartRecord[]> {

@@ -11,7 +11,7 @@ import { version } from '../../version.js'
 import { contentDifferences } from '../output/inputContent.js'
 import { changedModels, type InputState, statesOf } from '../output/inputStates.js'
 import type { MergeOutcome } from '../output/mergeOutcome.js'
-import { type MergeOptions, resolveMergeRequest } from '../plan/mergeOptions.js'
+import { type MergeOptions, type MergeRequest, resolveMergeRequest } from '../plan/mergeOptions.js'
 import type { MergePlan } from '../plan/mergePlan.js'
 import { planSplitMerge, verifyInputs } from '../plan/planMerge.js'
 import type { OutputFile } from '../plan/planOutput.js'
@@ -58,7 +58,7 @@ export async function mergePart(recipe: RecipeSource, options: MergePartOptions)
   checkObject(options, 'options')
   const { part, parts, ...rest } = options
   const shard = checkShard(part, parts)
-  return await executePart(await planSplitMerge(resolveMergeRequest(await readSource(recipe), rest)), shard, started)
+  return await executePart(resolveMergeRequest(await readSource(recipe), rest), shard, started)
 }
 
 /** @throws ERR_INVALID_ARGUMENT */
@@ -67,8 +67,13 @@ export function checkShard(part: number, parts: number): Shard {
   return { part: checkInteger(part, 'part', 1, parts), parts }
 }
 
-/** Carries out one part of a plan. `started` is when the call began, by performance.now(). */
-export async function executePart(plan: MergePlan, { part, parts }: Shard, started: number): Promise<PartSummary> {
+/** Carries out one part of a merge. `started` is when the call began, by performance.now(). */
+export async function executePart(
+  request: MergeRequest,
+  { part, parts }: Shard,
+  started: number,
+): Promise<PartSummary> {
+  const plan = await planSplitMerge(request)
   const { directory, fingerprint, inputs } = await preparePart(plan, parts)
   const files = filesOfPart(plan, { part, parts })
   const earlier = await directory.record(part, parts)

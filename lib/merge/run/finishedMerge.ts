@@ -1,28 +1,15 @@
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Checkpoint } from '../../checkpoint/openCheckpoint.js'
-import { looksComplete } from '../../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { hashFile } from '../../files/hashFile.js'
-import type { MergedTensorStats, StepStats } from '../../fusion/tensorStats.js'
-import { deviceUse, noDevices } from '../../native/devices.js'
 import { native } from '../../native/native.js'
 import { runJob } from '../../native/runJob.js'
 import { contentDifferences, type KnownHashes } from '../output/inputContent.js'
-import { type Manifest, type ManifestStep, manifestOf } from '../output/manifest.js'
+import { completeManifest, type Manifest } from '../output/manifest.js'
 import { describeManifest, describePlan, descriptionDifferences } from '../output/mergeDescription.js'
 import type { MergeRequest } from '../plan/mergeOptions.js'
 import type { MergePlan, PlannedModel } from '../plan/mergePlan.js'
 import { planSplitMerge, verifyInputs } from '../plan/planMerge.js'
-import type { MergeFigures, MergeSummary } from './mergeSummary.js'
-
-/** A merge that an earlier run has done. */
-export interface FinishedMerge {
-  manifest: Manifest
-  /** The inputs, in the order of the recipe's models. */
-  checkpoints: Checkpoint[]
-}
 
 /**
  * What the output directory holds, when it is what the request would make: the same recipe, options and version, models of the same
@@ -32,13 +19,16 @@ export interface FinishedMerge {
  * @param known - of models that were read for other requests
  * @throws ERR_OUTPUT_EXISTS telling what differs, where the request may not overwrite it; what makes the merge impossible
  */
-export async function finishedMerge(request: MergeRequest, known?: KnownHashes): Promise<FinishedMerge | undefined> {
+export async function finishedMerge(
+  request: MergeRequest,
+  known?: KnownHashes,
+): Promise<{ plan: MergePlan; manifest: Manifest } | undefined> {
   const { run } = request
   const manifest = await completeManifest(run.out)
   if (!manifest) return undefined
   const plan = await planSplitMerge(request)
   const differences = await differencesOf(plan, manifest, known)
-  if (differences.length === 0) return { manifest, checkpoints: plan.models.map(({ checkpoint }) => checkpoint) }
+  if (differences.length === 0) return { plan, manifest }
   if (run.overwrite) return undefined
   throw new BranchMergeError(
     'ERR_OUTPUT_EXISTS',
@@ -106,59 +96,4 @@ function sha256Difference({ name, label, checkpoint }: PlannedModel, found: stri
   return recorded[i]?.sha256 === undefined
     ? `The SHA-256 of ${label}, ${checkpoint.path}, is not recorded there`
     : `${label}, ${checkpoint.files[i]?.path}, has another content than what was merged`
-}
-
-/** The manifest of a directory that looks complete and has all files that it lists, in their sizes; undefined otherwise. */
-export async function completeManifest(out: string): Promise<Manifest | undefined> {
-  const manifest = await manifestOf(out).catch(() => undefined)
-  if (!manifest || !(await looksComplete(out))) return undefined
-  const { files, sideFiles } = manifest.output
-  for (const { name, bytes } of [...files, ...sideFiles]) {
-    const found = await stat(join(out, name)).catch(() => undefined)
-    if (found?.size !== bytes) return undefined
-  }
-  return manifest
-}
-
-/** What the merge would have told. `started` is when the call began, by performance.now(). */
-export function finishedSummary(manifest: Manifest, started: number): MergeSummary {
-  const { models, merges, output } = manifest
-  return {
-    tensors: output.tensors,
-    parameters: output.parameters,
-    models: Object.keys(models),
-    merges: merges.map(({ id, method }, i) => ({ id, method, ...figures(manifest, i) })),
-    bytesRead: 0,
-    bytesWritten: 0,
-    seconds: (performance.now() - started) / 1000,
-    ...deviceUse(noDevices('it was merged before')),
-    alreadyDone: true,
-    notes: [],
-  }
-}
-
-function figures({ merges, tensors, output }: Manifest, position: number): Omit<MergeFigures, 'id' | 'method'> {
-  const { kept, identical } = merges[position] as Manifest['merges'][number]
-  const degenerate = Object.entries(tensors).filter(([, { steps }]) => steps[position]?.degenerate)
-  return {
-    kept,
-    keptFraction: output.parameters > 0 ? kept / output.parameters : 0,
-    degenerate: degenerate.map(([name]) => name),
-    identical,
-  }
-}
-
-/** Statistics of the tensors, in the order of the output. */
-export function finishedTensors({ tensors }: Manifest): MergedTensorStats[] {
-  return Object.entries(tensors).map(([name, { shape, dtype, steps }]) => ({
-    name,
-    shape,
-    dtype,
-    elements: shape.reduce((product, size) => product * size, 1),
-    steps: steps.map(statsOf),
-  }))
-}
-
-const statsOf = ({ identical = false, degenerate = false, nonFinite, ...figures }: ManifestStep): StepStats => {
-  return { ...figures, identical, degenerate, nonFinite }
 }
