@@ -1,5 +1,6 @@
 import { boxesIn } from './boxed.js'
 import { type Completion, withoutAnswer } from './completion.js'
+import { exactValue } from './math/exactValue.js'
 import { statedAnswers } from './statedAnswers.js'
 import type { Verdict } from './verdict.js'
 
@@ -55,7 +56,7 @@ function statedValue(line: string): string {
 
 /**
  * The integer that a text is, in the ways in which answers write one: with digits in groups, in a formula, behind `N =`, with a
- * unit or a full stop. Undefined where it is anything else.
+ * unit or a full stop, or as a formula with that value. Undefined where it is anything else.
  */
 export function readInteger(text: string): bigint | undefined {
   if (text.length > maxLength) return undefined
@@ -63,7 +64,10 @@ export function readInteger(text: string): bigint | undefined {
     .replace(/^\{([^{}]*)\}$/, '$1')
     .trim()
   const [, sign, digits] = number.exec(plain) ?? []
-  return digits === undefined ? undefined : BigInt(`${sign === '-' ? '-' : ''}${digits.replace(/[, ]/g, '')}`)
+  if (digits !== undefined) return BigInt(`${sign === '-' ? '-' : ''}${digits.replace(/[, ]/g, '')}`)
+  // A formula is one by its exact value. What a list or words could be is left to nobody.
+  const value = /[\\^/*+!]/.test(plain) && !/[,;=]/.test(plain) ? exactValue(plain) : undefined
+  return value !== undefined && /^-?\d+$/.test(value) ? BigInt(value) : undefined
 }
 
 /** A word behind the digits is a unit; a letter that touches them is a variable. */

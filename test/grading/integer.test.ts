@@ -41,7 +41,14 @@ test.each([
   ['1,23', undefined],
   ['five', undefined],
   ['204 and 205', undefined],
-  ['2.5 \\times 10^3 m', undefined],
+  ['\\frac{50}{2}', 25n],
+  ['5^2', 25n],
+  ['$4! + 1$', 25n],
+  ['N = \\frac{50}{2}', 25n],
+  ['\\frac{51}{2}', undefined],
+  ['\\sqrt{626}', undefined],
+  ['5^x', undefined],
+  ['\\{5, 6\\}', undefined],
 ])('%j is the integer %s', (text, value) => {
   expect(readInteger(text)).toBe(value)
 })

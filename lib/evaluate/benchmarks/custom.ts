@@ -1,11 +1,15 @@
+import { writeJson } from '../../data/parseJson.js'
 import type { Message } from '../../engines/generation.js'
 import { gradeChoice } from '../../grading/choice.js'
 import type { Completion } from '../../grading/completion.js'
 import { gradeExact } from '../../grading/exact.js'
+import { gradeMath } from '../../grading/gradeMath.js'
 import { gradeInteger } from '../../grading/integer.js'
+import { type FunctionTest, gradeFunction, gradeStdin, type StdinTest } from '../../grading/programs/gradeProgram.js'
 import { gradeRegex } from '../../grading/regex.js'
 import type { Verdict } from '../../grading/verdict.js'
-import { nearestName } from '../../validate.js'
+import type { ProgramRunner } from '../../sandbox/program.js'
+import { isMapping, nearestName } from '../../validate.js'
 import type { GradeContext, Question } from './benchmark.js'
 import { type BenchmarkRow, checkIds, entriesOf, readBenchmarkRows, shown } from './rows.js'
 import { permutation } from './shuffle.js'
@@ -30,10 +34,13 @@ interface Grader {
 }
 
 const graders: ReadonlyMap<string, Grader> = new Map([
+  ['math', { fields: [], needsPrograms: false, read: readMath }],
   ['integer', { fields: [], needsPrograms: false, read: readInteger }],
   ['choice', { fields: ['choices'], needsPrograms: false, read: readChoice }],
   ['exact', { fields: [], needsPrograms: false, read: readExact }],
   ['regex', { fields: ['pattern', 'flags'], needsPrograms: false, read: readRegex }],
+  ['python-stdin', { fields: ['seconds'], needsPrograms: true, read: readStdin }],
+  ['python-function', { fields: ['entry', 'seconds'], needsPrograms: true, read: readFunction }],
 ])
 
 export const custom: BenchmarkReader = {
@@ -124,6 +131,11 @@ function readLabels(row: BenchmarkRow): Record<string, string> {
   return Object.fromEntries(texts)
 }
 
+function readMath(row: BenchmarkRow): Grading {
+  const gold = row.textOrNumber('answer')
+  return { reference: gold, grade: (completion) => gradeMath(completion, gold, 'lenient') }
+}
+
 function readInteger(row: BenchmarkRow): Grading {
   const gold = row.integer('answer')
   return { reference: String(gold), grade: (completion) => gradeInteger(completion, gold) }
@@ -193,6 +205,75 @@ function readRegex(row: BenchmarkRow): Grading {
   const gold = row.has('pattern') ? row.textOrNumber('answer') : undefined
   return { reference: gold ?? `/${source}/${flags}`, grade: (completion) => gradeRegex(completion, pattern, gold) }
 }
+
+/** `answer` is a list of `{input, output}`. */
+function readStdin(row: BenchmarkRow): Grading {
+  const seconds = readSeconds(row)
+  const tests = readTests(row).map((fields, index): StdinTest => {
+    const [input, output] = [fields.get('input'), fields.get('output')]
+    if (typeof input === 'string' && typeof output === 'string') return { input, output }
+    throw row.problem(`expected texts for input and output of answer[${index}]`)
+  })
+  return {
+    reference: testsInWords(tests.length),
+    grade: (completion, { programs, signal }) =>
+      gradeStdin(completion, tests, runnerOf(row, programs), { seconds, signal }),
+  }
+}
+
+/** `answer` is a list of `{args, output}`: a list of JSON values, and one. */
+function readFunction(row: BenchmarkRow): Grading {
+  const seconds = readSeconds(row)
+  const entry = row.text('entry')
+  if (!/^[\p{L}_][\p{L}\p{N}_]*(\.[\p{L}_][\p{L}\p{N}_]*)?$/u.test(entry)) {
+    throw row.problem(`expected the name of a function, or Class.method, for entry but ${shown(entry)}`)
+  }
+  const tests = readTests(row).map((fields, index): FunctionTest => {
+    const args = fields.get('args')
+    if (!Array.isArray(args)) throw row.problem(`expected a list for args of answer[${index}] but ${shown(args)}`)
+    if (!fields.has('output')) throw row.problem(`expected output in answer[${index}] but there is none`)
+    return { args: args.map((arg) => jsonOf(row, arg)), output: jsonOf(row, fields.get('output')) }
+  })
+  return {
+    reference: testsInWords(tests.length),
+    grade: (completion, { programs, signal }) =>
+      gradeFunction(completion, tests, [entry], runnerOf(row, programs), { seconds, signal }),
+  }
+}
+
+function readTests(row: BenchmarkRow): Map<string, unknown>[] {
+  const tests = row.value('answer')
+  if (!Array.isArray(tests) || tests.length === 0) {
+    throw row.problem(`expected a list of tests for answer but ${shown(tests)}`)
+  }
+  return tests.map((test, index) => {
+    const fields = test instanceof Map ? test : isMapping(test) ? new Map(Object.entries(test)) : undefined
+    if (fields) return fields
+    throw row.problem(`expected an object for answer[${index}] but ${shown(test)}`)
+  })
+}
+
+function readSeconds(row: BenchmarkRow): number | undefined {
+  if (!row.has('seconds')) return undefined
+  const seconds = Number(row.textOrNumber('seconds'))
+  if (seconds > 0 && seconds <= 600) return seconds
+  throw row.problem(`expected seconds above 0 and up to 600 but ${shown(row.value('seconds'))}`)
+}
+
+function jsonOf(row: BenchmarkRow, value: unknown): string {
+  try {
+    return writeJson(value)
+  } catch (error) {
+    throw row.problem(`expected JSON in answer but ${(error as Error).message}`)
+  }
+}
+
+function runnerOf(row: BenchmarkRow, programs: ProgramRunner | undefined): ProgramRunner {
+  if (programs) return programs
+  throw row.problem('its answers are programs, which only a sandbox runs, but grading has none')
+}
+
+const testsInWords = (count: number): string => `passes ${count} ${count === 1 ? 'test' : 'tests'}`
 
 /** Columns that nothing reads are named, so that a misspelt one is seen. */
 function notesOnFields(rows: readonly BenchmarkRow[]): string[] {

@@ -7,6 +7,7 @@ import type { Benchmark, Profile } from './benchmark.js'
 import { readCsvColumns } from './csv.js'
 import { custom } from './custom.js'
 import { gpqaDiamond } from './gpqaDiamond.js'
+import { math500 } from './math500.js'
 import { asBenchmarkError, benchmarkError } from './rows.js'
 import type { BenchmarkReader } from './source.js'
 
@@ -23,7 +24,7 @@ export interface BenchmarkSpec {
   options?: Readonly<Record<string, unknown>> | undefined
 }
 
-const readers: readonly BenchmarkReader[] = [aime, gpqaDiamond, custom]
+const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, custom]
 
 export const benchmarkKinds: readonly string[] = readers.map(({ kind }) => kind)
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { openBenchmark } from '../../../lib/evaluate/benchmarks/openBenchmark.js'
+import { directPython } from '../../support/directPython.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import { graded, jsonLines, opened, parquet, promptOf, question, said, written } from './support.js'
 
@@ -92,6 +93,9 @@ describe('graders', () => {
     [sum, 'The answer is 4.', 'correct', '4'],
     [sum, '5', 'wrong', '5'],
     [sum, 'Four.', 'no-answer', null],
+    [{ ...sum, answer: '\\frac12', grader: 'math' }, 'The answer is $0.5$.', 'correct', '\\frac12'],
+    [{ ...sum, answer: '\\frac12', grader: 'math' }, '1/2', 'correct', '\\frac12'],
+    [{ ...sum, answer: 0.5, grader: 'math' }, '\\boxed{\\frac13}', 'wrong', '1/3'],
     [capital, 'Paris', 'correct', 'Paris'],
     [capital, 'Let me think.\n\n**Paris**', 'correct', 'Paris'],
     [capital, 'paris', 'wrong', 'paris'],
@@ -157,6 +161,57 @@ describe('graders', () => {
   })
 })
 
+describe('programs', () => {
+  const doubles = {
+    id: 'double',
+    question: 'Print twice the number.',
+    answer: [
+      { input: '2\n', output: '4\n' },
+      { input: '5', output: '10' },
+    ],
+    grader: 'python-stdin',
+  }
+  const reverse = {
+    id: 'reverse',
+    question: 'Define reverse(list).',
+    answer: [{ args: [[1, 2.5, 'x']], output: ['x', 2.5, 1] }],
+    entry: 'reverse',
+    seconds: 5,
+    grader: 'python-function',
+  }
+  const inPython = (code: string) => `Here:\n\n\`\`\`python\n${code}\n\`\`\`\n`
+
+  test.each([
+    [doubles, 'print(2 * int(input()))', 'correct'],
+    [doubles, 'print(2 + int(input()))', 'wrong'],
+    [reverse, 'def reverse(list):\n    return list[::-1]', 'correct'],
+    [reverse, 'def reverse(list):\n    return list', 'wrong'],
+  ])('%j: %j is %s', async (row, code, status) => {
+    const benchmark = await opened([row, sum], { name: 'mine' })
+    expect(benchmark).toMatchObject({ needsPrograms: true, notes: [] })
+    expect(await graded(question(benchmark), inPython(code), { programs: directPython() })).toMatchObject({ status })
+  })
+
+  test('without a sandbox they are refused, not counted as wrong', async () => {
+    const benchmark = await opened([doubles], { name: 'mine' })
+    await expect(graded(question(benchmark), inPython('print(4)'))).rejects.toMatchObject({ code: 'ERR_BENCHMARK' })
+  })
+
+  test.each([
+    [{ ...doubles, answer: [] }, 'expected a list of tests for answer but received a list of 0'],
+    [{ ...doubles, answer: [{ input: 'x' }] }, 'expected texts for input and output of answer[0]'],
+    [{ ...doubles, seconds: 0 }, 'expected seconds above 0 and up to 600 but received 0'],
+    [{ ...reverse, entry: 'a b' }, 'expected the name of a function, or Class.method, for entry but received "a b"'],
+    [{ ...reverse, answer: [{ args: 1, output: 1 }] }, 'expected a list for args of answer[0] but received 1'],
+    [{ ...reverse, answer: [{ args: [] }] }, 'expected output in answer[0] but there is none'],
+  ])('%j is refused', async (row, problem) => {
+    await expect(opened([row], { name: 'mine' })).rejects.toMatchObject({
+      code: 'ERR_BENCHMARK',
+      message: expect.stringContaining(`line 1: ${problem}`),
+    })
+  })
+})
+
 describe('rows that are refused', () => {
   test.each([
     [{ ...sum, id: undefined }, 'expected a text for id but there is none'],
@@ -175,7 +230,7 @@ describe('rows that are refused', () => {
     [{ ...sum, answer: undefined }, 'expected an integer for answer but there is none'],
     [{ ...sum, answer: 4.5 }, 'expected an integer for answer but received 4.5'],
     [{ ...sum, grader: undefined }, 'expected a text for grader but there is none'],
-    [{ ...sum, grader: 'constructor' }, /^expected one of integer, .* for grader but received "constructor"$/],
+    [{ ...sum, grader: 'constructor' }, /^expected one of math, integer, .* for grader but received "constructor"$/],
     [{ ...capital, answer: '' }, 'expected a text for answer but received ""'],
     [{ ...sum, grader: 'choice' }, 'expected a letter from A to J for answer, or choices, but received 4'],
     [
