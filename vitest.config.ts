@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -38,6 +39,8 @@ export default defineConfig({
     // Vitest would leave a core to itself.
     maxWorkers: availableParallelism(),
     sequence: { sequencer: LongestFirst },
+    // llama.cpp, as test/setup.sh installed it.
+    env: { BRANCHMERGE_LLAMA: fileURLToPath(new URL('test/llama/node_modules/node-llama-cpp', import.meta.url)) },
     globalSetup: 'test/support/buildDist.ts',
     testTimeout: 60_000,
     hookTimeout: 120_000,

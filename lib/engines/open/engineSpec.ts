@@ -23,7 +23,7 @@ export interface EmbeddedSpec {
   contextLength?: number | undefined
   /** Layers on the GPU, where llama.cpp has one. Default: as many as fit. */
   gpuLayers?: number | undefined
-  /** Default: all cores that this process may use. */
+  /** Default: all cores that this process may use, fewer for a model of a few megabytes. */
   threads?: number | undefined
 }
 

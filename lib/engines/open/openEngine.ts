@@ -1,6 +1,9 @@
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
 import { BranchMergeError } from '../../errors.js'
 import { checkFunction, checkOptionNames, checkSignal } from '../../validate.js'
 import { contentHash } from '../contentHash.js'
+import { openEmbeddedEngine } from '../embedded/embeddedEngine.js'
 import type { Engine } from '../generation.js'
 import { openPromptRenderer } from '../promptRenderer.js'
 import { openServerEngine, type ServerSettings } from '../server/serverEngine.js'
@@ -48,7 +51,9 @@ export async function openEngine(spec: EngineSpec, options: OpenEngineOptions = 
   signal?.throwIfAborted()
   if (isServerSpec(checked)) return await openServers(checked, signal)
   if (isServedSpec(checked)) return await openServed(checked, signal, onProgress)
-  throw new BranchMergeError('ERR_ENGINE_MISSING', 'The embedded engine is not part of this build')
+  const { path, concurrency, contextLength, gpuLayers, threads } = checked
+  const settings = { path, cache: cacheOf(checked.cache), concurrency, contextLength, gpuLayers, threads }
+  return await openEmbeddedEngine(settings, signal, onProgress)
 }
 
 async function openServers(spec: ServerSpec, signal: AbortSignal | undefined): Promise<Engine> {
@@ -71,6 +76,7 @@ async function openServed(
   onProgress: OpenEngineOptions['onProgress'],
 ): Promise<Engine> {
   const hash = await contentHash(spec.path, {
+    cache: cacheOf(undefined),
     signal,
     onProgress: (done, total) => onProgress?.({ stage: 'hash', done, total }),
   })
@@ -96,6 +102,12 @@ async function openServed(
     await served.stop()
     throw served.ended.aborted ? served.ended.reason : error
   }
+}
+
+/** As the XDG Base Directory Specification has it: a relative path in the variable does not count. */
+function cacheOf(cache: string | undefined): string {
+  const base = process.env.XDG_CACHE_HOME
+  return cache ?? join(base && isAbsolute(base) ? base : join(homedir(), '.cache'), 'branchmerge')
 }
 
 type Served = Awaited<ReturnType<typeof serveModel>>
