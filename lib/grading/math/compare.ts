@@ -3,14 +3,14 @@ import { type Budget, UnsupportedError } from './budget.js'
 import { evaluateExact } from './exact.js'
 import { simplifyMatrix } from './matrices.js'
 import { integer } from './parse.js'
-import { comparableValues, quantityOf } from './quantities.js'
+import { comparableValues, quantityOf, withLetterUnit } from './quantities.js'
 import { divide, equals, isInteger, isZero, multiply, subtract } from './rational.js'
 import { rebuild } from './rebuild.js'
 import { equalRegions, flipped, regionOf } from './regions.js'
 import { equalScalars, proportion } from './scalars.js'
 import { expandSigns } from './signs.js'
 import { type Node, type RelationOperator, some, symbolsOf } from './syntax.js'
-import { numberOfWords, sameWords } from './words.js'
+import { normaliseWords, numberOfWords, sameWords } from './words.js'
 
 type Relation = Extract<Node, { kind: 'relation' }>
 type Bracket = Extract<Node, { kind: 'bracket' }>
@@ -46,7 +46,7 @@ class Comparison {
 
   equal(gold: Node, answer: Node): string | undefined {
     this.budget.spend()
-    const [a, b] = [unwrap(gold), unwrap(answer)]
+    const [a, b] = [unwrap(simplifyMatrix(gold)), unwrap(simplifyMatrix(answer))]
     if (a.kind === 'relation' || b.kind === 'relation') {
       const rule = this.relation(a, b)
       if (rule || (a.kind === 'relation' && b.kind === 'relation')) return rule
@@ -73,6 +73,7 @@ class Comparison {
     if (either('ratio')) return this.ratios(a, b)
     if (either('based')) return this.based(a, b)
     if (either('numbers')) return this.numberSets(a, b)
+    if (isEmptySet(a) && isEmptySet(b)) return 'empty set'
     if (isStructure(a) || isStructure(b)) return undefined
     if (either('text')) return this.texts(a, b)
     return this.calls(a, b) ?? this.quantities(a, b)
@@ -231,7 +232,8 @@ class Comparison {
   }
 
   private quantities(a: Node, b: Node): string | undefined {
-    const pairs = comparableValues(quantityOf(a), quantityOf(b))
+    const [p, q] = [quantityOf(a), quantityOf(b)]
+    const pairs = comparableValues(q.unit ? withLetterUnit(p) : p, p.unit ? withLetterUnit(q) : q)
     for (const [x, y] of pairs) {
       const rule = this.scalars(x, y)
       if (rule) return rule
@@ -327,6 +329,12 @@ class Comparison {
     return p.operator === '=' || p.operator === '≠' || factor > 0 ? 'equation' : undefined
   }
 }
+
+/** The empty set, as a sign or in words. */
+const isEmptySet = (node: Node): boolean =>
+  node.kind === 'set'
+    ? node.items.length === 0
+    : node.kind === 'text' && /^(?:empty set|null set|no (?:real )?solutions?)$/.test(normaliseWords(node.text))
 
 /** A tuple, or a list that may be read as one. */
 const isPoint = (node: Node): boolean =>

@@ -6,7 +6,7 @@ type Matrix = Extract<Node, { kind: 'matrix' }>
 export function simplifyMatrix(node: Node): Node {
   switch (node.kind) {
     case 'negate':
-      return mapCells(node.of, (cell) => ({ kind: 'negate', of: cell })) ?? node
+      return negated(node.of) ?? mapCells(node.of, (cell) => ({ kind: 'negate', of: cell })) ?? node
     case 'divide':
       return (
         mapCells(node.numerator, (cell) => ({ kind: 'divide', numerator: cell, denominator: node.denominator })) ?? node
@@ -20,6 +20,12 @@ export function simplifyMatrix(node: Node): Node {
     default:
       return node
   }
+}
+
+/** −(1, 2) is (−1, −2). */
+function negated(node: Node): Node | undefined {
+  if (node.kind !== 'bracket' || node.open !== '(' || node.close !== ')') return undefined
+  return { ...node, items: node.items.map((of): Node => ({ kind: 'negate', of })) }
 }
 
 function asMatrix(node: Node): Matrix | undefined {

@@ -63,6 +63,14 @@ function withUnit(inside: Quantity, text: string): Quantity {
   return { ...inside, unit: readUnit(text) ?? inside.unit }
 }
 
+/** `5000 g` beside a quantity with a unit: there the letter is one, too. */
+export function withLetterUnit(quantity: Quantity): Quantity {
+  const { value } = quantity
+  const last = value.kind === 'multiply' ? value.factors.at(-1) : undefined
+  if (value.kind !== 'multiply' || last?.kind !== 'symbol' || !/^[mgshLltNJWVK]$/.test(last.name)) return quantity
+  return { ...quantity, value: { kind: 'multiply', factors: value.factors.slice(0, -1) }, unit: readUnit(last.name) }
+}
+
 const hundred = rational(100n)
 const holdsPi = (node: Node): boolean => some(node, (part) => part.kind === 'constant' && part.name === 'pi')
 

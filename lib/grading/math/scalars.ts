@@ -1,6 +1,8 @@
 import { type Budget, UnsupportedError } from './budget.js'
 import { type Approximate, modulus } from './complex.js'
 import { evaluateExact } from './exact.js'
+import { formOf } from './expressionText.js'
+import { equalForms } from './normalForm.js'
 import { evaluateNumeric } from './numeric.js'
 import { absolute, compare, equals, multiply, parseDecimal, type Rational, subtract } from './rational.js'
 import { type Node, some, symbolsOf } from './syntax.js'
@@ -34,10 +36,19 @@ export function equalScalars(a: Node, b: Node, budget: Budget): string | undefin
     if (equals(exact[0], exact[1])) return 'exact'
     return roundsTo(a, b, exact[0], exact[1]) ? 'decimal' : undefined
   }
+  const formal = byForms(a, b, budget)
+  if (formal !== undefined) return formal ? 'exact' : withinDecimals(a, b, budget)
   const symbols = [...symbolsOf(a), ...symbolsOf(b)].filter((name) => !name.startsWith('function '))
   const applied = some(a, isUnknownCall) || some(b, isUnknownCall)
   if (symbols.length === 0 && !applied) return equalConstants(a, b, budget)
   return equalEverywhere(a, b, budget) ? 'probing' : undefined
+}
+
+/** Whether two expressions are equal, where their normal forms decide it. */
+function byForms(a: Node, b: Node, budget: Budget): boolean | undefined {
+  const x = formOf(a, budget)
+  const y = x && formOf(b, budget)
+  return x && y && equalForms(x, y)
 }
 
 const isUnknownCall = (node: Node): boolean => node.kind === 'call' && node.name.startsWith('function ')
@@ -67,8 +78,14 @@ function equalConstants(a: Node, b: Node, budget: Budget): string | undefined {
   if (!x || !y) throw new UnsupportedError('an expression without a value')
   const known = agree(x, y)
   if (known === undefined) throw new UnsupportedError('a value that is lost in rounding')
-  if (known) return 'numeric'
+  return known ? 'numeric' : withinDecimals(a, b, budget)
+}
+
+/** Whether one is a decimal literal with enough digits that rounds the other. */
+function withinDecimals(a: Node, b: Node, budget: Budget): string | undefined {
   if (Math.max(decimalsOf(a), decimalsOf(b)) < toleratedDecimals) return undefined
+  const [x, y] = [evaluateNumeric(a, budget), evaluateNumeric(b, budget)]
+  if (!x || !y) return undefined
   const difference = Math.hypot(x.re - y.re, x.im - y.im)
   return difference < 5e-7 && difference <= 1e-6 * modulus(x) ? 'decimal' : undefined
 }

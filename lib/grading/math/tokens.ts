@@ -345,7 +345,7 @@ class Lexer {
   private isLetterUnit(words: string): boolean {
     const last = this.tokens.at(-1)
     const afterQuantity = last?.kind === 'number' || (last?.kind === 'symbol' && ['}', ')', '$'].includes(last.value))
-    return afterQuantity && /^[mgshLlNJWVKt]$/.test(words)
+    return afterQuantity && /^[mgshLlNJWVKt](?:\s*\/\s*[a-z]{1,3})?(?:\^?[23])?$/.test(words)
   }
 
   private inline(content: string): void {

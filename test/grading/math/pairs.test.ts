@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest'
 import { verifyMath } from '../../../lib/grading/math/verify.js'
-import { pairs } from './pairs.js'
+import { pairs as firstPairs } from './pairs.js'
+import { pairs as secondPairs } from './secondPairs.js'
 
-for (const [kind, list] of Object.entries(pairs)) {
-  test(`pairs of ${kind} are judged as labelled`, async () => {
+const all = [...Object.entries(firstPairs), ...Object.entries(secondPairs)]
+
+for (const [i, [kind, list]] of all.entries()) {
+  test(`pairs of ${kind} (${i + 1}) are judged as labelled`, async () => {
     const wrong: string[] = []
     for (const [gold, answer, equal] of list) {
       const verdict = await verifyMath(gold, answer)
@@ -15,7 +18,7 @@ for (const [kind, list] of Object.entries(pairs)) {
 }
 
 test('there are more than 300 pairs, equal and unequal', () => {
-  const all = Object.values(pairs).flat()
-  expect(all.length).toBeGreaterThan(300)
-  expect(all.filter(([, , equal]) => !equal).length).toBeGreaterThan(100)
+  const labelled = all.flatMap(([, list]) => list)
+  expect(labelled.length).toBeGreaterThan(300)
+  expect(labelled.filter(([, , equal]) => !equal).length).toBeGreaterThan(100)
 })
