@@ -18,7 +18,7 @@ const first = [
 ].map((name) => `/test/${name}.test.ts`)
 
 // What test/run.sh leaves out without --all, beside the rounds of test/support/rounds.ts: a cluster takes minutes to do little.
-const leftOut = process.env.BRANCHMERGE_TEST_QUICK === '1' ? ['test/slurm/**'] : []
+const leftOut = process.env.BRANCHMERGE_TEST_QUICK === '1' ? ['test/slurm/**', 'test/browser/**'] : []
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -4,7 +4,8 @@
 #
 #   test/setup.sh build   what building and running needs
 #   test/setup.sh         that, and what the tests need
-#   test/setup.sh all     that, and what test/run.sh --all needs: sanitizers, the fuzzer, lint, format and Slurm
+#   test/setup.sh all     that, and what test/run.sh --all needs: sanitizers, the fuzzer, lint, format, Slurm
+#                         and Chromium
 #
 # With BRANCHMERGE_NO_INSTALL=1 it names the Debian packages that are missing, and installs none.
 set -euo pipefail
@@ -73,6 +74,8 @@ if [ "$what" = all ]; then
   need_file /usr/sbin/slurmctld slurmctld
   need_file /usr/sbin/slurmd slurmd
   need_command sbatch slurm-client
+  # The page of an evaluation is tested in a browser. Ubuntu has none that is not a snap; the test says so there.
+  if ! command -v chromium > /dev/null; then need_command chromium-headless-shell chromium-headless-shell; fi
 fi
 install_missing
 

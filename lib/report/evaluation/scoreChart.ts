@@ -8,8 +8,7 @@ const axisWidth = 40
 const plotHeight = 240
 const barWidth = 34
 const groupGap = 28
-const labelHeight = 130
-const mostLabel = 20
+const mostLabel = 24
 
 /** Bars of pass@1 with their 95 % intervals, models side by side for each benchmark (the paper's Figure 2). */
 export function scoreChart({ models, benchmarks, scores }: EvaluationResults): Figure {
@@ -18,6 +17,9 @@ export function scoreChart({ models, benchmarks, scores }: EvaluationResults): F
     .filter((group) => group.scores.length > 0)
   const top = margin + 40
   const left = margin + axisWidth
+  const longest = models.reduce((most, model) => Math.max(most, Math.min(model.length, mostLabel)), 0)
+  // About 7 pixels a letter, at 60 degrees.
+  const labelHeight = Math.ceil(longest * 7 * 0.87) + 20
   const y = (share: number) => top + plotHeight * (1 - share)
   const body: string[] = [textAt(margin, margin + 14, 'pass@1 in %, with 95 % intervals', 'head')]
   let x = left + groupGap / 2
