@@ -33,7 +33,7 @@ try:
         if len(parts) > 1: target = getattr(target(), parts[1])
         report['value'] = json.dumps(target(*[json.loads(a) for a in request['args']]))
 except SystemExit as error:
-    if error.code not in (None, 0): report = {'status': 'exit', 'detail': 'exit status ' + str(error.code)}
+    report = {'status': 'exit', 'detail': '0' if error.code is None else str(error.code)}
 except BaseException as error:
     report = {'status': 'exception', 'detail': type(error).__name__ + ': ' + str(error)}
 sys.stdout.flush()

@@ -1,6 +1,5 @@
-import { homedir } from 'node:os'
-import { isAbsolute, join } from 'node:path'
 import { BranchMergeError } from '../../errors.js'
+import { userCache } from '../../files/userCache.js'
 import { checkFunction, checkOptionNames, checkSignal } from '../../validate.js'
 import { contentHash } from '../contentHash.js'
 import { openEmbeddedEngine } from '../embedded/embeddedEngine.js'
@@ -52,7 +51,7 @@ export async function openEngine(spec: EngineSpec, options: OpenEngineOptions = 
   if (isServerSpec(checked)) return await openServers(checked, signal)
   if (isServedSpec(checked)) return await openServed(checked, signal, onProgress)
   const { path, concurrency, contextLength, gpuLayers, threads } = checked
-  const settings = { path, cache: cacheOf(checked.cache), concurrency, contextLength, gpuLayers, threads }
+  const settings = { path, cache: checked.cache ?? userCache(), concurrency, contextLength, gpuLayers, threads }
   return await openEmbeddedEngine(settings, signal, onProgress)
 }
 
@@ -76,7 +75,7 @@ async function openServed(
   onProgress: OpenEngineOptions['onProgress'],
 ): Promise<Engine> {
   const hash = await contentHash(spec.path, {
-    cache: cacheOf(undefined),
+    cache: userCache(),
     signal,
     onProgress: (done, total) => onProgress?.({ stage: 'hash', done, total }),
   })
@@ -102,12 +101,6 @@ async function openServed(
     await served.stop()
     throw served.ended.aborted ? served.ended.reason : error
   }
-}
-
-/** As the XDG Base Directory Specification has it: a relative path in the variable does not count. */
-function cacheOf(cache: string | undefined): string {
-  const base = process.env.XDG_CACHE_HOME
-  return cache ?? join(base && isAbsolute(base) ? base : join(homedir(), '.cache'), 'branchmerge')
 }
 
 type Served = Awaited<ReturnType<typeof serveModel>>

@@ -7,6 +7,7 @@ import type { Benchmark, Profile } from './benchmark.js'
 import { readCsvColumns } from './csv.js'
 import { custom } from './custom.js'
 import { gpqaDiamond } from './gpqaDiamond.js'
+import { liveCodeBench } from './liveCodeBench.js'
 import { math500 } from './math500.js'
 import { asBenchmarkError, benchmarkError } from './rows.js'
 import type { BenchmarkReader } from './source.js'
@@ -24,7 +25,7 @@ export interface BenchmarkSpec {
   options?: Readonly<Record<string, unknown>> | undefined
 }
 
-const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, custom]
+const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, liveCodeBench, custom]
 
 export const benchmarkKinds: readonly string[] = readers.map(({ kind }) => kind)
 
@@ -45,7 +46,9 @@ export async function openBenchmark(spec: BenchmarkSpec, signal?: AbortSignal): 
     throw invalidArgument(`no options, which ${reader.kind} has not,`, name, options)
   const { paths, ...read } = await reader.read({ name, path, profile, options, signal })
   const files: { path: string; sha256: string }[] = []
-  for (const file of paths) files.push({ path: file, sha256: await hashFile(file, signal) })
+  for (const file of paths) {
+    files.push(typeof file === 'string' ? { path: file, sha256: await hashFile(file, signal) } : file)
+  }
   return { name, kind: reader.kind, profile, files, ...read }
 }
 

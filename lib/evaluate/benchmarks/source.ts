@@ -14,8 +14,8 @@ export interface BenchmarkSource {
 
 /** What the reader of one kind finds; openBenchmark adds what all have. */
 export interface ReadBenchmark extends Omit<Benchmark, 'name' | 'kind' | 'profile' | 'files'> {
-  /** All files that determine it. */
-  paths: readonly string[]
+  /** All files that determine it, with their SHA-256 where the reader knows it. */
+  paths: readonly (string | { path: string; sha256: string })[]
 }
 
 /** One kind of benchmark. */

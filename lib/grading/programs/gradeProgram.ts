@@ -149,7 +149,7 @@ async function runTests({ code, prelude, entry, inputs, tests, judge, runner, op
   let spent = 0
   const goOn = (outcome: RunOutcome, test: number): boolean => {
     spent += outcome.seconds
-    const ended = endOf(outcome, seconds)
+    const ended = endOf(outcome, seconds, entry === undefined, paper)
     const compared: OutputComparison =
       ended !== undefined
         ? { equal: false, difference: ended }
@@ -167,11 +167,13 @@ async function runTests({ code, prelude, entry, inputs, tests, judge, runner, op
   return { total: tests.length, rules, failure }
 }
 
-/** Why a run that was not judged ended; undefined for one whose output counts. */
-function endOf({ status, detail }: RunOutcome, seconds: number): string | undefined {
+/** Why a run that was not judged ended; undefined for one whose output counts. The paper's checker takes every exit for an end. */
+function endOf({ status, detail }: RunOutcome, seconds: number, prints: boolean, paper: boolean): string | undefined {
   switch (status) {
     case 'finished':
       return undefined
+    case 'exit':
+      return prints && (paper || detail === '0') ? undefined : `exit with status ${shorten(detail ?? '')}`
     case 'timeout':
       return `more than ${seconds} s`
     case 'memory':
