@@ -3,10 +3,12 @@ import { listSourceFiles } from '../../data/sourceFiles.js'
 import { hashFile } from '../../files/hashFile.js'
 import { checkChoice, checkObject, checkOptionNames, checkPath, invalidArgument } from '../../validate.js'
 import { aime } from './aime.js'
+import { bbh } from './bbh.js'
 import type { Benchmark, Profile } from './benchmark.js'
 import { readCsvColumns } from './csv.js'
 import { custom } from './custom.js'
 import { gpqaDiamond } from './gpqaDiamond.js'
+import { ifeval } from './ifeval.js'
 import { liveCodeBench } from './liveCodeBench.js'
 import { math500 } from './math500.js'
 import { asBenchmarkError, benchmarkError } from './rows.js'
@@ -25,7 +27,7 @@ export interface BenchmarkSpec {
   options?: Readonly<Record<string, unknown>> | undefined
 }
 
-const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, liveCodeBench, custom]
+const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, liveCodeBench, ifeval, bbh, custom]
 
 export const benchmarkKinds: readonly string[] = readers.map(({ kind }) => kind)
 
