@@ -8,13 +8,13 @@ import { outputFailure } from './outputDirectory.js'
  */
 export async function makeDirectory(path: string): Promise<string> {
   const parent = dirname(path)
-  const above = parent === path || (await isPresent(parent)) ? undefined : await makeParent(parent)
+  const above = parent === path || (await isPresent(parent)) ? undefined : await makeSharedDirectory(parent)
   await write(path, () => mkdir(path))
   return above ?? path
 }
 
-/** Another run may be making it at this moment. */
-async function makeParent(path: string): Promise<string | undefined> {
+/** The same where another run may be making it at this moment: then nothing is returned. */
+export async function makeSharedDirectory(path: string): Promise<string | undefined> {
   try {
     return await makeDirectory(path)
   } catch (error) {

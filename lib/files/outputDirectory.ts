@@ -2,7 +2,7 @@ import { readdir, realpath, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { formatBytes } from '../text/formatUnits.js'
-import { isAtWork, ownerOf, partialSuffix } from './owners.js'
+import { isAtWork, isCandidate, ownerOf, partialSuffix } from './owners.js'
 
 /** Where a checkpoint lies: its directory where it is one, and its weight files. */
 export interface InputPlace {
@@ -81,7 +81,10 @@ export async function examineOutput(
   if (!names) return { exists: false, leftovers: [], content: [] }
   const leftovers = names.filter((name) => name.endsWith(partialSuffix))
   const content = names.filter((name) => !name.endsWith(partialSuffix))
-  await refuseRunningOwner(out, leftovers)
+  await refuseRunningOwner(
+    out,
+    leftovers.filter((name) => !isCandidate(name)),
+  )
   const foreign = content.filter((name) => !own.includes(name))
   if (foreign.length === 0 || overwrite) return { exists: true, leftovers, content }
   throw new BranchMergeError(

@@ -8,6 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** Ends the name of every file that is not finished: <name>.<token>.branchmerge-partial */
 export const partialSuffix = '.branchmerge-partial'
 
+/** In the name of a file of a process that would like to write to a directory, and has not yet found out whether it may. */
+export const candidateMark = '.candidate.'
+
+/** Nobody needs to make room for it. */
+export const isCandidate = (path: string): boolean => path.includes(candidateMark) && path.endsWith(partialSuffix)
+
 /**
  * Who writes an unfinished file. A process number means something on its own host only, since its last start, and in its own
  * container; there it means one process only together with the time at which that started.

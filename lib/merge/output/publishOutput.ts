@@ -4,8 +4,9 @@ import { dirname, join, resolve } from 'node:path'
 import { isSideFile } from '../../checkpoint/sideFiles.js'
 import { completeNames, indexFileName, manifestFileName, singleFileName } from '../../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../../errors.js'
-import { makeDirectory, removeIfPresent, sync, syncAbove, write, writeNew } from '../../files/durableFiles.js'
-import { checkFreeSpace, examineOutput } from '../../files/outputDirectory.js'
+import { claimDirectory } from '../../files/claimDirectory.js'
+import { makeSharedDirectory, removeIfPresent, sync, syncAbove, write, writeNew } from '../../files/durableFiles.js'
+import { checkFreeSpace, examineOutput, realOrFuturePath } from '../../files/outputDirectory.js'
 import { keepAlive, newToken, partialSuffix } from '../../files/owners.js'
 import { native } from '../../native/native.js'
 import type { JournalRecord } from './journal.js'
@@ -19,7 +20,7 @@ export interface OutputOptions {
   resume?: ResumeKey | undefined
 }
 
-/** Output directories of fusions that run in this process. */
+/** Real paths of the output directories of merges that run in this process. */
 const busy = new Set<string>()
 
 /**
@@ -40,8 +41,9 @@ export class OutputTransaction {
 
   private constructor(
     private readonly directory: string,
-    /** The topmost directory that had to be created, if any. */
-    private readonly created: string | undefined,
+    /** Its real path. */
+    private readonly place: string,
+    private readonly claim: OutputClaim,
     /** Names in the directory before. */
     private readonly content: string[],
     /** Tells this run's unfinished files from others'. */
@@ -62,24 +64,28 @@ export class OutputTransaction {
    */
   static async open(out: string, options: OutputOptions): Promise<OutputTransaction> {
     const directory = resolve(out)
-    if (busy.has(directory)) {
+    const place = await realOrFuturePath(directory)
+    if (busy.has(place)) {
       throw new BranchMergeError('ERR_OUTPUT_EXISTS', `Another fusion of this process is writing to ${out}`)
     }
-    busy.add(directory)
+    busy.add(place)
+    let claim: OutputClaim | undefined
     try {
       const token = newToken()
+      claim = await claimOutput(directory, token)
       const refuse = options.overwrite ? undefined : (differences: string[]) => otherMerge(out, differences)
       const left = options.resume && (await takeOver(directory, options.resume, token, { refuse }))
       const existing = await examineOutput(directory, options.overwrite || left !== undefined)
       const others = existing.leftovers.filter((name) => !name.endsWith(`.${token}${partialSuffix}`))
       for (const name of others) await removeIfPresent(join(directory, name))
       await checkFreeSpace(directory, left ? 0 : options.bytes)
-      const created = existing.exists ? undefined : await makeDirectory(directory)
       // A directory that cannot be made durable is told of now, not after hours of work.
-      if (created) await syncAbove(directory, created)
-      return new OutputTransaction(directory, created, existing.content, token, left)
+      if (claim.created) await syncAbove(directory, claim.created)
+      return new OutputTransaction(directory, place, claim, existing.content, token, left)
     } catch (error) {
-      busy.delete(directory)
+      await claim?.release()
+      if (claim?.created) await removeEmpty(directory, dirname(claim.created))
+      busy.delete(place)
       throw error
     }
   }
@@ -143,13 +149,14 @@ export class OutputTransaction {
     await this.publishFile(manifestFileName)
     // What looks complete has nothing unfinished beside it.
     await removeIfPresent(this.journalPath)
+    await this.claim.release()
     await sync(this.directory)
     await this.publishFile(last)
     // It is complete: whatever fails from here on, nothing of it is taken back.
     this.published.clear()
     await sync(this.directory)
-    if (this.created) await syncAbove(this.directory, this.created)
-    this.release()
+    if (this.claim.created) await syncAbove(this.directory, this.claim.created)
+    this.end()
   }
 
   private async publishFile(name: string): Promise<void> {
@@ -185,14 +192,15 @@ export class OutputTransaction {
     if (directory !== this.directory) await rmdir(directory).catch(ignore)
   }
 
-  private release(): void {
+  private end(): void {
     this.rest()
-    busy.delete(this.directory)
+    busy.delete(this.place)
   }
 
   /** Leaves what was written for a run that goes on with it. */
-  keep(): void {
-    this.release()
+  async keep(): Promise<void> {
+    await this.claim.release().catch(ignore)
+    this.end()
   }
 
   /** Removes whatever was written, and the directory if it was created for it. Never throws: it follows an error. */
@@ -203,14 +211,40 @@ export class OutputTransaction {
     }
     await rm(this.journalPath, { force: true }).catch(ignore)
     for (const name of this.published) await this.takeBack(name).catch(ignore)
-    if (this.created) await removeEmpty(this.directory, dirname(this.created))
-    this.release()
+    await this.claim.release().catch(ignore)
+    if (this.claim.created) await removeEmpty(this.directory, dirname(this.claim.created))
+    this.end()
   }
 
   private async takeBack(name: string): Promise<void> {
     const path = join(this.directory, name)
     const place = this.adopted.get(name)
     await (place === undefined ? this.remove(name) : rename(path, place))
+  }
+}
+
+/** The right to be the only one that writes to an output directory. */
+interface OutputClaim {
+  /** The topmost directory that had to be created, if any. */
+  created: string | undefined
+  release(): Promise<void>
+}
+
+/** One that was made for a merge goes when that is refused, and may do so at this moment. */
+const claimTries = 5
+
+/** Creates the directory where it is missing. @throws ERR_OUTPUT_EXISTS when another process writes to it; ERR_OUTPUT_WRITE */
+async function claimOutput(directory: string, token: string): Promise<OutputClaim> {
+  for (let tries = 1; ; tries++) {
+    const { exists } = await examineOutput(directory, true)
+    const created = exists ? undefined : await makeSharedDirectory(directory)
+    try {
+      return { created, release: await claimDirectory(directory, 'claim', 'ERR_OUTPUT_EXISTS', token) }
+    } catch (error) {
+      if (created) await removeEmpty(directory, dirname(created))
+      const { code, cause } = error as { code?: string; cause?: { code?: string } }
+      if (tries === claimTries || (code !== 'ENOENT' && cause?.code !== 'ENOENT')) throw error
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { examineOutput } from '../../files/outputDirectory.js'
+import { BranchMergeError } from '../../errors.js'
+import { examineOutput, outputFailure } from '../../files/outputDirectory.js'
 import { partialSuffix } from '../../files/owners.js'
 import type { MergePlan } from '../plan/mergePlan.js'
 import { contentDifferences } from './inputContent.js'
@@ -43,13 +44,27 @@ export async function takeOver(
       continue
     }
     const files = key.plan.files.map((file) => file.name)
-    const written = await takeFiles(directory, files, work.record.written, { from: old, to: token })
-    // Last: a crash before this leaves a journal that finds fewer files, and does their part again.
-    await rename(join(directory, name), partialPath(directory, journal, token))
-    return { ...work.record, written }
+    try {
+      const written = await takeFiles(directory, files, work.record.written, { from: old, to: token })
+      // Last: a crash before this leaves a journal that finds fewer files, and does their part again.
+      await rename(join(directory, name), partialPath(directory, journal, token))
+      return { ...work.record, written }
+    } catch (cause) {
+      throw takeOverFailure(directory, cause as NodeJS.ErrnoException)
+    }
   }
   if (differences.length > 0 && refuse) throw refuse([...new Set(differences)])
   return undefined
+}
+
+/** An output is claimed by one run; two attempts at one part may take the same work. */
+function takeOverFailure(directory: string, cause: NodeJS.ErrnoException): BranchMergeError {
+  if (cause.code !== 'ENOENT') return outputFailure(directory, cause)
+  return new BranchMergeError(
+    'ERR_OUTPUT_EXISTS',
+    `Another run goes on with the unfinished work in ${directory}. Wait for its end.`,
+    { cause },
+  )
 }
 
 /**

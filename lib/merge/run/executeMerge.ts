@@ -62,7 +62,7 @@ export class MergeRun implements PassMember {
 
   /** Leaves the work for another run where the plan says so; removes it otherwise. */
   async giveUp(): Promise<void> {
-    if (this.plan.run.resume) this.output.keep()
+    if (this.plan.run.resume) await this.output.keep()
     else await this.output.discard()
   }
 }
