@@ -1,10 +1,9 @@
 import { BranchMergeError } from '../errors.js'
 import { printable } from '../text/format.js'
+import { version } from '../version.js'
 import { Interrupted } from './interrupt.js'
-import { commandLine } from './parser.js'
-import { printJson } from './print.js'
+import { printJson, printText } from './print.js'
 import { UsageError } from './usageError.js'
-import { helpCommand } from './usageMessage.js'
 
 /** Exit codes: 0 done, 1 failed, 2 the command line is wrong, 128 + signal when interrupted (130 for Ctrl-C). */
 export async function main(args: string[]): Promise<number> {
@@ -12,12 +11,17 @@ export async function main(args: string[]): Promise<number> {
   let exitCode = 0
   let made: string | undefined
   try {
-    await commandLine(args, async ({ load }, parsed) => {
-      exitCode = await (await load(parsed))(parsed)
-      if (typeof parsed.out === 'string' && !parsed.plan && exitCode === 0) made = parsed.out
-    }).parseAsync()
+    // Asked for by scripts again and again: the parser with all that it knows of commands is not needed to tell it.
+    if (args.length === 1 && args[0] === '--version') printText(version)
+    else {
+      const { commandLine } = await import('./parser.js')
+      await commandLine(args, async ({ load }, parsed) => {
+        exitCode = await (await load(parsed))(parsed)
+        if (typeof parsed.out === 'string' && !parsed.plan && exitCode === 0) made = parsed.out
+      }).parseAsync()
+    }
   } catch (error) {
-    exitCode = reportFailure(error, args)
+    exitCode = await reportFailure(error, args)
   }
   const failure = await finish()
   if (failure === undefined) return exitCode
@@ -52,8 +56,8 @@ interface Failure {
   exitCode: number
 }
 
-function reportFailure(error: unknown, args: readonly string[]): number {
-  const { code, message, exitCode } = describe(error, args)
+async function reportFailure(error: unknown, args: readonly string[]): Promise<number> {
+  const { code, message, exitCode } = await describe(error, args)
   const lines = message.split('\n').map(printable)
   // The code leads to docs/errors.md.
   const suffix = error instanceof BranchMergeError ? ` [${code}]` : ''
@@ -62,13 +66,14 @@ function reportFailure(error: unknown, args: readonly string[]): number {
   return exitCode
 }
 
-function describe(error: unknown, args: readonly string[]): Failure {
+async function describe(error: unknown, args: readonly string[]): Promise<Failure> {
   if (error instanceof Interrupted) return { code: 'ERR_CANCELLED', message: error.message, exitCode: error.exitCode }
   if (error instanceof BranchMergeError) {
     const exitCode = error.code === 'ERR_INVALID_ARGUMENT' ? 2 : 1
     return { code: error.code, message: error.message, exitCode }
   }
   if (error instanceof UsageError) {
+    const { helpCommand } = await import('./usageMessage.js')
     const message = `${error.message}\nSee ${helpCommand(args)}.`
     return { code: 'ERR_INVALID_ARGUMENT', message, exitCode: 2 }
   }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { fuse } from '../../lib/index.js'
@@ -311,6 +311,16 @@ describe('failures', () => {
 })
 
 describe('help', () => {
+  test('--version loads next to nothing', async () => {
+    const directory = temporaryDirectory()
+    await runCommand(['--version'], { env: { NODE_V8_COVERAGE: directory } })
+    const [file] = readdirSync(directory)
+    const { result } = JSON.parse(readFileSync(join(directory, file as string), 'utf8'))
+    const loaded = result.map(({ url }: { url: string }) => url).filter((url: string) => url.startsWith('file:'))
+    expect(loaded.filter((url: string) => url.includes('node_modules'))).toEqual([])
+    expect(loaded.length).toBeLessThan(10)
+  })
+
   test('--help and --version', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
     expect(await runCommand(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' })
