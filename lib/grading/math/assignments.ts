@@ -19,6 +19,8 @@ export function nameOf(node: Node): string | undefined {
       return `text ${node.text.toLowerCase()}`
     case 'unit':
       return nameOf(node.of)
+    case 'divide':
+      return derivativeName(nameOf(node.numerator), nameOf(node.denominator))
     case 'call':
       return callName(node)
     case 'multiply':
@@ -32,6 +34,10 @@ export function nameOf(node: Node): string | undefined {
       return undefined
   }
 }
+
+/** `dy/dx`. */
+const derivativeName = (above: string | undefined, below: string | undefined): string | undefined =>
+  above?.startsWith('d') && below?.startsWith('d ') ? `${above}/${below}` : undefined
 
 function callName({ name, arguments: given }: Extract<Node, { kind: 'call' }>): string | undefined {
   const inside = given.map((item) => nameOf(item) ?? (item.kind === 'number' ? `${item.value.numerator}` : undefined))

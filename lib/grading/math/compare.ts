@@ -26,10 +26,28 @@ export function compareNodes(gold: Node, answer: Node, budget: Budget): string |
 
 /** Signs expanded, sums of matrices added, singletons unwrapped. */
 function prepare(node: Node): Node {
-  const simple = unwrap(simplifyMatrix(expandSigns(node)))
+  const simple = unwrap(simplifyMatrix(expandSigns(namedAlike(node))))
+  if (simple.kind === 'text' && /^all real(?: number)?s$/.test(normaliseWords(simple.text)))
+    return { kind: 'numbers', name: 'ℝ' }
   return simple.kind === 'unit' && simple.of.kind === 'text'
     ? { kind: 'text', text: `${simple.of.text} ${simple.unit}` }
     : simple
+}
+
+/** `kπ, k ∈ ℤ`: a name for any whole number has no meaning of its own. */
+function namedAlike(node: Node): Node {
+  if (node.kind !== 'list') return node
+  const bound = node.items.flatMap((item) => {
+    const [name, set] =
+      item.kind === 'relation' && item.operators.length === 1 && item.operators[0] === '∈' ? item.operands : []
+    return name?.kind === 'symbol' && set?.kind === 'numbers' && set.name !== 'ℝ' ? [name.name] : []
+  })
+  if (bound.length === 0 || bound.length === node.items.length) return node
+  const rename = (part: Node): Node => {
+    const at = part.kind === 'symbol' ? bound.indexOf(part.name) : -1
+    return at < 0 ? rebuild(part, rename) : { kind: 'symbol', name: `any ${at + 1}` }
+  }
+  return rename(node)
 }
 
 function unwrap(node: Node): Node {
@@ -276,6 +294,7 @@ class Comparison {
   private concluded(gold: Node, answer: Relation): string | undefined {
     if (!answer.operators.every((operator) => '=≈∈≡→'.includes(operator))) return undefined
     const value = answer.operators[0] === '≈' ? (answer.operands[0] as Node) : lastExact(answer)
+    if (isZeroEquation(answer)) return undefined
     const rule = this.equal(
       gold,
       nameOf(value) !== undefined && nameOf(answer.operands[0] as Node) === undefined
@@ -335,6 +354,13 @@ const isEmptySet = (node: Node): boolean =>
   node.kind === 'set'
     ? node.items.length === 0
     : node.kind === 'text' && /^(?:empty set|null set|no (?:real )?solutions?)$/.test(normaliseWords(node.text))
+
+/** `5x − y = 0` says nothing of a value 0, unlike `x = 0` and `f(2) = 0`. */
+const isZeroEquation = ({ operands, operators }: Relation): boolean => {
+  const [left, right] = [operands[0] as Node, operands.at(-1) as Node]
+  const isZeroRight = right.kind === 'number' && isZero(right.value)
+  return isZeroRight && operators.includes('=') && nameOf(left) === undefined && symbolsOf(left).size > 0
+}
 
 /** A tuple, or a list that may be read as one. */
 const isPoint = (node: Node): boolean =>

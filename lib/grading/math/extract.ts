@@ -18,7 +18,8 @@ export function bare(text: string): string {
   for (let i = 0; i < 4; i++) {
     const before = inside
     inside = withoutEnd(inside, ',;:').trim()
-    if (inside.endsWith('.') && !inside.endsWith('..')) inside = inside.slice(0, -1).trim()
+    if (inside.endsWith('.') && !inside.endsWith('..') && !inside.endsWith('\\right.'))
+      inside = inside.slice(0, -1).trim()
     for (const [open, close] of wrappers) {
       const longer = inside.length >= open.length + close.length
       if (longer && inside.startsWith(open) && inside.endsWith(close) && isOne(inside, open, close)) {
@@ -33,7 +34,7 @@ export function bare(text: string): string {
 /** A text without the given characters at its end: a loop, because an expression would try from every one of a long run. */
 function withoutEnd(text: string, characters: string): string {
   let end = text.length
-  while (end > 0 && characters.includes(text[end - 1] as string)) end--
+  while (end > 0 && characters.includes(text[end - 1] as string) && text[end - 2] !== '\\') end--
   return text.slice(0, end)
 }
 

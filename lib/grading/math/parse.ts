@@ -1003,7 +1003,8 @@ class Parser {
     this.position++
     if (this.bracedName() !== name) throw new NotMathematics(`the end of ${name}`)
     if (form === 'determinant') return this.node({ kind: 'call', name: 'det', arguments: [{ kind: 'matrix', rows }] })
-    if (form === 'matrix') return this.node({ kind: 'matrix', rows })
+    const holdsRelations = rows.every((row) => row.length === 1 && row[0]?.kind === 'relation')
+    if (form === 'matrix' && !holdsRelations) return this.node({ kind: 'matrix', rows })
     if (rows.every((row) => row.length === 1)) {
       const items = rows.flat()
       return items.length === 1 ? (items[0] as Node) : this.node({ kind: 'list', items, join: 'and' })
@@ -1049,7 +1050,7 @@ class Parser {
   private cell(form: string): Node {
     if (this.isCommand('hline')) this.position++
     const node = this.nested(() =>
-      form === 'matrix' || form === 'determinant' ? this.sets() : (this.commaList() as Node),
+      form === 'matrix' || form === 'determinant' ? this.relation() : (this.commaList() as Node),
     )
     if (!node) throw new NotMathematics('an empty cell')
     // `x &= 1` in aligned lines: the rest of the relation.

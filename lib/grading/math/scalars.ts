@@ -4,7 +4,17 @@ import { evaluateExact } from './exact.js'
 import { formOf } from './expressionText.js'
 import { equalForms } from './normalForm.js'
 import { evaluateNumeric } from './numeric.js'
-import { absolute, compare, equals, multiply, parseDecimal, type Rational, subtract } from './rational.js'
+import {
+  absolute,
+  compare,
+  equals,
+  isInteger,
+  multiply,
+  parseDecimal,
+  type Rational,
+  rational,
+  subtract,
+} from './rational.js'
 import { type Node, some, symbolsOf } from './syntax.js'
 
 /**
@@ -15,6 +25,8 @@ export const decimalTolerance = parseDecimal('0.0000005')
 const toleratedDecimals = 6
 /** And in proportion, so that numbers below the tolerance differ. */
 const relativeTolerance = parseDecimal('0.000001')
+
+const machineNoise = rational(1n, 10n ** 14n)
 
 /** Points at which variables are tried, and how many of them must have a value. */
 const realPoints = 12
@@ -70,6 +82,8 @@ export function decimalsOf(node: Node): number {
 function roundsTo(a: Node, b: Node, x: Rational, y: Rational): boolean {
   if (Math.max(decimalsOf(a), decimalsOf(b)) < toleratedDecimals) return false
   const difference = absolute(subtract(x, y))
+  // Beside a whole number only the last digit of a computer's arithmetic may differ.
+  if (isInteger(x) || isInteger(y)) return compare(difference, multiply(machineNoise, absolute(x))) <= 0
   return compare(difference, decimalTolerance) < 0 && compare(difference, multiply(relativeTolerance, absolute(x))) <= 0
 }
 

@@ -193,6 +193,8 @@ class Lexer {
   private readonly tokens: Token[] = []
   private position = 0
   private spaced = false
+  /** Where the brackets of `\left` stand among the tokens. */
+  private readonly opened: number[] = []
 
   constructor(
     private readonly source: string,
@@ -248,7 +250,11 @@ class Lexer {
     if (open !== undefined) return void this.push('number', open)
     const digits = this.source.startsWith('...', this.position) ? undefined : this.take(number)
     if (digits === undefined) this.operator('.')
-    else this.push('number', digits + (this.take(scientific) ?? ''))
+    else {
+      this.push('number', digits + (this.take(scientific) ?? ''))
+      // A full stop, or a point without decimals.
+      this.take(/\.(?=\s*(?:$|[}),;\]]))/y)
+    }
   }
 
   private operator(character: string): void {
@@ -273,7 +279,7 @@ class Lexer {
   }
 
   private named(name: string): void {
-    if (name === 'left' || name === 'right') this.take(/\s*\.(?!\d)/y)
+    if (name === 'left' || name === 'right') this.delimiter(name)
     if (ignored.has(name)) this.spaced ||= false
     else if (spacing.has(name)) this.spaced = true
     else if (name === 'quad' || name === 'qquad') this.wideSpace()
@@ -284,6 +290,17 @@ class Lexer {
     else if (name === 'mathbb' || name === 'Bbb') this.blackboard()
     else if (name === 'not') this.negated()
     else this.push(...this.meaningOf(name))
+  }
+
+  /** A bracket that closes with `\right.` only holds lines together: it is left out. */
+  private delimiter(name: 'left' | 'right'): void {
+    const invisible = this.take(/\s*\.(?!\d)/y) !== undefined
+    if (name === 'left') this.opened.push(invisible ? -1 : this.tokens.length)
+    else {
+      const at = this.opened.pop()
+      const token = at === undefined ? undefined : this.tokens[at]
+      if (invisible && token?.kind === 'symbol' && token.value === '\\{') token.value = 'quad'
+    }
   }
 
   private meaningOf(name: string): [Token['kind'], string] {
@@ -336,6 +353,7 @@ class Lexer {
       this.push('symbol', words.toLowerCase().includes('and') ? 'and' : 'or')
     else if (/^\s*$/.test(content)) this.spaced = true
     else if (/^[,;:]$/.test(words)) this.push('symbol', words)
+    else if (joinsNumbers(words)) this.inline(content)
     else if (/[A-Za-z]{2}|^[^\0-\x7f]+$/.test(words) && !/[\\$^=]/.test(words)) this.push('text', words)
     else if (this.isLetterUnit(words)) this.push('text', words)
     else this.inline(content)
@@ -378,6 +396,10 @@ class Lexer {
     else this.push('symbol', operator.includes('in') ? '∉' : '≠')
   }
 }
+
+/** `\text{2 and 3}` is a list of numbers. */
+const joinsNumbers = (words: string): boolean =>
+  /\d/.test(words) && !/[A-Za-z]/.test(words.replace(/\b(?:and|or)\b/g, ''))
 
 const separates = new Set([',', ';', 'and', 'or', '\\\\', 'quad', '⇒'])
 
@@ -441,8 +463,7 @@ function continuation(
   if (reading === 'thousands' && groups && /^\d{3}(?:\.\d+)?$/.test(next.value)) {
     return { text: next.value, tokens: 2 }
   }
-  const decimal =
-    /^\d+$/.test(next.value) && (reading === 'decimal' || (reading === 'thousands' && /^0$/.test(last.value)))
+  const decimal = reading === 'decimal' && /^\d+$/.test(next.value)
   return decimal ? { text: `.${next.value}`, tokens: 2 } : undefined
 }
 

@@ -80,13 +80,13 @@ function compareReadings(gold: string, answer: string): MathVerdict {
   const readings: [CommaReading, CommaReading][] = []
   if (isPlainList(answer)) readings.push(['list', 'thousands'])
   if (isPlainList(gold)) readings.push(['thousands', 'list'])
-  if (isDecimalComma(gold) && isDecimal(answer)) readings.push(['decimal', 'thousands'])
-  if (isDecimalComma(answer) && isDecimal(gold)) readings.push(['thousands', 'decimal'])
+  if (/^-?0,\d+$|^-?\d+,\d{2,}$/.test(gold)) readings.push(['decimal', 'thousands'])
+  if (/^-?0,\d+$/.test(answer) || (/^-?\d+,\d+$/.test(answer) && isDecimal(gold)))
+    readings.push(['thousands', 'decimal'])
   return readings.map(([a, b]) => compareOne(gold, answer, a, b)).find(({ equal }) => equal) ?? first
 }
 
 const isPlainList = (text: string): boolean => /\d\s*,\s+-?\d|;|\\\{/.test(text)
-const isDecimalComma = (text: string): boolean => /^-?\d+,\d+$/.test(text)
 const isDecimal = (text: string): boolean => /^-?\d*\.\d+$/.test(text)
 
 function compareOne(gold: string, answer: string, goldCommas: CommaReading, answerCommas: CommaReading): MathVerdict {

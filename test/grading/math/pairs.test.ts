@@ -2,8 +2,9 @@ import { expect, test } from 'vitest'
 import { verifyMath } from '../../../lib/grading/math/verify.js'
 import { pairs as firstPairs } from './pairs.js'
 import { pairs as secondPairs } from './secondPairs.js'
+import { pairs as thirdPairs } from './thirdPairs.js'
 
-const all = [...Object.entries(firstPairs), ...Object.entries(secondPairs)]
+const all = [...Object.entries(firstPairs), ...Object.entries(secondPairs), ...Object.entries(thirdPairs)]
 
 for (const [i, [kind, list]] of all.entries()) {
   test(`pairs of ${kind} (${i + 1}) are judged as labelled`, async () => {
