@@ -78,11 +78,15 @@ export async function serveModel(options: ServeOptions): Promise<ServedModel> {
   let isStopped = false
   const whenEnded = new Promise<void>((resolve) => {
     const finish = (how: string) => {
-      if (!isStopped) ended.abort(endedError(options.command, how, lines, log))
+      if (!isStopped && !ended.signal.aborted) ended.abort(endedError(options.command, how, lines, log))
       resolve()
     }
     child.once('error', (error) => finish(error.message))
-    child.once('close', (code, by) => finish(by === null ? `it ended with exit code ${code}` : `it was ended by ${by}`))
+    const how = (code: number | null, by: string | null) =>
+      by === null ? `it ended with exit code ${code}` : `it was ended by ${by}`
+    child.once('close', (code, by) => finish(how(code, by)))
+    // Workers that it leaves hold its pipes open, so that they close only with the last of them.
+    child.once('exit', (code, by) => setTimeout(() => finish(how(code, by)), 200))
   })
   const { pid } = child
   if (pid !== undefined) endWithThisProcess(pid)

@@ -1,0 +1,138 @@
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, expect, test } from 'vitest'
+import { openEngine } from '../../../lib/engines/open/openEngine.js'
+import { temporaryDirectory, temporaryDirectoryOfFile } from '../../support/temporary.js'
+import { tinyModel } from '../../support/tinyModel.js'
+
+const server = fileURLToPath(new URL('../../support/servedModel.js', import.meta.url))
+const command = (mode: string) => `'${process.execPath}' '${server}' {model} {port} ${mode}`
+
+let model: string
+beforeAll(async () => {
+  const directory = temporaryDirectoryOfFile()
+  process.env.XDG_CACHE_HOME = join(directory, 'cache')
+  model = await tinyModel({ directory })
+})
+
+const question = {
+  prompt: { messages: [{ role: 'user' as const, content: 'Hello?' }] },
+  sampling: {
+    temperature: 0,
+    topP: 1,
+    topK: 0,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    maxTokens: 20,
+    stop: [],
+  },
+  seed: 1,
+}
+
+/** The worker that the server started, as it printed it. */
+function workerOf(log: string): number {
+  const [, pid] = /worker (\d+)/.exec(readFileSync(log, 'utf8')) ?? []
+  return Number(pid)
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    // One that has ended and that nobody asked for runs no longer.
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+async function untilEnded(pid: number): Promise<void> {
+  expect(pid).toBeGreaterThan(1)
+  while (isRunning(pid)) await sleep(20)
+}
+
+test('a command serves a model until the engine is closed, its workers as well', async () => {
+  const log = join(temporaryDirectory(), 'log')
+  const engine = await openEngine({ path: model, serve: command('good'), log })
+  const worker = workerOf(log)
+  expect(isRunning(worker)).toBe(true)
+  expect(await engine.generate(question)).toMatchObject({ text: 'Hello', finish: 'stop' })
+  // The content of the checkpoint and the command, not where they are.
+  expect(engine.identity).toMatchObject({ kind: 'chat', model: expect.stringMatching(/^[0-9a-f]{64}$/) })
+  expect(engine.identity.details).toEqual({ serve: command('good') })
+  expect(engine.description).toMatchObject({ log })
+  await engine.close()
+  await untilEnded(worker)
+})
+
+test('one that does not want to end is made to', { timeout: 60_000 }, async () => {
+  const log = join(temporaryDirectory(), 'log')
+  const engine = await openEngine({ path: model, serve: command('stubborn'), log })
+  const worker = workerOf(log)
+  await engine.close()
+  await untilEnded(worker)
+  expect(readFileSync(log, 'utf8')).toContain('asked to end')
+})
+
+test('one that ends at once is told of, with what it printed', async () => {
+  const log = join(temporaryDirectory(), 'log')
+  await expect(openEngine({ path: model, serve: command('ends'), log })).rejects.toMatchObject({
+    code: 'ERR_ENGINE',
+    message: expect.stringMatching(/exit code 3.*out of memory: cannot load it/s),
+  })
+})
+
+test('one that never answers is stopped after a while', async () => {
+  const log = join(temporaryDirectory(), 'log')
+  await expect(openEngine({ path: model, serve: command('silent'), log, startTimeout: 1 })).rejects.toMatchObject({
+    code: 'ERR_ENGINE',
+    message: expect.stringContaining('within 1 s'),
+  })
+  await untilEnded(workerOf(log))
+})
+
+test('an abort stops what is being started', async () => {
+  const log = join(temporaryDirectory(), 'log')
+  const controller = new AbortController()
+  const opening = openEngine(
+    { path: model, serve: command('silent'), log },
+    {
+      signal: controller.signal,
+      onProgress: ({ stage, done }) => stage === 'start' && done > 0.5 && controller.abort(new Error('enough')),
+    },
+  )
+  await expect(opening).rejects.toThrow('enough')
+  await untilEnded(workerOf(log))
+})
+
+test('one that dies later ends what is asked, and is not waited for', async () => {
+  const engine = await openEngine({ path: model, serve: command('dies') })
+  try {
+    await sleep(600)
+    await expect(engine.generate(question)).rejects.toMatchObject({
+      code: 'ERR_ENGINE',
+      message: expect.stringContaining('exit code 5'),
+    })
+  } finally {
+    await engine.close()
+  }
+})
+
+test('a program that is not there is told of', async () => {
+  await expect(openEngine({ path: model, serve: 'no-such-program {model} {port}' })).rejects.toMatchObject({
+    code: 'ERR_ENGINE',
+    message: expect.stringContaining('ENOENT'),
+  })
+})
+
+test('the end of this process is the end of the server', async () => {
+  const log = join(temporaryDirectory(), 'log')
+  const script = fileURLToPath(new URL('../../support/serveAndExit.js', import.meta.url))
+  const child = spawn(process.execPath, [script, model, command('good'), log], { stdio: 'inherit' })
+  await new Promise((resolve) => child.once('exit', resolve))
+  await untilEnded(workerOf(log))
+})
