@@ -17,7 +17,8 @@ const first = [
   'merge/killSafety',
 ].map((name) => `/test/${name}.test.ts`)
 
-// What test/run.sh leaves out without --all, beside the rounds of test/support/rounds.ts: a cluster takes minutes to do little.
+// What test/run.sh leaves out without --all, beside the rounds of test/support/rounds.ts: a cluster takes minutes to
+// do little, and a browser is 300 MB to install.
 const leftOut = process.env.BRANCHMERGE_TEST_QUICK === '1' ? ['test/slurm/**', 'test/browser/**'] : []
 
 class LongestFirst extends BaseSequencer {

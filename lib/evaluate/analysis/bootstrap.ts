@@ -19,8 +19,8 @@ export interface Draw {
 const mostDenominator = 2 ** 24
 /** Where the common denominator is larger, values are rounded to this part of 1. */
 const fixedDenominator = 2 ** 24
-/** Words that are drawn at once: half a megabyte, which a core's own cache holds. */
-const blockWords = 2 ** 17
+/** Values of the largest table, which with its three columns fits the cache that a core has for itself. */
+const mostCells = 4097
 /** Draws between two moments at which others may run: about 20 ms. */
 const drawsWithoutPause = 2 ** 22
 
@@ -119,38 +119,33 @@ export interface Bootstrap {
 }
 
 /**
- * Means of `size` draws each, ascending. Each draw takes one 32-bit word and Walker's alias method, so that a probability is
- * met to about (number of values) · 2⁻³²; sums are of integers, and exact. Rejects with the signal's reason.
+ * Means of `size` draws each, ascending. Sums of 2, 4, 8 … draws have tables of their own, so a mean takes few random words
+ * however many questions there are. A word chooses by Walker's alias method, which meets a probability to about
+ * (number of values) · 2⁻³²; sums are of integers, and exact. Rejects with the signal's reason.
  */
 export async function bootstrapMeans(
   draw: Draw,
   size: number,
   { samples, bits, signal }: Bootstrap,
 ): Promise<Float64Array> {
-  const { own, other, share } = aliasTable(draw)
-  const values = own.length
-  const scale = values / 2 ** 32
-  const words = new Uint32Array(Math.min(blockWords, samples * size))
-  let used = words.length
-  let sincePause = 0
+  const tables = sumTables(draw, size)
+  const words = new Uint32Array(tables.reduce((sum, { times }) => sum + times, 0))
   const means = new Float64Array(samples)
+  let sincePause = 0
   for (let sample = 0; sample < samples; sample++) {
+    bits.fill(words)
+    let used = 0
     let sum = 0
-    for (let left = size; left > 0; ) {
-      if (used === words.length) {
-        bits.fill(words)
-        used = 0
-      }
-      const end = used + Math.min(left, words.length - used)
-      left -= end - used
-      for (; used < end; used++) {
+    for (const { times, own, other, share } of tables) {
+      const scale = own.length / 2 ** 32
+      for (const end = used + times; used < end; used++) {
         const place = (words[used] as number) * scale
         const i = Math.floor(place)
         sum += place - i < (share[i] as number) ? (own[i] as number) : (other[i] as number)
       }
     }
     means[sample] = sum / (draw.denominator * size)
-    sincePause += size
+    sincePause += words.length
     if (sincePause >= drawsWithoutPause) {
       sincePause = 0
       await setImmediate()
@@ -158,6 +153,53 @@ export async function bootstrapMeans(
     }
   }
   return means.sort()
+}
+
+/** Tables of sums of 2^j draws, and how often each is used, which together make `size` draws. */
+function sumTables(draw: Draw, size: number): (AliasTable & { times: number })[] {
+  const first = draw.values[0] as number
+  const step = draw.values.reduce((all, value) => greatestCommonDivisor(all, value - first), 0) || 1
+  const tables: (AliasTable & { times: number })[] = []
+  let left = size
+  let dense = denseOf(draw, first, step)
+  for (let draws = 1; ; draws *= 2) {
+    const isLast = dense === undefined || 2 * dense.length - 1 > mostCells || 2 * draws > left
+    const times = isLast ? left / draws : (left / draws) % 2
+    const table = dense ? sparseOf(dense, draws * first, step, draw.denominator) : draw
+    if (times > 0) tables.push({ ...aliasTable(table), times })
+    left -= times * draws
+    if (isLast || dense === undefined) return tables
+    dense = convolved(dense)
+  }
+}
+
+/** Probabilities by multiples of `step` above the first value; undefined where these are too many. */
+function denseOf({ values, probabilities }: Draw, first: number, step: number): Float64Array | undefined {
+  const length = ((values.at(-1) as number) - first) / step + 1
+  if (length > mostCells) return undefined
+  const dense = new Float64Array(length)
+  for (const [i, value] of values.entries()) dense[(value - first) / step] = probabilities[i] as number
+  return dense
+}
+
+function sparseOf(dense: Float64Array, first: number, step: number, denominator: number): Draw {
+  const places = [...dense.keys()].filter((i) => (dense[i] as number) > 0)
+  return {
+    values: places.map((i) => first + i * step),
+    probabilities: places.map((i) => dense[i] as number),
+    denominator,
+  }
+}
+
+/** The probabilities of the sum of two. */
+function convolved(one: Float64Array): Float64Array {
+  const both = new Float64Array(2 * one.length - 1)
+  for (let i = 0; i < one.length; i++) {
+    const probability = one[i] as number
+    if (probability === 0) continue
+    for (let j = 0; j < one.length; j++) both[i + j] = (both[i + j] as number) + probability * (one[j] as number)
+  }
+  return both
 }
 
 interface AliasTable {

@@ -210,3 +210,35 @@ test('random words are those of xoshiro128**, however many are asked for at once
   })
   expect(found).toEqual(expected)
 })
+
+test('means of many questions are those of as many single draws, whatever their number', async () => {
+  for (const size of [1, 2, 3, 7, 64, 100, 1023, 6511]) {
+    const draw = drawOfScores([question(1, 4), question(4, 4)])
+    const drawn = await means(draw, size, 20_000, size)
+    const centre = drawn.reduce((a, b) => a + b) / drawn.length
+    const variance = drawn.reduce((sum, each) => sum + (each - centre) ** 2, 0) / drawn.length
+    // p is 1/4 or 1; its mean 5/8, between questions (3/8)², within them 3/16/4 of the one.
+    const exact = (0.375 ** 2 + 3 / 128) / size
+    expect(Math.abs(centre - 0.625)).toBeLessThan(4 * Math.sqrt(exact / 20_000))
+    expect(variance / exact).toBeGreaterThan(0.95)
+    expect(variance / exact).toBeLessThan(1.05)
+    for (const mean of drawn) expect(Number.isInteger(mean * 4 * size) || size === 3 || size > 64).toBe(true)
+  }
+})
+
+test('values on no common lattice are drawn one by one, to the same distribution', async () => {
+  const questions = [2, 3, 5, 7, 11, 13, 17, 19, 23].map((trials) => question(1, trials))
+  const drawn = await means(drawOfScores(questions), 9, 50_000)
+  const shares = questions.map(({ right, trials }) => right / trials)
+  const mean = shares.reduce((a, b) => a + b) / 9
+  const variance =
+    questions.reduce(
+      (sum, { trials }) => sum + (1 / trials - mean) ** 2 + ((1 / trials) * (1 - 1 / trials)) / trials,
+      0,
+    ) / 81
+  const centre = drawn.reduce((a, b) => a + b) / drawn.length
+  const found = drawn.reduce((sum, each) => sum + (each - centre) ** 2, 0) / drawn.length
+  expect(centre).toBeCloseTo(mean, 2)
+  expect(found / variance).toBeGreaterThan(0.96)
+  expect(found / variance).toBeLessThan(1.04)
+})
