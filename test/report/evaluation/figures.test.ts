@@ -46,7 +46,7 @@ test('every figure has a title and its numbers in words', () => {
     expect(textOf(elementsOf(root, 'desc')[0] as XmlElement)).toContain('merged')
   }
   expect(textOf(elementsOf(rootOf(scoreChart(results)), 'desc')[0] as XmlElement)).toContain(
-    'aime24, merged: 61.3 [52.9, 69.6]',
+    'aime24, merged: 61.3 [52.5, 69.6]',
   )
 })
 
