@@ -35,7 +35,7 @@ tarball=$(cd "$work/source" &&
   CMAKE_TOOLCHAIN_FILE="$work/prebuilt.cmake" npm pack --silent --pack-destination "$work" | tail -n 1)
 tar -tzf "$work/$tarball" > "$work/contents"
 for file in LICENSE README.md CHANGELOG.md CMakeLists.txt binding.gyp bin/branchmerge.js dist/index.js dist/index.d.ts \
-  recipes/recipe.schema.json recipes/tinyr1-32b.yaml \
+  languages/profiles.json.br languages/LICENSE recipes/recipe.schema.json recipes/tinyr1-32b.yaml \
   native/addon/addon.cc "prebuilds/linux-$(node -p process.arch)/branchmerge.node"; do
   grep -qx "package/$file" "$work/contents" || fail "$tarball lacks $file"
 done

@@ -1,4 +1,5 @@
 import type { Completion } from './completion.js'
+import { compareMath } from './math/verify.js'
 import type { Verdict } from './verdict.js'
 
 /** A longer text is prose, which equals no number; the authors' code would only take long to say so. */
@@ -7,15 +8,17 @@ const maxLength = 2000
 /**
  * Grades a number as the code of the TinyR1 authors does (that of Qwen2.5-Math): what stands in the last `\boxed{}`, else behind a
  * phrase, else the last number of the whole text; equal within a relative 1e-4 to the right one, to a hundredth of it, or to a
- * hundred times it.
+ * hundred times it; formulas by their value.
  */
 export function gradePaperInteger({ full }: Completion, gold: string): Verdict {
   const { text, rule } = extractAsPaper(full)
   const answer = text.length > maxLength ? text : stripAsPaper(stripAsPaper(text))
   if (answer === '') return { status: 'no-answer', extracted: null, rule }
   const value = numberOf(answer)
-  const extracted = value === undefined ? answer.slice(0, 200) : String(value)
-  return { status: isEqualAsPaper(answer, stripAsPaper(gold)) ? 'correct' : 'wrong', extracted, rule }
+  const right = stripAsPaper(gold)
+  const isRight = isEqualAsPaper(answer, right)
+  const extracted = value !== undefined ? String(value) : isRight ? right : answer.slice(0, 200)
+  return { status: isRight ? 'correct' : 'wrong', extracted, rule }
 }
 
 interface Extracted {
@@ -150,7 +153,8 @@ export function isEqualAsPaper(answer: string, gold: string): boolean {
   const bare = answer.replace(/[{}()[\]]/g, '')
   if (bare.toLowerCase() === gold.toLowerCase()) return true
   const [left, ...rest] = answer.split('=')
-  return rest.length === 1 && (left as string).trim().length <= 2 && isEqualAsPaper(rest[0] as string, gold)
+  if (rest.length === 1 && (left as string).trim().length <= 2) return isEqualAsPaper(rest[0] as string, gold)
+  return compareMath(gold, answer).equal
 }
 
 const isClose = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-4 * Math.max(Math.abs(a), Math.abs(b))

@@ -21,6 +21,8 @@ test.each([
   ['\\boxed{20400}', 'correct', '20400', 'last "boxed"'],
   ['\\boxed{2.04}', 'correct', '2.04', 'last "boxed"'],
   ['\\boxed{204.01}', 'correct', '204.01', 'last "boxed"'],
+  ['\\boxed{\\frac{408}{2}}', 'correct', '204', 'last "boxed"'],
+  ['\\boxed{\\frac{409}{2}}', 'wrong', '\\frac{409}{2}', 'last "boxed"'],
   ['\\boxed{205}', 'wrong', '205', 'last "boxed"'],
   ['\\boxed{', 'no-answer', null, 'last "boxed"'],
   ['the final answer is $204$. I hope it is correct. \\boxed{7}', 'correct', '204', '"final answer is $", "$. I hope"'],
