@@ -8,6 +8,7 @@ import type { Benchmark, Profile } from './benchmark.js'
 import { readCsvColumns } from './csv.js'
 import { custom } from './custom.js'
 import { gpqaDiamond } from './gpqaDiamond.js'
+import { humanEval } from './humanEval.js'
 import { ifeval } from './ifeval.js'
 import { liveCodeBench } from './liveCodeBench.js'
 import { math500 } from './math500.js'
@@ -27,7 +28,7 @@ export interface BenchmarkSpec {
   options?: Readonly<Record<string, unknown>> | undefined
 }
 
-const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, liveCodeBench, ifeval, bbh, custom]
+const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, liveCodeBench, humanEval, ifeval, bbh, custom]
 
 export const benchmarkKinds: readonly string[] = readers.map(({ kind }) => kind)
 
