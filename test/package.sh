@@ -36,7 +36,8 @@ tarball=$(cd "$work/source" &&
 tar -tzf "$work/$tarball" > "$work/contents"
 for file in LICENSE README.md CHANGELOG.md CMakeLists.txt binding.gyp bin/branchmerge.js dist/index.js dist/index.d.ts \
   languages/profiles.json.br languages/LICENSE recipes/recipe.schema.json recipes/tinyr1-32b.yaml \
-  native/addon/addon.cc "prebuilds/linux-$(node -p process.arch)/branchmerge.node"; do
+  native/addon/addon.cc "prebuilds/linux-$(node -p process.arch)/branchmerge.node" \
+  "prebuilds/linux-$(node -p process.arch)/branchmerge-sandbox"; do
   grep -qx "package/$file" "$work/contents" || fail "$tarball lacks $file"
 done
 if grep -E '^package/(test|bench|build|node_modules|examples|lib)/' "$work/contents"; then fail "$tarball holds the files above"; fi
@@ -65,6 +66,10 @@ use_package() {
 
 echo '== prebuilt binary'
 use_package
+
+echo '== prebuilt sandbox'
+sandbox=$(cd node_modules/branchmerge && echo "$PWD/prebuilds/linux-$(node -p process.arch)/branchmerge-sandbox")
+"$sandbox" --help > /dev/null || fail 'the sandbox in the tarball does not run'
 
 echo '== publint and are-the-types-wrong'
 npx --yes publint@0.3.25 "$work/$tarball" --strict

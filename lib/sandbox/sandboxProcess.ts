@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { BranchMergeError } from '../errors.js'
 import type { Python } from './findPython.js'
@@ -125,6 +126,7 @@ export class SandboxProcess {
   /** Kills all of it, and waits until it is gone. */
   async kill(reason?: string): Promise<void> {
     this.end(reason)
+    this.hold(true) // or this process might end before it is gone
     await this.gone
   }
 
@@ -198,9 +200,12 @@ export class SandboxProcess {
 
   /** Whether this process waits for the sandbox before it ends. */
   private hold(holds: boolean): void {
-    for (const handle of [this.child, ...this.child.stdio] as { ref?(): void; unref?(): void }[]) {
-      if (holds) handle?.ref?.()
-      else handle?.unref?.()
+    if (holds) this.child.ref()
+    else this.child.unref()
+    for (const stream of this.child.stdio as unknown as Socket[]) {
+      if (stream.destroyed) continue
+      if (holds) stream.ref()
+      else stream.unref()
     }
   }
 }
