@@ -124,7 +124,7 @@ class Sandbox implements ProgramRunner {
 
   outline(code: string, signal?: AbortSignal): Promise<CodeOutline> {
     if (typeof code !== 'string') throw invalidArgument('a string', 'code', code)
-    return this.withSlot(signal, (slot) => this.lock.run(false, signal, () => slot.outline(code)))
+    return this.withSlot(signal, (slot) => this.lock.run(false, signal, () => slot.outline(code, signal)))
   }
 
   run(
@@ -141,10 +141,10 @@ class Sandbox implements ProgramRunner {
     return this.withSlot(signal, async (slot) => {
       const outcomes: RunOutcome[] = []
       for (const [index, input] of inputs.entries()) {
-        let outcome = await this.lock.run(false, signal, () => slot.run(program, input, limits))
+        let outcome = await this.lock.run(false, signal, () => slot.run(program, input, limits, signal))
         // It may have been slow because of what else ran.
         if (outcome.status === 'timeout') {
-          outcome = await this.lock.run(true, signal, () => slot.run(program, input, limits))
+          outcome = await this.lock.run(true, signal, () => slot.run(program, input, limits, signal))
         }
         outcomes.push(outcome)
         if (!goOn(outcome, index)) break

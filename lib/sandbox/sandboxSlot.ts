@@ -33,16 +33,28 @@ export class SandboxSlot {
     private current: SandboxProcess | undefined,
   ) {}
 
-  outline(code: string): Promise<CodeOutline> {
+  /** @throws the signal's reason after an abort */
+  outline(code: string, signal: AbortSignal | undefined): Promise<CodeOutline> {
     return this.twice(
+      signal,
       (sandbox) => this.askOutline(sandbox, { op: 'outline' }, [code]),
       (problem) => ({ compiles: false, problem, names: [] }),
     )
   }
 
-  /** One run. A sandbox that ends meanwhile is not the program's fault at first; twice, it is taken for it. */
-  run(program: Program, input: ProgramInput, limits: ProgramLimits): Promise<RunOutcome> {
+  /**
+   * One run. A sandbox that ends meanwhile is not the program's fault at first; twice, it is taken for it.
+   *
+   * @throws the signal's reason after an abort
+   */
+  run(
+    program: Program,
+    input: ProgramInput,
+    limits: ProgramLimits,
+    signal: AbortSignal | undefined,
+  ): Promise<RunOutcome> {
     return this.twice(
+      signal,
       async (sandbox) => {
         const outline = await this.load(sandbox, program)
         if (!outline.compiles) return { status: 'exception', stdout: '', detail: outline.problem, seconds: 0 }
@@ -63,15 +75,21 @@ export class SandboxSlot {
     await this.kill()
   }
 
-  private async twice<T>(ask: (sandbox: SandboxProcess) => Promise<T>, giveUp: (why: string) => T): Promise<T> {
+  private async twice<T>(
+    signal: AbortSignal | undefined,
+    ask: (sandbox: SandboxProcess) => Promise<T>,
+    giveUp: (why: string) => T,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const sandbox = await this.open()
       try {
+        signal?.throwIfAborted()
         return await ask(sandbox)
       } catch (error) {
         await sandbox.kill()
-        if (!(error instanceof SandboxEnded)) throw error
-        if (attempt === 2 || this.closed) return giveUp(error.message)
+        signal?.throwIfAborted()
+        if (this.closed || !(error instanceof SandboxEnded)) throw error
+        if (attempt === 2) return giveUp(error.message)
       }
     }
   }
