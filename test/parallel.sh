@@ -11,10 +11,11 @@ if ! command -v mpirun > /dev/null; then
   exit 1
 fi
 
-# OpenMPI refuses to run as root, or more processes than there are slots, without being told. Its own leaks are not ours.
+# OpenMPI refuses to run as root, or more processes than there are slots or cores, without being told. Its own leaks are not
+# ours.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export ASAN_OPTIONS=detect_leaks=0
-on_processes() { timeout 120 mpirun -n "$1" --host "localhost:$1" "$program" "${@:2}"; }
+on_processes() { timeout 120 mpirun --bind-to none -n "$1" --host "localhost:$1" "$program" "${@:2}"; }
 
 on_processes 2
 on_processes 4

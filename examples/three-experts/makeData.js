@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
  * Writes the data of four small tasks, each a JSON Lines file of conversations: DIR/base.jsonl, DIR/math.jsonl,
- * DIR/science.jsonl, DIR/coding.jsonl; and DIR/text.txt, all of their words, to train a tokenizer on. The same bytes
- * everywhere.
+ * DIR/science.jsonl, DIR/coding.jsonl; DIR/text.txt, all of their words, to train a tokenizer on; and for each of the three
+ * experts' tasks questions that are in none of these, DIR/questions/TASK.jsonl. The same bytes everywhere.
  *
  *   node examples/three-experts/makeData.js DIR
  */
@@ -10,6 +10,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const rows = 3000
+/** Held-out questions of a task. */
+const heldOut = 40
 
 /** Numbers from 0 to below `bound`, by a linear congruential generator (Knuth's MMIX). */
 function randomNumbers(seed) {
@@ -51,7 +53,7 @@ if (directory === undefined) {
   console.error('Usage: node examples/three-experts/makeData.js DIR')
   process.exit(2)
 }
-mkdirSync(directory, { recursive: true })
+mkdirSync(join(directory, 'questions'), { recursive: true })
 const words = []
 for (const [seed, [name, task]] of Object.entries(tasks).entries()) {
   const below = randomNumbers(seed + 1)
@@ -66,5 +68,24 @@ for (const [seed, [name, task]] of Object.entries(tasks).entries()) {
   )
   writeFileSync(join(directory, `${name}.jsonl`), `${lines.join('\n')}\n`)
   words.push(...pairs.flat())
+  if (name !== 'base') writeQuestions(name, task, below, new Set(pairs.map(([question]) => question)))
 }
 writeFileSync(join(directory, 'text.txt'), `${words.join('\n')}\n`)
+
+/**
+ * @param {string} name
+ * @param {Task} task
+ * @param {(bound: number) => number} below
+ * @param {Set<string>} known - questions that are trained on
+ */
+function writeQuestions(name, task, below, known) {
+  const lines = []
+  while (lines.length < heldOut) {
+    const [question, answer] = task(below)
+    if (known.has(question)) continue
+    known.add(question)
+    const id = `${name}-${lines.length + 1}`
+    lines.push(JSON.stringify({ id, question, answer, grader: 'exact' }))
+  }
+  writeFileSync(join(directory, 'questions', `${name}.jsonl`), `${lines.join('\n')}\n`)
+}

@@ -1,7 +1,7 @@
 import type { Options, PositionalOptions } from 'yargs'
 import { families } from '../checkpoint/decoderShape.js'
 import { sizeNames } from '../init/modelSizes.js'
-import { checkpointOptions, cluster, json, mergeOptions, output } from './mergeOptions.js'
+import { checkpointOptions, cluster, json, mergeOptions, output, running } from './mergeOptions.js'
 
 /** A command's work, given its arguments; resolves to the exit code. */
 export type Run = (args: Record<string, unknown>) => Promise<number>
@@ -312,6 +312,88 @@ const report: Command = {
   load: async () => (await import('./report.js')).runReport,
 }
 
+const evaluationGroup = 'Instead of the file, or besides it:'
+const profile = { choices: ['strict', 'paper'], describe: "strict: graded right; paper: as the authors' code" } as const
+const sandboxLevel = {
+  type: 'number',
+  describe: 'The least safety, 0 to 3, at which programs of models are run. Default: 2',
+} as const
+
+const evaluate: Command = {
+  usage: 'evaluate [file]',
+  describe: 'Ask models the questions of benchmarks, and grade the answers',
+  positionals: { file: { type: 'string', describe: 'The evaluation, a .yaml or .json file' } },
+  options: {
+    model: { type: 'string', describe: 'NAME=DIRECTORY or NAME=URL#MODEL; repeatable', group: evaluationGroup },
+    benchmark: { type: 'string', describe: 'FILE or NAME=FILE; repeatable', group: evaluationGroup },
+    out: { type: 'string', describe: 'Directory of answers and grades', group: evaluationGroup },
+    trials: { type: 'number', describe: "Answers to each question. Default: the benchmark's", group: evaluationGroup },
+    limit: { type: 'number', describe: 'Ask only the first questions', group: evaluationGroup },
+    seed: { type: 'number', describe: 'Of requests and shuffles. Default: 0', group: evaluationGroup },
+    profile: { ...profile, group: evaluationGroup },
+    temperature: { type: 'number', describe: 'Default: 0.6', group: evaluationGroup },
+    'top-p': { type: 'number', describe: 'Default: 0.95', group: evaluationGroup },
+    'max-tokens': { type: 'number', describe: 'Of an answer. Default: 32768', group: evaluationGroup },
+    'max-tokens-total': { type: 'number', describe: 'Stop before more are used in all', group: evaluationGroup },
+    'max-cost': {
+      type: 'number',
+      describe: 'Stop before more is spent, by prices in the file',
+      group: evaluationGroup,
+    },
+    'sandbox-level': { ...sandboxLevel, group: evaluationGroup },
+    set: { ...set, group: evaluationGroup },
+    resume: { type: 'boolean', describe: 'Continue or extend an evaluation', group: running },
+    plan: { type: 'boolean', describe: 'Show how much would be asked and ask nothing', group: running },
+    json,
+  },
+  examples: [
+    ['evaluate --model math=experts/math --model merged=merged --benchmark questions.jsonl --trials 4 --out results'],
+    ['evaluate --model r1=http://localhost:8000/v1#r1 --benchmark aime24=aime_2024.parquet --out results'],
+    ['evaluate evaluation.yaml --resume', 'Asks only for what is missing'],
+  ],
+  load: async () => (await import('./evaluate.js')).runEvaluate,
+}
+
+const evaluationDirectory = { type: 'string', describe: 'The --out of evaluate' } as const
+
+const regrade: Command = {
+  usage: 'regrade <directory>',
+  describe: 'Grade the stored answers of an evaluation again',
+  positionals: { directory: evaluationDirectory },
+  options: {
+    profile: { ...profile, group: running },
+    'sandbox-level': { ...sandboxLevel, group: running },
+    json,
+  },
+  examples: [
+    ['regrade results', 'With the graders of this version'],
+    ['regrade results --profile paper', "As the code of the paper's authors grades"],
+  ],
+  load: async () => (await import('./regrade.js')).runRegrade,
+}
+
+const comparing = 'Comparison:'
+
+const compare: Command = {
+  usage: 'compare <directories..>',
+  describe: 'Tables, figures and a page of what evaluations found',
+  positionals: { directories: { ...evaluationDirectory, array: true } },
+  options: {
+    baseline: { type: 'string', describe: 'Model that all others are compared with', group: comparing },
+    merged: { type: 'string', describe: 'The merged model. Default: the last', group: comparing },
+    expert: { type: 'string', describe: 'What it was merged from; repeatable. Default: the others', group: comparing },
+    samples: { type: 'number', describe: 'Of each bootstrap. Default: 10000', group: comparing },
+    seed: { type: 'number', describe: 'Of the bootstrap. Default: 0', group: comparing },
+    out: { type: 'string', describe: 'Directory to write. Default: report in the first one', group: output },
+    json,
+  },
+  examples: [
+    ['compare results --baseline base', 'Gains and losses against base, with intervals'],
+    ['compare results other-results --baseline base --merged merged --out report'],
+  ],
+  load: async () => (await import('./compare.js')).runCompare,
+}
+
 const doctor: Command = {
   usage: 'doctor',
   describe: 'Show what this build and machine can do',
@@ -334,6 +416,9 @@ export const commands: readonly (Command | CommandGroup)[] = [
   convert,
   sft,
   data,
+  evaluate,
+  regrade,
+  compare,
   init,
   exportGguf,
   doctor,

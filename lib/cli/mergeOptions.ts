@@ -6,7 +6,7 @@ import { fusionChoiceValues, nonFiniteValues, presetNames } from '../fusion/fuse
 const method = 'Method, each overrides the preset:'
 export const output = 'Output:'
 const unlike = 'Models that are not stored alike (the default comes first):'
-const running = 'Running:'
+export const running = 'Running:'
 export const cluster = 'On several machines:'
 export const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
 

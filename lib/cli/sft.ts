@@ -1,10 +1,11 @@
 import { sftPlanRecord } from '../plan.js'
+import { type Override, parseOverride } from '../recipe/overrides.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
 import { dataProgressReporter } from '../report/dataProgress.js'
 import { trainingReporter } from '../report/trainingProgress.js'
 import { changeNotes, trainingPlanText, trainingText } from '../report/trainingText.js'
 import { printable } from '../text/format.js'
-import { type Override, parseOverride, resolveRun } from '../train/resolveRun.js'
+import { resolveRun } from '../train/resolveRun.js'
 import {
   executeSft,
   planSft,

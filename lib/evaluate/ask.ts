@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Engine, Generation, Sampling } from '../engines/generation.js'
 import { BranchMergeError } from '../errors.js'
 import type { Budget } from './budget.js'
@@ -43,6 +44,8 @@ export async function askAll(tasks: Iterable<Task>, options: AskOptions): Promis
   // Whatever ends the asking early ends what is in flight, but for `stop`.
   const ended = new AbortController()
   const either = AbortSignal.any([signal, ended.signal])
+  // Every request that is on its way listens.
+  setMaxListeners(0, either)
   const inFlight = new Set<Promise<void>>()
   const askOne = async (task: Task) => {
     const record = await ask(task, options, either)

@@ -1,4 +1,5 @@
 import { BranchMergeError } from '../errors.js'
+import type { VerdictStatus } from '../grading/verdict.js'
 import type { Outcome } from './analysis/results.js'
 import { readAnswers, readEvaluationRecord, readGrades, recordName } from './store/evaluationStore.js'
 import type { AnswerRecord, EvaluationRecord, GradeRecord } from './store/records.js'
@@ -109,7 +110,7 @@ export interface Transcript {
   extracted: string | null
   rule: string
   detail: string
-  status: string
+  status: VerdictStatus
   /** Empty where the benchmark's questions are not to be shown. */
   reference: string
   tokens: number | null

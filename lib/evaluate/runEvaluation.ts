@@ -1,4 +1,5 @@
 import type { Engine, Sampling } from '../engines/generation.js'
+import type { EngineProgress } from '../engines/open/openEngine.js'
 import { BranchMergeError } from '../errors.js'
 import { splitCompletion } from '../grading/completion.js'
 import type { ProgramRunner } from '../sandbox/program.js'
@@ -59,6 +60,7 @@ export interface EvaluationRunning {
 /** How far an evaluation is. */
 export type EvaluationProgress =
   | { phase: 'note'; text: string }
+  | { phase: 'open'; model: string; stage: EngineProgress['stage']; done: number; total: number | undefined }
   | {
       phase: 'answers'
       /** Answers that are there, of those that are wanted; those that were stored before are among both. */
@@ -122,7 +124,7 @@ class EvaluationRun {
     this.grades = new GradeQueue((answer, task) => this.grade(answer, task))
     const asked = examinations.map(({ benchmark, trials, limit }) => trials * askedQuestions(benchmark, limit).length)
     this.progress.total = contestants.length * asked.reduce((sum, count) => sum + count, 0)
-    this.record = newRecord(running.store.before, seed, examinations)
+    this.record = newRecord(running, seed, examinations)
   }
 
   async run(): Promise<Answered> {
@@ -286,7 +288,7 @@ class EvaluationRun {
 
 /** What is evaluated now; models and benchmarks of before stay, so that an evaluation can be extended. */
 function newRecord(
-  before: EvaluationRecord | undefined,
+  { store: { before }, programs }: EvaluationRunning,
   seed: number,
   examinations: readonly Examination[],
 ): EvaluationRecord {
@@ -325,6 +327,7 @@ function newRecord(
     models: { ...before?.models },
     benchmarks,
     askings: { ...before?.askings },
+    sandboxLevel: programs?.level ?? before?.sandboxLevel ?? null,
     tokens: before?.tokens ?? { prompt: 0, completion: 0 },
     cost: before?.cost ?? null,
   }

@@ -4,11 +4,11 @@ import type { ValidateFunction } from 'ajv/dist/2020.js'
 import { type ResolvedData, resolveData } from '../data/options.js'
 import { optionalMemory, optionalShardSize } from '../fusion/fuseOptions.js'
 import { pathFromFile } from '../pathFromFile.js'
-import { type Locate, type Path, Problems } from '../recipe/problems.js'
-import { readYaml } from '../recipe/readYaml.js'
+import { applyOverrides, locateWith, type Override } from '../recipe/overrides.js'
+import { Problems } from '../recipe/problems.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
 import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
-import { invalidArgument, isMapping } from '../validate.js'
+import { isMapping } from '../validate.js'
 import { looksLikeLlamaFactory } from './looksLikeLlamaFactory.js'
 import { type PresetName, presets } from './presets.js'
 import type { LauncherOptions, RunOptions, SlurmOptions } from './runOptions.js'
@@ -46,28 +46,6 @@ export interface ResolvedRun {
   options: RunOptions
   /** What a reader of the plan should know. */
   notes: string[]
-}
-
-/** A value that was said outside the file: of the keys at a path. */
-export interface Override {
-  path: readonly string[]
-  value: unknown
-  /** As messages name its place: `--set training.seed`. */
-  text: string
-}
-
-/**
- * An override as the command line has it.
- *
- * @param text - `training.learningRate=2e-5`; the value is read as YAML
- * @throws ERR_INVALID_ARGUMENT, or ERR_RECIPE for a value that is no YAML
- */
-export function parseOverride(text: string): Override {
-  const [, key, source] = /^([\w.]+)=(.*)$/s.exec(text) ?? []
-  if (key === undefined || source === undefined) throw invalidArgument('KEY=VALUE, as training.seed=7,', 'set', text)
-  const place = `--set ${key}`
-  const [document] = readYaml(source, place)
-  return { path: key.split('.'), value: document?.value ?? null, text: place }
 }
 
 const defaultSignalSeconds = 300
@@ -120,24 +98,6 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
     launcher,
   }
   return { ...resolved, options: asOptions(run, resolved), notes: notesOf(resolved) }
-}
-
-function applyOverrides(value: unknown, overrides: readonly Override[]): unknown {
-  return overrides.reduce((root, { path, value: set }) => withValue(root, path, set), value)
-}
-
-function withValue(value: unknown, [key, ...rest]: readonly string[], set: unknown): unknown {
-  if (key === undefined) return set
-  const mapping = isMapping(value) ? value : {}
-  return { ...mapping, [key]: withValue(mapping[key], rest, set) }
-}
-
-/** What was said outside the file has its place there. */
-function locateWith(locate: Locate, overrides: readonly Override[]): Locate {
-  return (path, options) => {
-    const override = overrides.findLast((each) => each.path.every((key, i) => String(path[i] ?? '') === key))
-    return override ? { text: override.text, order: Number.MAX_SAFE_INTEGER } : locate(path as Path, options)
-  }
 }
 
 function hyperparameters(given: TrainingOptions, processes: number): Hyperparameters {

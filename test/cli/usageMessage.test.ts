@@ -12,7 +12,9 @@ async function complaint(args: string[]): Promise<string> {
   throw new Error(`${args.join(' ')} was accepted`)
 }
 
-const names = 'fuse, merge, finish, batch, verify, reproduce, report, inspect, convert, sft, data, init, export, doctor'
+const names =
+  'fuse, merge, finish, batch, verify, reproduce, report, inspect, convert, sft, data, evaluate, regrade, compare, init, ' +
+  'export, doctor'
 
 test.each<[args: string[], message: string]>([
   [[], `Name a command: ${names}`],

@@ -1,5 +1,5 @@
 import type { Outcome } from '../../lib/evaluate/analysis/results.js'
-import type { Transcript } from '../../lib/report/evaluation/transcripts.js'
+import type { Transcript } from '../../lib/evaluate/readOutcomes.js'
 
 export const transcriptOf = (
   { model, benchmark, question, trial, status, extracted, tokens }: Outcome,
@@ -16,6 +16,7 @@ export const transcriptOf = (
   reasoning: 'Let me think.',
   text: `Answer ${trial} of ${model}`,
   rule: 'boxed',
+  detail: '',
   reference: '42',
   ...more,
 })

@@ -3,9 +3,10 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
+import { parseOverride } from '../../lib/recipe/overrides.js'
 import { parseRecipe } from '../../lib/recipe/readRecipe.js'
 import { recipeObject } from '../../lib/recipe/recipe.js'
-import { parseOverride, resolveRun } from '../../lib/train/resolveRun.js'
+import { resolveRun } from '../../lib/train/resolveRun.js'
 
 const text = `model: base
 output: out

@@ -71,6 +71,19 @@ export class EvaluationStore {
       )
     }
     if (!names) await syncAbove(directory, await makeDirectory(directory))
+    return await EvaluationStore.claim(directory, signal)
+  }
+
+  /**
+   * Opens a directory that has an evaluation; nothing where there is none.
+   *
+   * @throws ERR_EVALUATION when another process writes to it or its files cannot be read; ERR_OUTPUT_WRITE
+   */
+  static async openExisting(directory: string, signal?: AbortSignal | undefined): Promise<EvaluationStore | undefined> {
+    return (await readEvaluationRecord(directory)) && (await EvaluationStore.claim(directory, signal))
+  }
+
+  private static async claim(directory: string, signal: AbortSignal | undefined): Promise<EvaluationStore> {
     const release = await claimDirectory(directory, claimName, 'ERR_EVALUATION')
     const appenders: LineAppender[] = []
     try {
@@ -110,6 +123,10 @@ export class EvaluationStore {
   async addGrade(record: GradeRecord): Promise<void> {
     await this.grades.append(JSON.stringify(record))
     this.graded.set(record.key, record.version)
+  }
+
+  readGrades(signal: AbortSignal): AsyncGenerator<GradeRecord> {
+    return readGrades(this.directory, { signal })
   }
 
   async write(record: EvaluationRecord): Promise<void> {

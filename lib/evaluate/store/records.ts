@@ -1,5 +1,6 @@
 import type { EngineIdentity, Prompt, Sampling } from '../../engines/generation.js'
 import type { Verdict } from '../../grading/verdict.js'
+import type { SandboxLevel } from '../../sandbox/program.js'
 
 /** One model on one benchmark as it was asked: what determines answers, but question and trial. */
 export interface Asking {
@@ -73,6 +74,8 @@ export interface EvaluationRecord {
   benchmarks: Record<string, BenchmarkRecord>
   /** What counts now, by the id of the asking: answers of others were asked otherwise. */
   askings: Record<string, Asking & { trials: number }>
+  /** The level at which programs of models ran last; null where none did. */
+  sandboxLevel: SandboxLevel | null
   tokens: { prompt: number; completion: number }
   /** By the user's prices; null where there are none. */
   cost: number | null

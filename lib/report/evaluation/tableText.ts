@@ -1,11 +1,11 @@
 import type { EvaluationResults } from '../../evaluate/analysis/results.js'
 import { formatTable, printable } from '../../text/format.js'
 import type { Cell, Table } from './table.js'
-import { footerLines, tablesOf } from './tables.js'
+import { summaryLines, summaryTables } from './tables.js'
 
-/** The tables for a terminal, and what they rest on. Control characters of names are shown as escapes. */
+/** The tables that are read first, for a terminal. Control characters of names are shown as escapes. */
 export function evaluationText(results: EvaluationResults): string {
-  return `${[...tablesOf(results).map(tableText), footerLines(results).map(printable).join('\n')].join('\n\n')}\n`
+  return `${[...summaryTables(results).map(tableText), summaryLines(results).map(printable).join('\n')].join('\n\n')}\n`
 }
 
 /** One block for each group of columns, so that lines stay short. */

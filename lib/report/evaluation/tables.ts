@@ -10,12 +10,11 @@ const generalKinds = ['ifeval', 'humaneval', 'bbh']
 const mostGroups = 100
 
 /** All tables that the results have something for, in the order in which they are read. */
-export function tablesOf(results: EvaluationResults): Table[] {
-  const tables = [mainTable(results), expertTable(results), generalTable(results)].filter(
-    (table) => table !== undefined,
-  )
-  return [...tables, ...detailTables(results)]
-}
+export const tablesOf = (results: EvaluationResults): Table[] => [...summaryTables(results), ...detailTables(results)]
+
+/** In the shapes of the paper's three tables. */
+export const summaryTables = (results: EvaluationResults): Table[] =>
+  [mainTable(results), expertTable(results), generalTable(results)].filter((table) => table !== undefined)
 
 const scoreIn = ({ scores }: EvaluationResults, model: string, { name }: Benchmark): Score | undefined =>
   scores.find((score) => score.model === model && score.benchmark === name)
@@ -278,7 +277,16 @@ function groupTable(scores: readonly Score[], benchmark: Benchmark, label: strin
 
 /** What stands under all tables. */
 export function footerLines(results: EvaluationResults): string[] {
-  const { benchmarks, bootstrap, leaders, provenance, baseline, experts } = results
+  const { provenance } = results
+  return [
+    ...summaryLines(results),
+    ...Object.entries(provenance).map(([name, value]) => `${name}: ${described(value)}`),
+  ]
+}
+
+/** What the tables rest on, without where the answers come from. */
+export function summaryLines(results: EvaluationResults): string[] {
+  const { benchmarks, bootstrap, leaders, baseline, experts } = results
   const uneven = benchmarks.flatMap(({ name }) => {
     const counts = results.scores.filter(({ benchmark }) => benchmark === name).map(({ questions }) => questions)
     return new Set(counts).size > 1 ? [`${name}: models answered different numbers of questions.`] : []
@@ -294,7 +302,6 @@ export function footerLines(results: EvaluationResults): string[] {
       ({ benchmark, model, baseline: next, delta, interval, p, noise }) =>
         `${benchmark}: ${model} leads ${next} by ${percent(delta)} ${percentInterval(interval)} points, p ${pText(p)}${noise ? ', noise' : ''}`,
     ),
-    ...Object.entries(provenance).map(([name, value]) => `${name}: ${described(value)}`),
   ]
 }
 

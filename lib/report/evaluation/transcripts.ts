@@ -1,22 +1,7 @@
 import { compareText } from '../../evaluate/analysis/compareText.js'
 import type { EvaluationResults } from '../../evaluate/analysis/results.js'
+import type { Transcript } from '../../evaluate/readOutcomes.js'
 import type { VerdictStatus } from '../../grading/verdict.js'
-
-/** One answer, for reading: what was asked, what came, and how it was graded. */
-export interface Transcript {
-  model: string
-  benchmark: string
-  question: string
-  trial: number
-  prompt: string
-  reasoning: string
-  text: string
-  extracted: string | null
-  rule: string
-  status: VerdictStatus
-  reference: string
-  tokens: number | null
-}
 
 /** What the page embeds, with short names: there are many. */
 interface Embedded {

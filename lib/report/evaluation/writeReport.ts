@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BranchMergeError } from '../../errors.js'
 import type { EvaluationResults } from '../../evaluate/analysis/results.js'
+import type { Transcript } from '../../evaluate/readOutcomes.js'
 import { makeDirectory, removeIfPresent } from '../../files/durableFiles.js'
 import { firstOf, listIfPresent } from '../../files/outputDirectory.js'
 import { writeWhole } from '../../files/writeWhole.js'
@@ -13,7 +14,7 @@ import { scoreChart } from './scoreChart.js'
 import { evaluationCsv } from './scoresCsv.js'
 import { evaluationLatex } from './tableLatex.js'
 import { evaluationMarkdown } from './tableMarkdown.js'
-import { chooseTranscripts, type Transcript } from './transcripts.js'
+import { chooseTranscripts } from './transcripts.js'
 
 export interface EvaluationReportOptions {
   /** Bytes of transcripts that the page holds at most; 32 MiB by default. */

@@ -1,0 +1,56 @@
+import type { Sampling } from '../engines/generation.js'
+import type { EngineSpec } from '../engines/open/engineSpec.js'
+import type { SandboxLevel } from '../sandbox/program.js'
+import type { BenchmarkSpec } from './benchmarks/openBenchmark.js'
+import type { Limits, Price } from './budget.js'
+
+/** Which models answer which questions, and how: recipes/evaluation.schema.json in types; docs/evaluate.md explains each. */
+export interface EvaluationOptions {
+  /** Directory of answers, grades and reports. */
+  out: string
+  /** By name: a directory, a URL (`http://host:8000/v1#served-name`), or an engine with options. */
+  models: Readonly<Record<string, string | (EngineSpec & { price?: Price | undefined })>>
+  /** By name: a path, or a benchmark with options. */
+  benchmarks: Readonly<Record<string, string | BenchmarkOptions>>
+  /** Answers to each question. Default: each benchmark's own. */
+  trials?: number | undefined
+  /** Ask only the first questions of each benchmark. */
+  limit?: number | undefined
+  /** Of requests and shuffles, from 0 to 2^53 − 1. Default: 0. */
+  seed?: number | undefined
+  /** Default: strict. */
+  profile?: 'strict' | 'paper' | undefined
+  /** Default: as the paper, with what a benchmark sets instead. */
+  sampling?: Partial<Sampling> | undefined
+  /** What may be used in all, stored answers included. */
+  limits?: Limits | undefined
+  sandbox?: SandboxOptions | undefined
+}
+
+export interface BenchmarkOptions extends Omit<BenchmarkSpec, 'name'> {
+  trials?: number | undefined
+  limit?: number | undefined
+  sampling?: Partial<Sampling> | undefined
+}
+
+export interface SandboxOptions {
+  /** The least safety that will do. Default: 2. */
+  level?: SandboxLevel | undefined
+  /** Programs at the same time. Default: all cores but one. */
+  workers?: number | undefined
+  /** The interpreter. Default: python3. */
+  python?: string | undefined
+}
+
+/** The paper's: temperature 0.6, top-p 0.95, 32,768 tokens. */
+export const paperSampling: Sampling = {
+  temperature: 0.6,
+  topP: 0.95,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  maxTokens: 32_768,
+  stop: [],
+}

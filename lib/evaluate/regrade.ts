@@ -1,0 +1,166 @@
+import { rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { BranchMergeError } from '../errors.js'
+import { LineAppender } from '../files/appendLines.js'
+import { write } from '../files/durableFiles.js'
+import { newToken, partialSuffix } from '../files/owners.js'
+import { splitCompletion } from '../grading/completion.js'
+import { openSandbox } from '../sandbox/openSandbox.js'
+import { checkChoice, checkFunction, checkObject, checkOptionNames, checkPath, checkSignal } from '../validate.js'
+import type { Benchmark, Profile, Question } from './benchmarks/benchmark.js'
+import { type BenchmarkSpec, openBenchmark } from './benchmarks/openBenchmark.js'
+import type { SandboxOptions } from './evaluationOptions.js'
+import { GradeQueue, gradeRecord } from './gradeQueue.js'
+import { EvaluationStore, gradesName, readAnswers, recordName } from './store/evaluationStore.js'
+import type { AnswerRecord, BenchmarkRecord } from './store/records.js'
+
+export interface RegradeOptions {
+  /** Grade by this profile. Default: the profile that each benchmark has. */
+  profile?: Profile | undefined
+  sandbox?: SandboxOptions | undefined
+  /** After an abort the grades stay as they were, and the promise rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: { graded: number; total: number; seconds: number }) => void) | undefined
+}
+
+export interface RegradeSummary {
+  graded: number
+  /** Answers whose status is another than before. */
+  changed: number
+  /** By benchmark: how many changed, by the status before and the status now, as `wrong → correct`. */
+  changes: Readonly<Record<string, Readonly<Record<string, number>>>>
+}
+
+/**
+ * Grades the stored answers of an evaluation again, and asks nothing. The grades are replaced when all are there.
+ *
+ * @throws ERR_EVALUATION; ERR_BENCHMARK where a benchmark's files are not those that were asked; ERR_SANDBOX; the signal's
+ *   reason after an abort
+ */
+export async function regrade(directory: string, options: RegradeOptions = {}): Promise<RegradeSummary> {
+  checkPath(directory, 'directory')
+  checkObject(options, 'options')
+  const { profile, sandbox = {}, onProgress = () => {}, ...rest } = options
+  checkOptionNames(rest, ['signal'])
+  checkFunction(onProgress, 'onProgress')
+  if (profile !== undefined) checkChoice(profile, 'profile', ['strict', 'paper'])
+  const signal = checkSignal(options.signal) ?? new AbortController().signal
+  const store = await openExisting(directory, signal)
+  try {
+    return await new Regrading(store, { profile, sandbox, signal, onProgress }).run()
+  } finally {
+    await store.close()
+  }
+}
+
+async function openExisting(directory: string, signal: AbortSignal): Promise<EvaluationStore> {
+  const store = await EvaluationStore.openExisting(directory, signal)
+  if (store) return store
+  throw new BranchMergeError('ERR_EVALUATION', `Expected an evaluation in ${directory}: it has no ${recordName}`)
+}
+
+class Regrading {
+  private readonly summary = { graded: 0, changed: 0, changes: {} as Record<string, Record<string, number>> }
+  private readonly started = performance.now()
+
+  constructor(
+    private readonly store: EvaluationStore,
+    private readonly options: {
+      profile: Profile | undefined
+      sandbox: SandboxOptions
+      signal: AbortSignal
+      onProgress: NonNullable<RegradeOptions['onProgress']>
+    },
+  ) {}
+
+  async run(): Promise<RegradeSummary> {
+    const { store } = this
+    const { signal, sandbox } = this.options
+    const record = store.before as NonNullable<EvaluationStore['before']>
+    const benchmarks = new Map<string, { benchmark: Benchmark; questions: Map<string, Question> }>()
+    for (const [name, each] of Object.entries(record.benchmarks)) {
+      const benchmark = await this.open(name, each)
+      benchmarks.set(name, { benchmark, questions: new Map(benchmark.questions.map((one) => [one.id, one])) })
+    }
+    const needsPrograms = [...benchmarks.values()].some(({ benchmark }) => benchmark.needsPrograms)
+    const { level, workers, python } = sandbox
+    const programs = needsPrograms ? await openSandbox({ minimumLevel: level, workers, python, signal }) : undefined
+    const before = await this.statusesBefore()
+    const path = join(store.directory, `${gradesName}.${newToken()}${partialSuffix}`)
+    const total = store.answered.size
+    try {
+      const lines = await LineAppender.open(path)
+      try {
+        const grades = new GradeQueue(async (answer, task) => {
+          const seed = record.askings[answer.asking]?.seed ?? record.seed
+          const context = { trial: answer.trial, seed, programs, signal }
+          const grade = await gradeRecord(answer, task, splitCompletion(answer), context)
+          await lines.append(JSON.stringify(grade))
+          this.count(grade.benchmark, before.get(grade.key), grade.status, total)
+        })
+        for await (const answer of readAnswers(store.directory, { signal })) {
+          const found = benchmarks.get(answer.benchmark)
+          const question = found?.questions.get(answer.question)
+          if (answer.error || !found || !question) continue
+          await grades.ready()
+          grades.add(answer as AnswerRecord, { benchmark: found.benchmark, question, trial: answer.trial })
+        }
+        await grades.finish()
+      } finally {
+        await lines.close()
+      }
+      signal.throwIfAborted()
+      await this.replace(path, benchmarks)
+    } catch (error) {
+      await rm(path, { force: true })
+      throw signal.aborted ? signal.reason : error
+    } finally {
+      await programs?.close()
+    }
+    return this.summary
+  }
+
+  /** Grades and their version change in two steps; after a crash between them the next run grades what is missing. */
+  private async replace(path: string, benchmarks: Map<string, { benchmark: Benchmark }>): Promise<void> {
+    const { store } = this
+    const record = store.before as NonNullable<EvaluationStore['before']>
+    const changed = Object.entries(record.benchmarks).map(([name, each]) => {
+      const { profile, version, needsPrograms, notes } = (benchmarks.get(name) as { benchmark: Benchmark }).benchmark
+      return [name, { ...each, profile, version, needsPrograms, notes, spec: { ...each.spec, profile } }] as const
+    })
+    const target = join(store.directory, gradesName)
+    await write(target, () => rename(path, target))
+    await store.write({ ...record, benchmarks: Object.fromEntries(changed) })
+  }
+
+  private async open(name: string, { spec, files }: BenchmarkRecord): Promise<Benchmark> {
+    const { profile, signal } = this.options
+    const given = spec as unknown as BenchmarkSpec
+    const benchmark = await openBenchmark({ ...given, profile: profile ?? given.profile }, signal)
+    const hashes = (each: BenchmarkRecord['files']) => each.map(({ sha256 }) => sha256).join()
+    if (hashes(benchmark.files) === hashes(files)) return benchmark
+    throw new BranchMergeError(
+      'ERR_BENCHMARK',
+      `The files of ${name} in ${given.path} are not those that were asked: their SHA-256 differs. Put the old ones back.`,
+    )
+  }
+
+  private async statusesBefore(): Promise<Map<string, string>> {
+    const statuses = new Map<string, string>()
+    for await (const { key, status } of this.store.readGrades(this.options.signal)) statuses.set(key, status)
+    return statuses
+  }
+
+  private count(benchmark: string, before: string | undefined, now: string, total: number): void {
+    const { summary } = this
+    summary.graded++
+    if (before !== undefined && before !== now) {
+      summary.changed++
+      summary.changes[benchmark] ??= {}
+      const of = summary.changes[benchmark] as Record<string, number>
+      const change = `${before} → ${now}`
+      of[change] = (of[change] ?? 0) + 1
+    }
+    this.options.onProgress({ graded: summary.graded, total, seconds: (performance.now() - this.started) / 1000 })
+  }
+}
