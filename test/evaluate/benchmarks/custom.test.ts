@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { openBenchmark } from '../../../lib/evaluate/benchmarks/openBenchmark.js'
-import { directPython } from '../../support/directPython.js'
+import { sandboxOfFile } from '../../support/sandbox.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import { graded, jsonLines, opened, parquet, promptOf, question, said, written } from './support.js'
+
+const programs = await sandboxOfFile()
 
 const sum = { id: 'sum', question: 'What is 2 + 2?', answer: 4, grader: 'integer' }
 const capital = { id: 'capital', question: 'The capital of France?', answer: 'Paris', grader: 'exact' }
@@ -189,7 +191,7 @@ describe('programs', () => {
   ])('%j: %j is %s', async (row, code, status) => {
     const benchmark = await opened([row, sum], { name: 'mine' })
     expect(benchmark).toMatchObject({ needsPrograms: true, notes: [] })
-    expect(await graded(question(benchmark), inPython(code), { programs: directPython() })).toMatchObject({ status })
+    expect(await graded(question(benchmark), inPython(code), { programs })).toMatchObject({ status })
   })
 
   test('without a sandbox they are refused, not counted as wrong', async () => {

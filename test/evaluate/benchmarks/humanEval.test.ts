@@ -1,10 +1,10 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { openBenchmark } from '../../../lib/evaluate/benchmarks/openBenchmark.js'
-import { directPython } from '../../support/directPython.js'
+import { sandboxOfFile } from '../../support/sandbox.js'
 import { graded, jsonLines, opened, promptOf, question, said, written } from './support.js'
 
-const programs = directPython()
+const programs = await sandboxOfFile()
 const python = (code: string) => `\`\`\`python\n${code}\n\`\`\``
 
 // Tasks of our own, in the form of HumanEval.

@@ -3,12 +3,12 @@ import { appendFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, uti
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { openBenchmark } from '../../../lib/evaluate/benchmarks/openBenchmark.js'
-import { directPython } from '../../support/directPython.js'
 import { packTests } from '../../support/pickle.js'
+import { sandboxOfFile } from '../../support/sandbox.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import { graded, jsonLines, promptOf, question } from './support.js'
 
-const programs = directPython()
+const programs = await sandboxOfFile()
 
 beforeEach(() => {
   process.env['XDG_CACHE_HOME'] = temporaryDirectory()

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { defines, extractCode, isProgram, type Requirement } from '../../../lib/grading/programs/extractCode.js'
-import { directPython } from '../../support/directPython.js'
+import { sandboxOfFile } from '../../support/sandbox.js'
 
-const runner = directPython()
+const runner = await sandboxOfFile()
 
 const program = 'n = int(input())\nprint(n * 2)'
 const solution = 'class Solution:\n    def double(self, n):\n        return n * 2'

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { gradeFunction, gradeStdin } from '../../../lib/grading/programs/gradeProgram.js'
 import { answered } from '../../support/answered.js'
-import { directPython } from '../../support/directPython.js'
+import { sandboxOfFile } from '../../support/sandbox.js'
 
-const runner = directPython()
+const runner = await sandboxOfFile()
 const python = (code: string) => answered(`\`\`\`python\n${code}\n\`\`\``)
 
 const doubling = [
