@@ -17,13 +17,14 @@ cmake -S . -B build/asan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_REL
   { cat build/asan.log >&2; exit 1; }
 cmake --build build/asan --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" \
   --target branchmerge_native_test branchmerge_cuda_test branchmerge_sft_test branchmerge_sft_parallel_test \
-  branchmerge_sft_train_test branchmerge_check_files
+  branchmerge_sft_train_test branchmerge_sandbox_test branchmerge_check_files
 if [ "${1:-}" = build ]; then exit; fi
 
 build/asan/branchmerge_native_test
 build/asan/branchmerge_cuda_test
 build/asan/branchmerge_sft_test
 build/asan/branchmerge_sft_train_test
+build/asan/branchmerge_sandbox_test
 test/parallel.sh build/asan
 
 corpus=$(mktemp -d)

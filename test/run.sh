@@ -102,7 +102,7 @@ show_failure() {
 
 native_tests() {
   local name
-  for name in native cuda sft sft_train; do
+  for name in native cuda sft sft_train sandbox; do
     echo "== branchmerge_${name}_test"
     "build/check/branchmerge_${name}_test"
   done
