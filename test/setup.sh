@@ -62,7 +62,11 @@ need_command cmake cmake
 need_file '/usr/include/*/cblas.h' libopenblas-dev
 need_command mpicxx libopenmpi-dev
 need_command mpirun openmpi-bin
-if [ "$what" != build ]; then need_file /usr/include/doctest/doctest.h doctest-dev; fi
+if [ "$what" != build ]; then
+  need_file /usr/include/doctest/doctest.h doctest-dev
+  # Programs that models write are in Python, and run in a sandbox.
+  need_command python3 python3
+fi
 if [ "$what" = all ]; then
   need_command git git
   need_command clang++ clang

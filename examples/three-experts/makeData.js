@@ -35,12 +35,12 @@ const tasks = {
     return below(2) === 0 ? [`Repeat the list ${list}.`, list] : [`What comes after ${n}?`, `${n + 1}`]
   },
   math: (below) => {
-    const [a, b] = [below(100), below(100)]
-    return [`What is ${a} + ${b}?`, `${a + b}`]
+    const list = digits(below)
+    return [`What is the largest of [${list.join(', ')}]?`, `${Math.max(...list)}`]
   },
   science: (below) => {
-    const celsius = below(1000)
-    return [`Give ${celsius} °C in kelvin.`, `${celsius + 273} K`]
+    const metres = 1 + below(999)
+    return [`Give ${metres} m in cm.`, `${100 * metres} cm`]
   },
   coding: (below) => {
     const list = digits(below)
