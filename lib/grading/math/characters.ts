@@ -207,6 +207,20 @@ const controlled: readonly [RegExp, string][] = [
 const doubledCommand =
   /\\\\(?=(?:d?t?frac|sqrt|text|mathrm|mathbf|left|right|pi|times|cdot|boxed|fbox|infty|begin|end|sin|cos|tan|ln|log|leq?|geq?|cup|cap|pm|circ|binom|theta|alpha|beta|overline|quad|in)(?![A-Za-z]))/g
 
+/** What pages make of characters that they cannot hold. */
+const entities: Readonly<Record<string, string>> = {
+  lt: '<',
+  gt: '>',
+  le: '\\le ',
+  ge: '\\ge ',
+  ne: '\\ne ',
+  minus: '-',
+  times: '\\times ',
+  nbsp: ' ',
+  quot: '"',
+}
+const entity = /&(lt|gt|le|ge|ne|minus|times|nbsp|quot);/g
+
 function unfoldScript(run: string): string {
   const raised = superscripts.includes(run[0] as string)
   const from = raised ? superscripts : subscripts
@@ -225,7 +239,7 @@ function halveEscapes(text: string): string {
 export function toLatex(text: string): string {
   let plain = text
   for (const [pattern, replacement] of controlled) plain = plain.replace(pattern, replacement)
-  plain = halveEscapes(plain)
+  plain = halveEscapes(plain).replace(entity, (_, name: string) => entities[name] as string)
   if (!beyondAscii.test(plain)) return plain
   beyondAscii.lastIndex = 0
   return plain

@@ -1,6 +1,7 @@
 import { approximationsOf, assignmentOf, lastExact, nameOf, recordOf } from './assignments.js'
 import { type Budget, UnsupportedError } from './budget.js'
 import { evaluateExact } from './exact.js'
+import { equalFamilies } from './families.js'
 import { simplifyMatrix } from './matrices.js'
 import { integer } from './parse.js'
 import { comparableValues, quantityOf, withLetterUnit } from './quantities.js'
@@ -21,7 +22,8 @@ type Bracket = Extract<Node, { kind: 'bracket' }>
  * @throws UnsupportedError where it cannot be told
  */
 export function compareNodes(gold: Node, answer: Node, budget: Budget): string | undefined {
-  return new Comparison(budget).equal(prepare(gold), prepare(answer))
+  const [a, b] = [prepare(gold), prepare(answer)]
+  return equalFamilies(a, b, budget) ? 'family' : new Comparison(budget).equal(a, b)
 }
 
 /** Signs expanded, sums of matrices added, singletons unwrapped. */
@@ -282,7 +284,7 @@ class Comparison {
       const rule = this.equal(assignment.value, answer)
       return rule && `assignment, ${rule}`
     }
-    if (gold.operators.length === 1 && gold.operators[0] === '∈' && gold.operands[0]?.kind === 'symbol') {
+    if (gold.operators.length === 1 && gold.operators[0] === '∈' && nameOf(gold.operands[0] as Node) !== undefined) {
       return this.equal(gold.operands[1] as Node, answer)
     }
     // A chain of values such as 10/4 = 5/2, and a residue.

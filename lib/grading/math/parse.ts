@@ -365,12 +365,27 @@ class Parser {
   private unit(factors: readonly Node[]): string | undefined {
     const { kind, value } = this.peek()
     if (kind === 'text') return this.unitText()
+    if (kind === 'command' && value === 'frac') return this.unitFraction()
     if (kind === 'symbol' && value === '$') {
       this.position++
       return 'dollar'
     }
     if (kind !== 'name' || !isUnitName(value) || !factors.every(isQuantity)) return undefined
     return this.unitText()
+  }
+
+  /** `\\frac{\\text{m}}{\\text{s}}` after a quantity. */
+  private unitFraction(): string | undefined {
+    if (!this.is('{', 1) || this.peek(2).kind !== 'text') return undefined
+    const start = this.position
+    this.position += 2
+    const above = this.unitText()
+    if (this.skip('}') && this.skip('{') && this.peek().kind === 'text') {
+      const below = this.unitText()
+      if (this.skip('}')) return `${above} / ${below}`
+    }
+    this.position = start
+    return undefined
   }
 
   private unitText(): string {
@@ -415,7 +430,7 @@ class Parser {
   }
 
   private postfix(start: Node): Node {
-    let node = start
+    let node = this.plainIndex(start)
     for (;;) {
       if (this.is('^')) node = this.power(node)
       else if (this.is('°')) {
@@ -434,6 +449,16 @@ class Parser {
     }
   }
 
+  /** `x1` in plain text is `x_1`. */
+  private plainIndex(node: Node): Node {
+    const { kind, value, spaced } = this.peek()
+    const previous = this.tokens[this.position - 1]
+    const follows = kind === 'number' && !spaced && /^\d$/.test(value) && previous?.kind === 'name'
+    if (!follows || node.kind !== 'symbol' || !/^[a-zA-Z]$/.test(node.name)) return node
+    this.position++
+    return { kind: 'symbol', name: `${node.name}_${value}` }
+  }
+
   private primed(node: Node): Node {
     this.position++
     if (node.kind !== 'symbol') throw new NotMathematics('a prime')
@@ -446,12 +471,27 @@ class Parser {
       this.position += 3
       return this.node({ kind: 'degrees', of: base })
     }
-    if (this.skip('°')) return this.node({ kind: 'degrees', of: base })
+    if (this.skip('°') || (base.kind === 'number' && this.degreeLetter()))
+      return this.node({ kind: 'degrees', of: base })
     const transpose = this.transpose()
     if (transpose && base.kind !== 'symbol') return this.node({ kind: 'call', name: 'transpose', arguments: [base] })
+    const chosen = base.kind === 'symbol' ? /^C_(\d+)$/.exec(base.name)?.[1] : undefined
+    if (chosen !== undefined) {
+      const exponent = this.nested(() => this.exponent())
+      return this.node({ kind: 'call', name: 'binomial', arguments: [integer(Number(chosen)), exponent] })
+    }
     const primes = this.primes()
     if (primes !== undefined && base.kind === 'symbol') return { kind: 'symbol', name: base.name + primes }
     return this.node({ kind: 'power', base, exponent: this.nested(() => this.exponent()) })
+  }
+
+  /** `150^\\text{o}`: the letter as the sign of degrees. */
+  private degreeLetter(): boolean {
+    const braced = this.is('{')
+    const { kind, value } = this.peek(braced ? 1 : 0)
+    if (kind !== 'name' || (value !== 'o' && value !== 'circ') || (braced && !this.is('}', 2))) return false
+    this.position += braced ? 3 : 1
+    return true
   }
 
   private transpose(): boolean {
@@ -677,8 +717,19 @@ class Parser {
   private letter(value: string): Node {
     if (value === 'e' || value === 'i') return this.node({ kind: 'constant', name: value })
     if (['ℝ', 'ℤ', 'ℚ', 'ℕ', 'ℂ'].includes(value)) return this.numbers(value)
+    if (value === 'C' && this.is('(')) return this.choice()
     if (functionLetters.test(value) && (this.is('(') || this.is("'") || this.is('^'))) return this.application(value)
     return this.node({ kind: 'symbol', name: value })
+  }
+
+  /** `C(5, 2)` of two whole numbers is a binomial coefficient. */
+  private choice(): Node {
+    const [, n, comma, k, close] = [0, 1, 2, 3, 4].map((offset) => this.peek(offset))
+    const numbers = [n, k].every((token) => token?.kind === 'number' && /^\d+$/.test(token.value))
+    if (!numbers || comma?.value !== ',' || close?.value !== ')') return this.node({ kind: 'symbol', name: 'C' })
+    this.position += 5
+    const given = [n, k].map((token) => numberNode((token as Token).value))
+    return this.node({ kind: 'call', name: 'binomial', arguments: given })
   }
 
   /** ℝ⁺ and the like are names of their own. */
@@ -1152,8 +1203,24 @@ function callOf(name: string, given: Node[], base: Node | undefined): Node {
     return { kind: 'call', name: 'log', arguments: base ? [...given, base] : given }
   }
   if (base !== undefined) throw new NotMathematics(`a subscript of ${name}`)
+  if (name === 'cis') return cis(multiply(given))
   return { kind: 'call', name, arguments: given }
 }
+
+/** cos θ + i sin θ. */
+const cis = (angle: Node): Node => ({
+  kind: 'add',
+  terms: [
+    { kind: 'call', name: 'cos', arguments: [angle] },
+    {
+      kind: 'multiply',
+      factors: [
+        { kind: 'constant', name: 'i' },
+        { kind: 'call', name: 'sin', arguments: [angle] },
+      ],
+    },
+  ],
+})
 
 function properFraction(numerator: string | undefined, denominator: string | undefined): Node | undefined {
   if (numerator === undefined || denominator === undefined) return undefined

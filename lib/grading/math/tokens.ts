@@ -13,7 +13,7 @@ export interface Token {
 export type CommaReading = 'thousands' | 'list' | 'decimal'
 
 export const functionNames: ReadonlySet<string> = new Set(
-  'sin cos tan cot sec csc sinh cosh tanh coth sech csch arcsin arccos arctan arccot arcsec arccsc asin acos atan acot arcsinh arccosh arctanh asinh acosh atanh ln log lg exp sqrt cbrt abs floor ceil gcd lcm max min det sgn sign Re Im re arg'.split(
+  'sin cos tan cot sec csc sinh cosh tanh coth sech csch arcsin arccos arctan arccot arcsec arccsc asin acos atan acot arcsinh arccosh arctanh asinh acosh atanh ln log lg exp sqrt cbrt abs floor ceil gcd lcm max min det sgn sign Re Im re arg cis'.split(
     ' ',
   ),
 )
@@ -34,6 +34,8 @@ const spacing = new Set(
   'enspace thinspace medspace thickspace negthinspace space nobreakspace newline hfill'.split(' '),
 )
 const textCommands = new Set('text textbf textit textrm textsf texttt textnormal mbox hbox textup emph'.split(' '))
+/** Functions whose names are no words or units where they stand as text. */
+const uprightFunctions = new Set('sin cos tan cot csc ln log arcsin arccos arctan exp cis'.split(' '))
 const uprightCommands = new Set(['mathrm', 'operatorname', 'operatorname*', 'textmd'])
 const withIgnoredArgument = new Set('hspace vspace phantom hphantom vphantom color label tag kern hskip'.split(' '))
 
@@ -315,10 +317,16 @@ class Lexer {
     if (next === '\\') this.push('symbol', '\\\\')
     else if (next === '{' || next === '}') this.push('symbol', `\\${next}`)
     else if (next === '|') this.push('symbol', '‖')
-    else if (next === '!') this.spaced = false
+    else if (next === '!') this.negativeSpace()
     else if (/[\s,;:>]/.test(next)) this.spaced = true
     else if (/[()[\]]/.test(next)) this.spaced = true
     else this.push('symbol', next)
+  }
+
+  /** `\!` takes back the white space around it, as in `11,\! 111`. */
+  private negativeSpace(): void {
+    this.take(/\s+/y)
+    this.spaced = false
   }
 
   /** A wide space parts the items of a list where nothing else does. */
@@ -352,6 +360,7 @@ class Lexer {
     if (/^(?:[\s,;.]*(?:and|or)[\s,;]*)$/i.test(content))
       this.push('symbol', words.toLowerCase().includes('and') ? 'and' : 'or')
     else if (/^\s*$/.test(content)) this.spaced = true
+    else if (uprightFunctions.has(words)) this.push('command', words)
     else if (/^[,;:]$/.test(words)) this.push('symbol', words)
     else if (joinsNumbers(words)) this.inline(content)
     else if (/[A-Za-z]{2}|^[^\0-\x7f]+$/.test(words) && !/[\\$^=]/.test(words)) this.push('text', words)
@@ -362,7 +371,14 @@ class Lexer {
   /** `5\text{ m}`: a letter marked as text after a quantity measures it. */
   private isLetterUnit(words: string): boolean {
     const last = this.tokens.at(-1)
-    const afterQuantity = last?.kind === 'number' || (last?.kind === 'symbol' && ['}', ')', '$'].includes(last.value))
+    const before = this.tokens.at(-2)
+    const afterUnit =
+      last?.kind === 'text' ||
+      (last?.kind === 'symbol' && ['/', '*', '{'].includes(last.value) && before?.kind === 'text') ||
+      (last?.value === '{' &&
+        (before?.value === 'frac' || (before?.value === '}' && this.tokens.at(-3)?.kind === 'text')))
+    const afterQuantity =
+      afterUnit || last?.kind === 'number' || (last?.kind === 'symbol' && ['}', ')', '$'].includes(last.value))
     return afterQuantity && /^[mgshLlNJWVKt](?:\s*\/\s*[a-z]{1,3})?(?:\^?[23])?$/.test(words)
   }
 

@@ -2,9 +2,18 @@ import { Budget, maximumExpressionLength, UnsupportedError } from './budget.js'
 import { compareNodes } from './compare.js'
 import { bare, type ExtractionProfile, extractMath } from './extract.js'
 import { NotMathematics, parseMath } from './parse.js'
+import { withQualifier } from './qualifiers.js'
 import type { Node } from './syntax.js'
-import type { CommaReading } from './tokens.js'
-import { normaliseWords, numberOfWords, readChoice, sameWords } from './words.js'
+import { type CommaReading, tokenize } from './tokens.js'
+import {
+  fractionOfWords,
+  normaliseWords,
+  numberOfWords,
+  readChoice,
+  readChoices,
+  sameTimes,
+  sameWords,
+} from './words.js'
 
 /** Whether an answer is equal to the gold answer. */
 export interface MathVerdict {
@@ -30,11 +39,13 @@ export function compareMath(gold: string, answer: string): MathVerdict {
       ? { equal: true, rule: 'same text', unsupported: false }
       : unsupported('an answer too long')
   }
-  const [a, b] = [bare(gold), bare(answer)]
+  const [a, b] = [gold, answer].map((text) => withQualifier(balanced(bare(text)))) as [string, string]
   if (a === '' || b === '')
     return { equal: false, rule: b === '' ? 'no answer' : 'unsupported: no gold answer', unsupported: a === '' }
   if (squeezed(a) === squeezed(b)) return { equal: true, rule: 'same text', unsupported: false }
-  if (isOneWord(a) && isOneWord(b) && sameWords(a, b)) return words
+  if (((isOneWord(a) && isOneWord(b)) || (isPhrase(a) && isPhrase(b))) && sameWords(a, b)) return words
+  const times = sameTimes(a, b)
+  if (times !== undefined) return times ? words : different
   const verdict = compareReadings(numerals(a), numerals(b))
   return verdict.equal ? verdict : (compareChoices(a, b) ?? verdict)
 }
@@ -42,10 +53,30 @@ export function compareMath(gold: string, answer: string): MathVerdict {
 /** Words in letters, of which the longest is no name of two or three variables. */
 const isOneWord = (text: string): boolean => /^[A-Za-z -]{4,60}$|^(?:yes|no)$/.test(normaliseWords(text))
 
+/** Words among numbers, such as a date: no brackets, whose kind would count. */
+const isPhrase = (text: string): boolean =>
+  plainWords(text) && !/[()[\]^_=|<>]|\\[{}]/.test(text) && /[a-z]{4}/i.test(normaliseWords(text))
+
+/** A text with a brace too many at its end, without it; `\{1,2}` closes as it opens. */
+function balanced(text: string): string {
+  if (!text.endsWith('}') || text.endsWith('\\}')) return text
+  let [level, escaped] = [0, 0]
+  for (const [mark] of text.slice(0, -1).matchAll(/\\.|[{}]/gs)) {
+    if (mark === '\\{') escaped++
+    else if (mark === '\\}') escaped--
+    else if (mark === '{') level++
+    else if (mark === '}') level--
+    if (level < 0) return text
+  }
+  if (level !== 0) return text
+  return escaped === 1 ? `${text.slice(0, -1)}\\}` : text.slice(0, -1)
+}
+
 /** A number in words as digits. */
 function numerals(text: string): string {
-  const value = text.length > 60 ? undefined : numberOfWords(normaliseWords(text).replace(/ (?=\w+$)/, '-'))
-  return value === undefined ? text : `${value}`
+  if (text.length > 60) return text
+  const words = normaliseWords(text)
+  return `${numberOfWords(words.replace(/ (?=\w+$)/, '-')) ?? fractionOfWords(words) ?? text}`
 }
 
 /** The text without white space and what only sets it. */
@@ -80,8 +111,8 @@ function compareReadings(gold: string, answer: string): MathVerdict {
   const readings: [CommaReading, CommaReading][] = []
   if (isPlainList(answer)) readings.push(['list', 'thousands'])
   if (isPlainList(gold)) readings.push(['thousands', 'list'])
-  if (/^-?0,\d+$|^-?\d+,\d{2,}$/.test(gold)) readings.push(['decimal', 'thousands'])
-  if (/^-?0,\d+$/.test(answer) || (/^-?\d+,\d+$/.test(answer) && isDecimal(gold)))
+  if (/^-?0,\d+$|^-?\d+,(?:\d{2}|\d{4,})$/.test(gold)) readings.push(['decimal', 'thousands'])
+  if (/^-?0,\d+$/.test(answer) || (/^-?\d+,(?:\d{1,2}|\d{4,})$/.test(answer) && isDecimal(gold)))
     readings.push(['thousands', 'decimal'])
   return readings.map(([a, b]) => compareOne(gold, answer, a, b)).find(({ equal }) => equal) ?? first
 }
@@ -92,7 +123,9 @@ const isDecimal = (text: string): boolean => /^-?\d*\.\d+$/.test(text)
 function compareOne(gold: string, answer: string, goldCommas: CommaReading, answerCommas: CommaReading): MathVerdict {
   const [a, b] = [read(gold, goldCommas), read(answer, answerCommas)]
   if ('unsupported' in a)
-    return sameWords(gold, answer) && plainWords(gold) ? words : unsupported(`${a.unsupported} in the gold answer`)
+    return (sameWords(gold, answer) && plainWords(gold)) || sameTokens(gold, answer)
+      ? { ...words, rule: 'same text' }
+      : unsupported(`${a.unsupported} in the gold answer`)
   if ('unsupported' in b) return unsupported(`${b.unsupported} in the answer`)
   if ('words' in a || 'words' in b) return sameWords(gold, answer) ? words : different
   try {
@@ -104,13 +137,32 @@ function compareOne(gold: string, answer: string, goldCommas: CommaReading, answ
   }
 }
 
+/** Whether two texts that cannot be compared are written alike: spaces, sizes and braces around one sign do not matter. */
+function sameTokens(a: string, b: string): boolean {
+  const [x, y] = [a, b].map((text) => {
+    const tokens = tokenize(text)
+    return tokens
+      .filter(
+        ({ kind, value }, i) =>
+          kind !== 'symbol' ||
+          !((value === '{' && tokens[i + 2]?.value === '}') || (value === '}' && tokens[i - 2]?.value === '{')),
+      )
+      .map(({ value }) => value)
+      .join(' ')
+  })
+  return x === y
+}
+
 const words: MathVerdict = { equal: true, rule: 'words', unsupported: false }
 const plainWords = (text: string): boolean => !/\\(?!text|mathrm|mathbf|textbf|quad|\W)/.test(text)
 
 /** A choice by its letter, whatever is written beside it. */
 function compareChoices(gold: string, answer: string): MathVerdict | undefined {
   const [a, b] = [readChoice(gold), readChoice(answer)]
-  if (!a && !b) return undefined
+  if (!a && !b) {
+    const [first, second] = [readChoices(gold), readChoices(answer)]
+    return first !== undefined && first === second ? { equal: true, rule: 'choices', unsupported: false } : undefined
+  }
   if (a && b)
     return a.letter === b.letter && (a.rest === '' || b.rest === '')
       ? { equal: true, rule: 'choice', unsupported: false }

@@ -63,18 +63,74 @@ export function normaliseWords(text: string): string {
 export function sameWords(a: string, b: string): boolean {
   const [x, y] = [normaliseWords(a), normaliseWords(b)]
   if (x === '' || y === '') return false
-  return x === y || x.replaceAll(' ', '') === y.replaceAll(' ', '') || (synonyms[x] ?? x) === (synonyms[y] ?? y)
+  return x === y || joined(x) === joined(y) || (synonyms[x] ?? x) === (synonyms[y] ?? y)
 }
+
+/** Without spaces, but for those that part numbers. */
+const joined = (words: string): string => words.replace(/ (?!\d)|(?<!\d) /g, '')
+
+const parts: Readonly<Record<string, number>> = {
+  half: 2,
+  third: 3,
+  quarter: 4,
+  fourth: 4,
+  fifth: 5,
+  sixth: 6,
+  eighth: 8,
+  tenth: 10,
+}
+const fraction = /^(?:([a-z]+)[- ])?(half|halve|third|quarter|fourth|fifth|sixth|eighth|tenth)(s?)$/
+
+/** `one half` and `two thirds` as fractions; undefined for other words. */
+export function fractionOfWords(text: string): string | undefined {
+  const found = fraction.exec(text)
+  const numerator = found && (found[1] === undefined ? 1 : numberWords[found[1]])
+  // "Third" and "fifth" alone are places.
+  if (!found || !numerator || (found[1] === undefined && found[2] !== 'half')) return undefined
+  return `\\frac{${numerator}}{${parts[found[2] === 'halve' ? 'half' : (found[2] as string)]}}`
+}
+
+const time = /^(\d{1,2}):(\d{2})(?: ([ap]) ?m)?$/
+
+/** Whether two times of day are the same, and one of them says which half of the day it is in; undefined for what is no time. */
+export function sameTimes(a: string, b: string): boolean | undefined {
+  const [x, y] = [a, b].map((text) => time.exec(normaliseWords(text)))
+  if (!x || !y || (x[3] === undefined && y[3] === undefined)) return undefined
+  const hoursOf = ([, hours, , half]: RegExpExecArray): number[] => {
+    const hour = Number(hours) % 12
+    return half === undefined && Number(hours) > 12
+      ? [hour + 12]
+      : half === 'a'
+        ? [hour]
+        : half === 'p'
+          ? [hour + 12]
+          : [hour, hour + 12]
+  }
+  return x[2] === y[2] && hoursOf(x).some((hour) => hoursOf(y).includes(hour))
+}
+
+const choiceLetters = /^[A-J](?:(?:[\s,;&]|and)*[A-J])+$/
+
+/** The letters of several choices, `ABD` and `A, B and D`; undefined for anything else. */
+export function readChoices(text: string): string | undefined {
+  const plain = plainLetters(text).replace(/[()]/g, '')
+  if (plain.length > 60 || !choiceLetters.test(plain)) return undefined
+  const letters = plain.match(/[A-J]/g) ?? []
+  return new Set(letters).size === letters.length ? letters.join('') : undefined
+}
+
+const plainLetters = (text: string): string =>
+  text
+    .slice(0, 400)
+    .replace(/\\(?:text|textbf|mathrm|mathbf|mbox|textrm)\s*\{([^{}]*)\}/g, '$1')
+    .replace(/\\[ ,;:!]|\\q?quad|[$~]/g, ' ')
+    .trim()
 
 const choiceLetter = /^\(?\s*([A-J])\s*\)?(?:\s*[.:)]\s*|\s+(?=\S)|$)(.*)$/s
 
 /** A choice's letter and what stands after it: `(C) 12`, `C.`, `\textbf{(C)}\ 12`. */
 export function readChoice(text: string): { letter: string; rest: string } | undefined {
-  const plain = text
-    .slice(0, 400)
-    .replace(/\\(?:text|textbf|mathrm|mathbf|mbox|textrm)\s*\{([^{}]*)\}/g, '$1')
-    .replace(/\\[ ,;:!]|\\q?quad|[$~]/g, ' ')
-    .trim()
+  const plain = plainLetters(text)
   const found = choiceLetter.exec(plain)
   if (!found) return undefined
   const rest = (found[2] as string).trim()

@@ -81,7 +81,7 @@ export const pairs: Readonly<Record<string, readonly Pair[]>> = {
     ['∅', r`\emptyset`, true],
     ['1/2 + 1/3', '5/6', true],
     ['4!', '24', true],
-    ['C(5,2)', r`\binom{5}{2}`, false],
+    ['C(5,2)', r`\binom{5}{2}`, true],
     ['exp(x)', 'e^x', true],
     ['sqrt(x^2+1)', r`\sqrt{x^2+1}`, true],
     ['x**2', 'x^2', true],
