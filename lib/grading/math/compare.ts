@@ -31,6 +31,8 @@ function prepare(node: Node): Node {
   const simple = unwrap(simplifyMatrix(expandSigns(namedAlike(node))))
   if (simple.kind === 'text' && /^all real(?: number)?s$/.test(normaliseWords(simple.text)))
     return { kind: 'numbers', name: 'ℝ' }
+  if (simple.kind === 'text' && /^infinit[ey]$/.test(normaliseWords(simple.text)))
+    return { kind: 'constant', name: 'infinity' }
   return simple.kind === 'unit' && simple.of.kind === 'text'
     ? { kind: 'text', text: `${simple.of.text} ${simple.unit}` }
     : simple

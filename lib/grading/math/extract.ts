@@ -70,7 +70,7 @@ export function extractMath(answer: string, profile: ExtractionProfile = 'strict
 function lenient(text: string): Extraction {
   const whole = bare(text)
   if (whole === '') return { text: null, rule: 'none' }
-  const formula = isProse(whole) ? closingFormula(text.trimEnd()) : undefined
+  const formula = isProse(whole) ? (closingFormula(text.trimEnd()) ?? stated(text)) : undefined
   return formula === undefined ? { text: whole, rule: 'whole text' } : { text: formula, rule: 'last formula' }
 }
 
@@ -78,6 +78,19 @@ function lenient(text: string): Extraction {
 function isProse(text: string): boolean {
   const outside = text.slice(0, 2000).replace(/\$[^$]*\$|\\\([^)]*\\\)|\\[A-Za-z]+/g, ' ')
   return (outside.match(/[A-Za-z]{2,}/g) ?? []).some((word) => !/^(?:and|or)$/i.test(word))
+}
+
+/** What follows `####`, as GSM8K has it, or the last verb of a closing sentence such as "The value of x is 42". */
+function stated(text: string): string | undefined {
+  const last = text.trimEnd().slice(-1000)
+  const marked = /(?:^|\n)\s{0,8}####\s{0,8}(\S[^\n]*)$/.exec(last)
+  if (marked) return bare(marked[1] as string)
+  const sentence = last.split(/\n|(?<=[.!?])\s/).at(-1) as string
+  const begins = /^\W{0,4}(?:the|so|thus|hence|therefore|then|there|it|our|in total|we)\b/i.test(sentence)
+  if (!begins || /\bwhere\b/i.test(sentence)) return undefined
+  const verb = [...sentence.matchAll(/\b(?:is|are|equals)\s+(?:exactly\s+|equal to\s+)?/gi)].at(-1)
+  const rest = verb && bare(sentence.slice(verb.index + verb[0].length))
+  return rest && /\d|\$|\\/.test(rest) ? sentenceOf(rest) : undefined
 }
 
 /** A formula with which a text ends, but for a full stop. */
@@ -109,6 +122,10 @@ const boxCommand = /\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*/g
 const joint = /^(?:[\s,;.$&]|\\[,;:!)(\]["\s]|\\q?quad|\\text\s*\{\s*(?:and|or)?,?\s*(?:and|or)?\s*\}|and\b|or\b)*$/
 /** Percent signs after a box. */
 const percent = /^\s*(?:\$\s*)?(?:\\?%|\\text\s*\{\s*(?:%|percent)\s*\}|percent\b)/
+
+/** The name that a text ends by giving a value: `x` of `$x =`. */
+const namedBefore = (text: string): string | undefined =>
+  /(?:^|[^A-Za-z\\])([A-Za-z](?:_\{?\w\}?)?)\s*=\s*\$?\s*$/.exec(text.slice(-20))?.[1]
 
 /** Finds the boxes and their contents, all braces matched in one pass. */
 function boxesIn(text: string): Box[] {
@@ -151,7 +168,7 @@ function boxed(text: string): Extraction | undefined {
   const joined = [last]
   for (let i = boxes.length - 2; i >= 0; i--) {
     const box = boxes[i] as Box
-    const between = text.slice(box.end, (joined[0] as Box).start)
+    const between = betweenBoxes(text, box, joined[0] as Box)
     if (between.length > 60 || !joint.test(between) || joined.length >= 20 || !separatesBoxes(between)) break
     joined.unshift(box)
   }
@@ -160,6 +177,15 @@ function boxed(text: string): Extraction | undefined {
   if (contents.length === 1) return { text: (contents[0] as string) + after, rule: 'boxed' }
   if (new Set(contents).size === 1) return { text: contents[0] as string, rule: 'boxed' }
   return { text: contents.join(', ') + after, rule: 'boxed list' }
+}
+
+/** What stands between two boxes, but for a name that both give a value: "$x = □$ or $x = □$". */
+function betweenBoxes(text: string, first: Box, second: Box): string {
+  const between = text.slice(first.end, second.start)
+  const name = between.length > 60 ? undefined : namedBefore(between)
+  return name !== undefined && name === namedBefore(text.slice(0, first.start))
+    ? between.replace(/[A-Za-z](?:_\{?\w\}?)?\s*=\s*\$?\s*$/, '')
+    : between
 }
 
 /** A comma or a word makes a list of boxes; lines alone repeat the answer. */

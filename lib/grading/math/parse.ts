@@ -1,6 +1,7 @@
 import { maximumDepth, maximumNodes, UnsupportedError } from './budget.js'
 import { parseDecimal, rational } from './rational.js'
-import type { Node, RelationOperator } from './syntax.js'
+import { rebuild } from './rebuild.js'
+import { type Node, type RelationOperator, symbolsOf } from './syntax.js'
 import { type CommaReading, functionNames, greek, type Token, tokenize } from './tokens.js'
 import { isUnitName } from './units.js'
 
@@ -370,7 +371,9 @@ class Parser {
       this.position++
       return 'dollar'
     }
-    if (kind !== 'name' || !isUnitName(value) || !factors.every(isQuantity)) return undefined
+    const isPower =
+      ['square', 'sq', 'cubic'].includes(value) && this.peek(1).kind === 'name' && isUnitName(this.peek(1).value)
+    if (kind !== 'name' || !(isUnitName(value) || isPower) || !factors.every(isQuantity)) return undefined
     return this.unitText()
   }
 
@@ -830,7 +833,9 @@ class Parser {
   }
 
   private decorated(decoration: string): Node {
-    const names = lettersOf(this.argument())
+    const inside = this.argument()
+    const names = lettersOf(inside)
+    if (names === undefined && decoration === 'overline' && symbolsOf(inside).size === 0) return conjugate(inside)
     if (names === undefined) throw new UnsupportedError(`\\${decoration}`)
     return this.node({ kind: 'symbol', name: `${decoration} ${names}` })
   }
@@ -1053,6 +1058,7 @@ class Parser {
     const rows = this.rows(form)
     this.position++
     if (this.bracedName() !== name) throw new NotMathematics(`the end of ${name}`)
+    if (name === 'array' && rows.length === 1 && rows[0]?.length === 1) return rows[0][0] as Node
     if (form === 'determinant') return this.node({ kind: 'call', name: 'det', arguments: [{ kind: 'matrix', rows }] })
     const holdsRelations = rows.every((row) => row.length === 1 && row[0]?.kind === 'relation')
     if (form === 'matrix' && !holdsRelations) return this.node({ kind: 'matrix', rows })
@@ -1206,6 +1212,10 @@ function callOf(name: string, given: Node[], base: Node | undefined): Node {
   if (name === 'cis') return cis(multiply(given))
   return { kind: 'call', name, arguments: given }
 }
+
+/** The conjugate of an expression without variables. */
+const conjugate = (node: Node): Node =>
+  node.kind === 'constant' && node.name === 'i' ? { kind: 'negate', of: node } : rebuild(node, conjugate)
 
 /** cos θ + i sin θ. */
 const cis = (angle: Node): Node => ({

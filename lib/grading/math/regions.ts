@@ -107,6 +107,8 @@ class Reader {
   }
 
   private conditions(items: readonly Node[], join: 'and' | 'or' | ','): Region | undefined {
+    const excluded = excludedValues(items)
+    if (excluded) return this.conditions(excluded, 'and')
     if (!items.every(({ kind }) => kind === 'relation' || kind === 'bracket' || kind === 'combine')) return undefined
     const regions = items.map((item) => this.region(item))
     if (regions.includes(undefined) || regions.length === 0) return undefined
@@ -198,6 +200,14 @@ const scaled = ({ numerator, denominator }: Rational, factor: bigint): Rational 
   rational(numerator * factor, denominator)
 
 export const flipped: Partial<Record<RelationOperator, RelationOperator>> = { '<': '>', '>': '<', '≤': '≥', '≥': '≤' }
+
+/** `x ≠ 1, 2` excludes both; undefined where the list says something else. */
+function excludedValues([first, ...rest]: readonly Node[]): Node[] | undefined {
+  if (first?.kind !== 'relation' || first.operators.length !== 1 || first.operators[0] !== '≠') return undefined
+  if (rest.length === 0 || rest.some(({ kind }) => kind === 'relation')) return undefined
+  const [name] = first.operands as [Node, Node]
+  return [first, ...rest.map((value): Node => ({ kind: 'relation', operands: [name, value], operators: ['≠'] }))]
+}
 
 const isNotEmpty = ({ low, high, lowClosed, highClosed }: Piece): boolean =>
   low < high || (low === high && lowClosed && highClosed)

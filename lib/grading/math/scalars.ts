@@ -113,8 +113,18 @@ export function agree(a: Approximate, b: Approximate): boolean | undefined {
   return error <= unreliable * size || error <= 1e-10 ? true : undefined
 }
 
+type PointKind = 'real' | 'integer' | 'whole' | 'complex'
+
+/** Whole numbers, all of which are tried where one variable stands inside ⌊ ⌋: their number is prime. */
+const wholes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 24, 37, 60, 101]
+
 /** A variable's value at a point: the same for the same name, apart from others. */
-function valueAt(name: string, point: number, kind: 'real' | 'integer' | 'complex'): Approximate {
+function valueAt(name: string, point: number, kind: PointKind): Approximate {
+  if (kind === 'whole') {
+    const seed = name.charCodeAt(0)
+    const value = wholes[(seed + point * (1 + (seed % 16))) % wholes.length] as number
+    return { re: value, im: 0, error: 0 }
+  }
   let seed = 0x9e3779b9 ^ Math.imul(point + 1, 0x85ebca6b)
   for (const character of name) seed = Math.imul(seed ^ character.charCodeAt(0), 0x01000193)
   seed ^= seed >>> 15
@@ -147,13 +157,17 @@ const ranges: readonly (readonly [number, number])[] = [
 
 type Values = Map<string, Approximate>
 
+const pointCounts: Readonly<Record<PointKind, number>> = {
+  real: realPoints,
+  integer: integerPoints,
+  whole: wholes.length,
+  complex: complexPoints,
+}
+
 /** Calls back with the values of the variables at each point until the callback has seen enough. */
-function* pointsFor(
-  names: readonly string[],
-  kinds: readonly ('real' | 'integer' | 'complex')[],
-): Generator<[Values, boolean]> {
+function* pointsFor(names: readonly string[], kinds: readonly PointKind[]): Generator<[Values, boolean]> {
   for (const kind of kinds) {
-    const count = kind === 'real' ? realPoints : kind === 'integer' ? integerPoints : complexPoints
+    const count = pointCounts[kind]
     for (let point = 0; point < count; point++) {
       yield [new Map(names.map((name) => [name, valueAt(name, point, kind)])), kind !== 'complex']
     }
@@ -184,6 +198,8 @@ const branches = (node: Node): boolean =>
       (part.kind === 'power' && !(part.exponent.kind === 'number' || part.exponent.kind === 'negate')),
   )
 
+const isStep = (node: Node): boolean => node.kind === 'call' && (node.name === 'floor' || node.name === 'ceil')
+
 const tooSmall = 1e-250
 
 /**
@@ -194,7 +210,9 @@ export function* sharedValues(a: Node, b: Node, budget: Budget): Generator<[Appr
   const names = [...new Set([...symbolsOf(a), ...symbolsOf(b)])].filter((name) => !name.startsWith('function '))
   const imaginary = (node: Node) => node.kind === 'constant' && node.name === 'i'
   const onlyReal = !some(a, imaginary) && !some(b, imaginary)
-  const kinds: ('real' | 'complex')[] = branches(a) || branches(b) ? ['real'] : ['real', 'complex']
+  // n inside ⌊ ⌋ stands for whole numbers.
+  const stepped = (some(a, isStep) || some(b, isStep)) && names.every((name) => /^[nkmN]$/.test(name))
+  const kinds: PointKind[] = stepped ? ['whole'] : branches(a) || branches(b) ? ['real'] : ['real', 'complex']
   let found = 0
   for (const rounds of [kinds, ['integer'] as const]) {
     if (found >= neededPoints) return

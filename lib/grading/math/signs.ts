@@ -20,7 +20,9 @@ export function expandSigns(node: Node): Node {
   if (node.kind === 'set') {
     return { ...node, items: node.items.flatMap((item) => (some(item, isSign) ? choices(item) : [item])) }
   }
-  return { kind: 'list', items: choices(node), join: 'or' }
+  // `x ≠ ±1` excludes both.
+  const excludes = node.kind === 'relation' && node.operators.every((operator) => operator === '≠' || operator === '∉')
+  return { kind: 'list', items: choices(node), join: excludes ? 'and' : 'or' }
 }
 
 function choices(node: Node): Node[] {

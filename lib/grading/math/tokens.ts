@@ -356,20 +356,21 @@ class Lexer {
 
   /** Words are words; a number, a letter or a formula in `\text` is what it would be outside. */
   private text(content: string): void {
-    const words = content.trim()
+    const words = spacedWords(content)
     if (/^(?:[\s,;.]*(?:and|or)[\s,;]*)$/i.test(content))
       this.push('symbol', words.toLowerCase().includes('and') ? 'and' : 'or')
     else if (/^\s*$/.test(content)) this.spaced = true
     else if (uprightFunctions.has(words)) this.push('command', words)
     else if (/^[,;:]$/.test(words)) this.push('symbol', words)
+    else if (words === 'to' && this.tokens.at(-1)?.kind === 'number') this.push('symbol', ':')
     else if (joinsNumbers(words)) this.inline(content)
     else if (/[A-Za-z]{2}|^[^\0-\x7f]+$/.test(words) && !/[\\$^=]/.test(words)) this.push('text', words)
-    else if (this.isLetterUnit(words)) this.push('text', words)
+    else if (this.isLetterUnit(words, content)) this.push('text', words)
     else this.inline(content)
   }
 
   /** `5\text{ m}`: a letter marked as text after a quantity measures it. */
-  private isLetterUnit(words: string): boolean {
+  private isLetterUnit(words: string, content: string): boolean {
     const last = this.tokens.at(-1)
     const before = this.tokens.at(-2)
     const afterUnit =
@@ -379,7 +380,8 @@ class Lexer {
         (before?.value === 'frac' || (before?.value === '}' && this.tokens.at(-3)?.kind === 'text')))
     const afterQuantity =
       afterUnit || last?.kind === 'number' || (last?.kind === 'symbol' && ['}', ')', '$'].includes(last.value))
-    return afterQuantity && /^[mgshLlNJWVKt](?:\s*\/\s*[a-z]{1,3})?(?:\^?[23])?$/.test(words)
+    const letter = this.spaced || content !== words ? /^[mgshLlNJWVKtCAF]/ : /^[mgshLlNJWVKt]/
+    return afterQuantity && letter.test(words) && /^[A-Za-z](?:\s*\/\s*[a-z]{1,3})?(?:\^?[23])?$/.test(words)
   }
 
   private inline(content: string): void {
@@ -394,9 +396,11 @@ class Lexer {
   private upright(): void {
     const start = this.position
     const content = this.group()
-    const words = content?.trim() ?? ''
-    if (content !== undefined && functionNames.has(words)) this.push('command', namedCommands[words] ?? words)
-    else if (content !== undefined && (/^[A-Za-z]{2,}[A-Za-z .]*$/.test(words) || this.isLetterUnit(words)))
+    const words = spacedWords(content ?? '')
+    const measures = /^(?:min|sec)$/.test(words) && this.tokens.at(-1)?.kind === 'number'
+    if (content !== undefined && functionNames.has(words) && !measures)
+      this.push('command', namedCommands[words] ?? words)
+    else if (content !== undefined && (/^[A-Za-z]{2,}[A-Za-z .]*$/.test(words) || this.isLetterUnit(words, content)))
       this.text(content)
     else this.position = start
   }
@@ -412,6 +416,9 @@ class Lexer {
     else this.push('symbol', operator.includes('in') ? '∉' : '≠')
   }
 }
+
+/** What a text says between its spaces of any kind. */
+const spacedWords = (content: string): string => content.replace(/~|\\[,;: ]/g, ' ').trim()
 
 /** `\text{2 and 3}` is a list of numbers. */
 const joinsNumbers = (words: string): boolean =>

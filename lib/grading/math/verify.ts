@@ -11,6 +11,7 @@ import {
   numberOfWords,
   readChoice,
   readChoices,
+  roundNumberOfWords,
   sameTimes,
   sameWords,
 } from './words.js'
@@ -39,7 +40,7 @@ export function compareMath(gold: string, answer: string): MathVerdict {
       ? { equal: true, rule: 'same text', unsupported: false }
       : unsupported('an answer too long')
   }
-  const [a, b] = [gold, answer].map((text) => withQualifier(balanced(bare(text)))) as [string, string]
+  const [a, b] = [gold, answer].map((text) => withQualifier(withoutLead(balanced(bare(text))))) as [string, string]
   if (a === '' || b === '')
     return { equal: false, rule: b === '' ? 'no answer' : 'unsupported: no gold answer', unsupported: a === '' }
   if (squeezed(a) === squeezed(b)) return { equal: true, rule: 'same text', unsupported: false }
@@ -72,11 +73,15 @@ function balanced(text: string): string {
   return escaped === 1 ? `${text.slice(0, -1)}\\}` : text.slice(0, -1)
 }
 
+/** `\text{The answer is } 42`: what leads to the answer is left out. */
+const withoutLead = (text: string): string =>
+  text.replace(/^\\text\s*\{\s*(?:[A-Za-z]{2,}[\s,]+){0,6}(?:answer|is|are|equals)\s*[:=]?\s*\}\s*(?=\S)/i, '')
+
 /** A number in words as digits. */
 function numerals(text: string): string {
   if (text.length > 60) return text
   const words = normaliseWords(text)
-  return `${numberOfWords(words.replace(/ (?=\w+$)/, '-')) ?? fractionOfWords(words) ?? text}`
+  return `${numberOfWords(words.replace(/ (?=\w+$)/, '-')) ?? fractionOfWords(words) ?? roundNumberOfWords(words) ?? text}`
 }
 
 /** The text without white space and what only sets it. */

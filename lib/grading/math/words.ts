@@ -39,7 +39,7 @@ export function numberOfWords(text: string): number | undefined {
   return numberWords[words]
 }
 
-const synonyms: Readonly<Record<string, string>> = { y: 'yes', n: 'no', t: 'true', f: 'false' }
+const synonyms: Readonly<Record<string, string>> = { y: 'yes', n: 'no', t: 'true', f: 'false', dne: 'does not exist' }
 
 /** Words as they are compared: no case, no punctuation, no commands, single spaces, no article. */
 export function normaliseWords(text: string): string {
@@ -59,11 +59,23 @@ export function normaliseWords(text: string): string {
   return words
 }
 
+/** The names of a list in words, in the order of the alphabet; undefined for what is no such list. */
+function namesOf(text: string): string | undefined {
+  const names = text.split(/,|\band\b/).map(normaliseWords)
+  const isList = names.length > 1 && names.every((name) => /^[a-z]{2,}(?: [a-z]+)*$/.test(name))
+  return isList ? names.sort().join(', ') : undefined
+}
+
+const sameNames = (a: string, b: string): boolean => {
+  const names = namesOf(a)
+  return names !== undefined && names === namesOf(b)
+}
+
 /** Whether two texts say the same words. */
 export function sameWords(a: string, b: string): boolean {
   const [x, y] = [normaliseWords(a), normaliseWords(b)]
   if (x === '' || y === '') return false
-  return x === y || joined(x) === joined(y) || (synonyms[x] ?? x) === (synonyms[y] ?? y)
+  return x === y || joined(x) === joined(y) || sameNames(a, b) || (synonyms[x] ?? x) === (synonyms[y] ?? y)
 }
 
 /** Without spaces, but for those that part numbers. */
@@ -80,6 +92,20 @@ const parts: Readonly<Record<string, number>> = {
   tenth: 10,
 }
 const fraction = /^(?:([a-z]+)[- ])?(half|halve|third|quarter|fourth|fifth|sixth|eighth|tenth)(s?)$/
+
+const powersOfTen: Readonly<Record<string, string>> = {
+  hundred: '00',
+  thousand: '000',
+  million: '000000',
+  billion: '000000000',
+}
+
+/** `two thousand` in digits; undefined for other words. */
+export function roundNumberOfWords(text: string): string | undefined {
+  const [, count = '', power = ''] = /^([a-z]+)[- ](hundred|thousand|million|billion)$/.exec(text) ?? []
+  const digits = numberWords[count]
+  return digits === undefined ? undefined : `${digits}${powersOfTen[power]}`
+}
 
 /** `one half` and `two thirds` as fractions; undefined for other words. */
 export function fractionOfWords(text: string): string | undefined {

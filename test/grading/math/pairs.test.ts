@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
 import { verifyMath } from '../../../lib/grading/math/verify.js'
+import { pairs as fifthPairs } from './fifthPairs.js'
 import { pairs as fourthPairs } from './fourthPairs.js'
 import { pairs as firstPairs } from './pairs.js'
 import { pairs as secondPairs } from './secondPairs.js'
 import { pairs as thirdPairs } from './thirdPairs.js'
 
-const all = [firstPairs, secondPairs, thirdPairs, fourthPairs].flatMap((pairs) => Object.entries(pairs))
+const all = [firstPairs, secondPairs, thirdPairs, fourthPairs, fifthPairs].flatMap((pairs) => Object.entries(pairs))
 
 for (const [i, [kind, list]] of all.entries()) {
   test(`pairs of ${kind} (${i + 1}) are judged as labelled`, async () => {
