@@ -32,19 +32,21 @@ export async function runEvaluate(args: Record<string, unknown>): Promise<number
     const resume = args.resume === true
     const running = { resume, signal, stop, onProgress: progress.update }
     const summary = await executeEvaluation(planned, running).finally(progress.end)
-    if (args.json) printJson(summary)
+    const failure = failureOf(summary)
+    if (args.json)
+      printJson({ ...summary, ...(failure && { error: { code: failure.code, message: failure.message } }) })
     else printText(summaryText(summary))
+    if (failure) progress.print(`branchmerge: ${failure.message} [${failure.code}]`)
     if (stop.aborted) return new Interrupted('SIGINT', 'kept').exitCode
-    refuseMissing(summary)
-    return 0
+    return failure ? 1 : 0
   })
 }
 
 /** What failed after all retries is no wrong answer, and no success. */
-function refuseMissing({ failed, wanted, failures }: EvaluationSummary): void {
-  if (failed === 0) return
+function failureOf({ failed, wanted, failures }: EvaluationSummary): BranchMergeError | undefined {
+  if (failed === 0) return undefined
   const reasons = Object.entries(failures).map(([model, reason]) => `\n${model}: ${reason}`)
-  throw new BranchMergeError(
+  return new BranchMergeError(
     'ERR_ENGINE',
     `${failed} of ${wanted} answers did not come; --resume asks for them again.${reasons.join('')}`,
   )

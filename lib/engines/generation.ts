@@ -32,6 +32,8 @@ export interface GenerationRequest {
   /** An unsigned 32-bit number. */
   seed: number
   signal?: AbortSignal | undefined
+  /** Called when its turn comes: before that nobody works on it. */
+  onStart?: (() => void) | undefined
   /** Called as tokens arrive, with how many so far. */
   onTokens?: ((tokens: number) => void) | undefined
 }

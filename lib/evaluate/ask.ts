@@ -27,7 +27,7 @@ export interface AskOptions {
   onTokens: (tokens: number) => void
   /** Ends all at once. */
   signal: AbortSignal
-  /** Ends the asking; what is in flight is waited for. */
+  /** Ends the asking; answers that are on their way are waited for. */
   stop: AbortSignal
 }
 
@@ -45,7 +45,7 @@ export async function askAll(tasks: Iterable<Task>, options: AskOptions): Promis
   const ended = new AbortController()
   const either = AbortSignal.any([signal, ended.signal])
   // Every request that is on its way listens.
-  setMaxListeners(0, either)
+  setMaxListeners(0, either, stop)
   const inFlight = new Set<Promise<void>>()
   const askOne = async (task: Task) => {
     const record = await ask(task, options, either)
@@ -106,12 +106,14 @@ async function ask(
   }
   const asked = new Date().toISOString()
   let tokens = 0
+  const turn = untilStarted(signal, stop)
   try {
     const generation = await engine.generate({
       prompt,
       sampling,
       seed: task.requestSeed,
-      signal,
+      signal: turn.signal,
+      onStart: turn.started,
       onTokens(count) {
         onTokens(count - tokens)
         tokens = count
@@ -124,11 +126,30 @@ async function ask(
     // What it used of the server before it failed is not known beyond what came.
     release({ prompt: 0, completion: tokens })
     if (signal.aborted) throw signal.reason
+    if (turn.signal.aborted) return undefined
     if (!(error instanceof BranchMergeError)) throw error
     const { asking, model, benchmark, question, trial, key } = task
     const place = { v: 1, key, asking, model, benchmark: benchmark.name, question: question.id, trial } as const
     return { ...place, error: { code: error.code, message: error.message }, times: { asked } }
+  } finally {
+    turn.over()
   }
+}
+
+/** A signal that `stop` aborts as well, but only as long as nobody works on the request. */
+function untilStarted(signal: AbortSignal, stop: AbortSignal) {
+  const controller = new AbortController()
+  const end = () => controller.abort(signal.reason)
+  const withdraw = () => controller.abort(stop.reason)
+  signal.addEventListener('abort', end, { once: true })
+  stop.addEventListener('abort', withdraw, { once: true })
+  const started = () => stop.removeEventListener('abort', withdraw)
+  const over = () => {
+    signal.removeEventListener('abort', end)
+    started()
+  }
+  if (signal.aborted) end()
+  return { signal: controller.signal, started, over }
 }
 
 function answerRecord(task: Task, generation: Generation, asked: string): AnswerRecord {

@@ -110,10 +110,11 @@ export async function executeEvaluation(
     let answered: Answered
     try {
       for (const { file, lines } of store.damage) {
-        const text = `${lines} lines of ${file} are damaged: what they held is done again`
+        const count = lines === 1 ? '1 line' : `${lines} lines`
+        const text = `${count} of ${file} cannot be read; what was there is done again`
         onProgress({ phase: 'note', text })
       }
-      const contestants = models.map((model) => contestantOf(model, signal, onProgress))
+      const contestants = models.map((model) => contestantOf(model, onProgress))
       const plan = { contestants, examinations, seed, limits }
       answered = await runEvaluation(plan, { store, programs, signal, stop, onProgress })
     } finally {
@@ -136,7 +137,6 @@ const sandboxOptions = ({ level, workers, python }: ResolvedEvaluation['sandbox'
 
 function contestantOf(
   { name, place, spec, price }: ResolvedModel,
-  signal: AbortSignal,
   onProgress: (progress: EvaluationProgress) => void,
 ): Contestant {
   return {
@@ -144,7 +144,7 @@ function contestantOf(
     place,
     local: !isServerSpec(spec),
     price,
-    open: () =>
+    open: (signal) =>
       openEngine(spec, {
         signal,
         onProgress: ({ stage, done, total }) => onProgress({ phase: 'open', model: name, stage, done, total }),

@@ -12,7 +12,7 @@ import { type BenchmarkSpec, openBenchmark } from './benchmarks/openBenchmark.js
 import type { SandboxOptions } from './evaluationOptions.js'
 import { GradeQueue, gradeRecord } from './gradeQueue.js'
 import { EvaluationStore, gradesName, readAnswers, recordName } from './store/evaluationStore.js'
-import type { AnswerRecord, BenchmarkRecord } from './store/records.js'
+import type { AnswerRecord, BenchmarkRecord, GradeRecord } from './store/records.js'
 
 export interface RegradeOptions {
   /** Grade by this profile. Default: the profile that each benchmark has. */
@@ -85,18 +85,21 @@ class Regrading {
     const needsPrograms = [...benchmarks.values()].some(({ benchmark }) => benchmark.needsPrograms)
     const { level, workers, python } = sandbox
     const programs = needsPrograms ? await openSandbox({ minimumLevel: level, workers, python, signal }) : undefined
-    const before = await this.statusesBefore()
+    const before = await this.gradesBefore()
     const path = join(store.directory, `${gradesName}.${newToken()}${partialSuffix}`)
     const total = store.answered.size
     try {
       const lines = await LineAppender.open(path)
       try {
         const grades = new GradeQueue(async (answer, task) => {
-          const seed = record.askings[answer.asking]?.seed ?? record.seed
+          const last = before.get(answer.key)
+          // The asking for which it counts may have come after the one that asked.
+          const asking = last?.asking ?? answer.asking
+          const seed = record.askings[asking]?.seed ?? record.seed
           const context = { trial: answer.trial, seed, programs, signal }
-          const grade = await gradeRecord(answer, task, splitCompletion(answer), context)
+          const grade = await gradeRecord({ ...answer, asking }, task, splitCompletion(answer), context)
           await lines.append(JSON.stringify(grade))
-          this.count(grade.benchmark, before.get(grade.key), grade.status, total)
+          this.count(grade.benchmark, last?.status, grade.status, total)
         })
         for await (const answer of readAnswers(store.directory, { signal })) {
           const found = benchmarks.get(answer.benchmark)
@@ -145,10 +148,12 @@ class Regrading {
     )
   }
 
-  private async statusesBefore(): Promise<Map<string, string>> {
-    const statuses = new Map<string, string>()
-    for await (const { key, status } of this.store.readGrades(this.options.signal)) statuses.set(key, status)
-    return statuses
+  private async gradesBefore(): Promise<Map<string, Pick<GradeRecord, 'status' | 'asking'>>> {
+    const grades = new Map<string, Pick<GradeRecord, 'status' | 'asking'>>()
+    for await (const { key, status, asking } of this.store.readGrades(this.options.signal)) {
+      grades.set(key, { status, asking })
+    }
+    return grades
   }
 
   private count(benchmark: string, before: string | undefined, now: string, total: number): void {

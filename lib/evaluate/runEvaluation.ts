@@ -5,10 +5,10 @@ import { splitCompletion } from '../grading/completion.js'
 import type { ProgramRunner } from '../sandbox/program.js'
 import { version } from '../version.js'
 import { askAll } from './ask.js'
-import type { Benchmark } from './benchmarks/benchmark.js'
+import type { Benchmark, Question } from './benchmarks/benchmark.js'
 import { Budget, type Limits, type Price } from './budget.js'
 import { GradeQueue, gradeRecord } from './gradeQueue.js'
-import { askingId } from './store/askingKey.js'
+import { askingId, keyRoot, promptsDigest } from './store/askingKey.js'
 import { type EvaluationStore, readAnswers } from './store/evaluationStore.js'
 import type {
   AnswerRecord,
@@ -28,7 +28,8 @@ export interface Contestant {
   /** True where it computes on this machine: one after another then, so that each has the machine for itself. */
   local: boolean
   price?: Price | undefined
-  open: () => Promise<Engine>
+  /** The signal ends the opening alone. */
+  open: (signal: AbortSignal) => Promise<Engine>
 }
 
 /** A benchmark, and how it is asked. */
@@ -100,6 +101,8 @@ export async function runEvaluation(plan: EvaluationPlan, running: EvaluationRun
 interface AskedExamination {
   /** Of the asking. */
   id: string
+  /** Of the keys of its answers. */
+  root: string
   model: string
   examination: Examination
 }
@@ -112,6 +115,7 @@ class EvaluationRun {
   private readonly failures: Record<string, string> = {}
   private readonly grades: GradeQueue
   private readonly started = performance.now()
+  private readonly prompts: ReadonlyMap<Benchmark, string>
 
   constructor(
     private readonly plan: EvaluationPlan,
@@ -124,6 +128,7 @@ class EvaluationRun {
     this.grades = new GradeQueue((answer, task) => this.grade(answer, task))
     const asked = examinations.map(({ benchmark, trials, limit }) => trials * askedQuestions(benchmark, limit).length)
     this.progress.total = contestants.length * asked.reduce((sum, count) => sum + count, 0)
+    this.prompts = new Map(examinations.map(({ benchmark }) => [benchmark, digestOf(benchmark, seed)]))
     this.record = newRecord(running, seed, examinations)
   }
 
@@ -162,14 +167,17 @@ class EvaluationRun {
 
   private async examine(contestant: Contestant): Promise<void> {
     const { name, place } = contestant
-    const engine = await contestant.open()
+    const engine = await this.open(contestant)
+    if (!engine) return
     try {
       const { identity, description } = engine
       this.record.models[name] = { place, identity, description } satisfies ModelRecord
       const askings = this.plan.examinations.map((examination) => this.asking(name, engine, examination))
       await this.running.store.write(this.record)
-      const missing = new Set(askings.flatMap((each) => this.missing(each)))
-      await this.gradeStored(askings)
+      const missing = new Set<string>()
+      const ungraded = new Map<string, AskedExamination>()
+      for (const each of askings) this.sortOut(each, missing, ungraded)
+      await this.gradeStored(ungraded)
       this.tell()
       const samplings = new Map(askings.map(({ id, examination }) => [id, examination.sampling]))
       const { signal, stop } = this.running
@@ -195,39 +203,52 @@ class EvaluationRun {
     }
   }
 
+  /** Undefined when the evaluation is stopped before the model can answer. */
+  private async open(contestant: Contestant): Promise<Engine | undefined> {
+    const { signal, stop } = this.running
+    try {
+      return await contestant.open(AbortSignal.any([signal, stop]))
+    } catch (error) {
+      if (stop.aborted && !signal.aborted) return undefined
+      throw error
+    }
+  }
+
   /** Enters into the record what a model is asked on a benchmark, in place of what it was asked there before. */
   private asking(model: string, { identity }: Engine, examination: Examination) {
     const { benchmark, sampling, trials } = examination
-    const asking: Asking = { model, benchmark: benchmark.name, identity, sampling, seed: this.plan.seed }
+    const prompts = this.prompts.get(benchmark) as string
+    const asking: Asking = { model, benchmark: benchmark.name, identity, sampling, seed: this.plan.seed, prompts }
     const id = askingId(asking)
     for (const [other, each] of Object.entries(this.record.askings)) {
       if (each.model === model && each.benchmark === benchmark.name && other !== id) {
         delete this.record.askings[other]
-        const text = `${model} was asked ${benchmark.name} in another way before: those answers are kept, and do not count`
+        const text = `${model} was asked ${benchmark.name} otherwise before: answers that do not fit are kept, and do not count`
         this.running.onProgress({ phase: 'note', text })
       }
     }
     this.record.askings[id] = { ...asking, trials }
-    return { id, model, examination }
+    return { id, root: keyRoot(asking), model, examination }
   }
 
-  private *tasksOf({ id, model, examination }: AskedExamination): Generator<Task> {
-    yield* tasksOf(examination.benchmark, examination, { asking: id, model, seed: this.plan.seed })
+  private *tasksOf({ id, root, model, examination }: AskedExamination): Generator<Task> {
+    yield* tasksOf(examination.benchmark, examination, { asking: id, root, model, seed: this.plan.seed })
   }
 
-  /** Keys of the answers that are not there; counts those that are. */
-  private missing(asked: AskedExamination): string[] {
+  /** Keys of answers that are not there, and of those that have no grade of now; counts those that are there. */
+  private sortOut(asked: AskedExamination, missing: Set<string>, ungraded: Map<string, AskedExamination>): void {
     const { answered, graded } = this.running.store
-    const keys: string[] = []
     for (const { key } of this.tasksOf(asked)) {
-      if (!answered.has(key)) keys.push(key)
-      else {
-        this.progress.stored++
-        this.progress.done++
-        if (graded.get(key) === asked.examination.benchmark.version) this.progress.graded++
+      if (!answered.has(key)) {
+        missing.add(key)
+        continue
       }
+      this.progress.stored++
+      this.progress.done++
+      const grade = graded.get(key)
+      if (grade?.version === asked.examination.benchmark.version && grade.asking === asked.id) this.progress.graded++
+      else ungraded.set(key, asked)
     }
-    return keys
   }
 
   /** Made one by one: all prompts of a large evaluation would take more memory than its answers. */
@@ -235,31 +256,26 @@ class EvaluationRun {
     for (const asked of askings) for (const task of this.tasksOf(asked)) if (missing.has(task.key)) yield task
   }
 
-  /** Answers that came before and were not graded, or by another version. */
-  private async gradeStored(askings: readonly AskedExamination[]): Promise<void> {
+  /** Answers that came before and were not graded, or by another version, or for another asking. */
+  private async gradeStored(ungraded: Map<string, AskedExamination>): Promise<void> {
+    if (ungraded.size === 0) return
     const { store, signal } = this.running
-    if ([...store.answered.keys()].every((key) => store.graded.has(key)) && !this.hasNewVersion(askings)) return
-    const asked = new Map(
-      askings.map(({ id, examination }) => {
-        const questions = askedQuestions(examination.benchmark, examination.limit)
-        return [id, { ...examination, questions: new Map(questions.map((each) => [each.id, each])) }]
+    const questions = new Map(
+      [...new Set(ungraded.values())].map(({ id, examination }) => {
+        const asked = askedQuestions(examination.benchmark, examination.limit)
+        return [id, new Map(asked.map((each) => [each.id, each]))]
       }),
     )
     for await (const answer of readAnswers(store.directory, { signal })) {
-      const examination = asked.get(answer.asking)
-      if (answer.error || !examination || answer.trial >= examination.trials) continue
-      const { benchmark } = examination
-      const question = examination.questions.get(answer.question)
-      if (!question || store.graded.get(answer.key) === benchmark.version) continue
+      const asked = ungraded.get(answer.key)
+      if (answer.error || !asked) continue
+      ungraded.delete(answer.key)
+      const question = questions.get(asked.id)?.get(answer.question) as Question
       await this.grades.ready()
-      this.grades.add(answer, { benchmark, question, trial: answer.trial })
+      const { benchmark } = asked.examination
+      this.grades.add({ ...answer, asking: asked.id }, { benchmark, question, trial: answer.trial })
     }
     await this.grades.finish()
-  }
-
-  private hasNewVersion(askings: readonly AskedExamination[]): boolean {
-    const versions = new Set(askings.map(({ examination: { benchmark } }) => benchmark.version))
-    return [...this.running.store.graded.values()].some((each) => !versions.has(each))
   }
 
   private async store(record: AnswerRecord | FailedRecord, task: Task): Promise<void> {
@@ -285,6 +301,9 @@ class EvaluationRun {
     this.running.onProgress({ phase: 'answers', ...this.progress, seconds })
   }
 }
+
+const digestOf = ({ questions }: Benchmark, seed: number): string =>
+  promptsDigest(questions.map((each) => ({ question: each.id, prompt: each.prompt(0, seed) })))
 
 /** What is evaluated now; models and benchmarks of before stay, so that an evaluation can be extended. */
 function newRecord(

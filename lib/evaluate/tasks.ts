@@ -29,7 +29,7 @@ export interface Extent {
 export function* tasksOf(
   benchmark: Benchmark,
   { trials, limit }: Extent,
-  { asking, model, seed }: { asking: string; model: string; seed: number },
+  { asking, root, model, seed }: { asking: string; root: string; model: string; seed: number },
 ): Generator<Task> {
   for (let trial = 0; trial < trials; trial++) {
     for (const question of askedQuestions(benchmark, limit)) {
@@ -42,7 +42,7 @@ export function* tasksOf(
         trial,
         prompt,
         requestSeed: requestSeed(seed, benchmark.name, question.id, trial),
-        key: answerKey(asking, question.id, trial, prompt),
+        key: answerKey(root, question.id, trial, prompt),
       }
     }
   }

@@ -23,6 +23,7 @@ export function scriptedEngine(answer: Answer, { model = 'scripted', concurrency
     concurrency,
     async generate(request): Promise<Generation> {
       const call = engine.calls.push(request)
+      request.onStart?.()
       inFlight++
       engine.most = Math.max(engine.most, inFlight)
       try {

@@ -222,6 +222,7 @@ class EmbeddedEngine implements Engine {
     const prompt = this.parts.renderer.tokenizer.encode(text)
     const limit = this.limitFor(prompt.length, request.sampling.maxTokens)
     const sequence = await this.take(signal)
+    request.onStart?.()
     const work = this.write(sequence, prompt, limit, request).finally(() => this.giveBack(sequence))
     this.running.add(work)
     const settled = work.finally(() => this.running.delete(work))

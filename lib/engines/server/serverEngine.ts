@@ -241,7 +241,7 @@ class ServerEngine implements Engine {
     const tries: Tries = { attempts: 0, failures: 0, unreachableSince: undefined, shrunk: undefined }
     for (;;) {
       const turn = await router.take(this.estimate(request), tries.attempts > 0, signal)
-      tries.attempts++
+      if (tries.attempts++ === 0) request.onStart?.()
       let tokens: number | undefined
       let pause = 0
       try {

@@ -1,4 +1,3 @@
-import { BranchMergeError } from '../../errors.js'
 import { SeededBits } from '../../seededBits.js'
 import { checkInteger, invalidArgument } from '../../validate.js'
 import type { Bootstrap } from './bootstrap.js'
@@ -34,39 +33,34 @@ const mostSamples = 1_000_000
  * Scores, intervals and differences from graded answers, in any order. Memory grows by about 250 bytes an outcome, and by
  * none of the texts; what is computed is a function of the outcomes and options, to the bit.
  *
- * @throws ERR_INVALID_ARGUMENT for options; ERR_EVALUATION for outcomes that do not fit together; ERR_CANCELLED
+ * @throws ERR_INVALID_ARGUMENT for options; ERR_EVALUATION for outcomes that do not fit together; the signal's
+ *   reason after an abort
  */
 export async function analyse(
   outcomes: Iterable<Outcome> | AsyncIterable<Outcome>,
   options: AnalyseOptions,
 ): Promise<EvaluationResults> {
   const { models, benchmarks, baseline, samples, seed, signal, merged, experts } = checkOptions(options)
-  try {
-    const answers = await collectAnswers(
-      outcomes,
-      models,
-      benchmarks.map(({ name }) => name),
-      signal,
-    )
-    const analysis = new Analysis(answers, samples, seed, signal)
-    const scores = await analysis.scores(models, benchmarks)
-    return {
-      format: 'branchmerge evaluation results',
-      version: 1,
-      models,
-      benchmarks,
-      baseline,
-      scores,
-      differences: baseline === null ? [] : await analysis.differences(models, [baseline], benchmarks),
-      leaders: await analysis.leaders(scores, benchmarks),
-      experts: await analysis.experts(merged, experts, benchmarks),
-      bootstrap: { samples, seed },
-      provenance: options.provenance ?? {},
-    }
-  } catch (error) {
-    if (signal?.aborted && error === signal.reason)
-      throw new BranchMergeError('ERR_CANCELLED', 'The analysis was cancelled', { cause: error })
-    throw error
+  const answers = await collectAnswers(
+    outcomes,
+    models,
+    benchmarks.map(({ name }) => name),
+    signal,
+  )
+  const analysis = new Analysis(answers, samples, seed, signal)
+  const scores = await analysis.scores(models, benchmarks)
+  return {
+    format: 'branchmerge evaluation results',
+    version: 1,
+    models,
+    benchmarks,
+    baseline,
+    scores,
+    differences: baseline === null ? [] : await analysis.differences(models, [baseline], benchmarks),
+    leaders: await analysis.leaders(scores, benchmarks),
+    experts: await analysis.experts(merged, experts, benchmarks),
+    bootstrap: { samples, seed },
+    provenance: options.provenance ?? {},
   }
 }
 

@@ -8,9 +8,19 @@ const digest = (value: unknown): string => createHash('sha256').update(canonical
 /** Id of an asking: the same whenever it asks the same. Where a server stands is no part of it. */
 export const askingId = (asking: Asking): string => digest({ v: 1, ...asking }).slice(0, 16)
 
+/** What keys of answers begin with: all that determines them but their prompts, so that questions can be added. */
+export const keyRoot = ({ prompts: _, ...rest }: Asking): string => digest({ v: 1, ...rest }).slice(0, 16)
+
 /** Key of an answer: over everything that determines it. */
-export const answerKey = (asking: string, question: string, trial: number, prompt: Prompt): string =>
-  digest({ v: 1, asking, question, trial, prompt })
+export const answerKey = (root: string, question: string, trial: number, prompt: Prompt): string =>
+  digest({ v: 1, asking: root, question, trial, prompt })
+
+/** Of the prompts of a benchmark. */
+export function promptsDigest(prompts: Iterable<{ question: string; prompt: Prompt }>): string {
+  const hash = createHash('sha256')
+  for (const each of prompts) hash.update(`${canonicalJson(each)}\n`)
+  return hash.digest('hex')
+}
 
 /** The seed of one request, the same for every model: an unsigned 32-bit number. */
 export const requestSeed = (seed: number, benchmark: string, question: string, trial: number): number =>

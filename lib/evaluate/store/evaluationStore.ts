@@ -4,7 +4,7 @@ import { LineAppender, readLines } from '../../files/appendLines.js'
 import { claimDirectory } from '../../files/claimDirectory.js'
 import { makeDirectory, sync, syncAbove } from '../../files/durableFiles.js'
 import { firstOf, listIfPresent } from '../../files/outputDirectory.js'
-import { partialSuffix } from '../../files/owners.js'
+import { partialSuffix, removeAbandoned } from '../../files/owners.js'
 import { readSmallFile } from '../../files/readSmallFile.js'
 import { writeWhole } from '../../files/writeWhole.js'
 import { isMapping } from '../../validate.js'
@@ -26,6 +26,12 @@ export interface StoredAnswer {
   completion: number | null
 }
 
+/** Which version graded an answer, and for which asking. */
+export interface StoredGrade {
+  version: string
+  asking: string
+}
+
 /** Lines that are no records of ours: a disk that lost power leaves such. */
 export interface Damage {
   file: string
@@ -36,9 +42,10 @@ export interface Damage {
 export class EvaluationStore {
   /** By key: answers that came. */
   readonly answered = new Map<string, StoredAnswer>()
-  /** By key: the version that graded the answer last. */
-  readonly graded = new Map<string, string>()
+  /** By key: by what the answer was graded last. */
+  readonly graded = new Map<string, StoredGrade>()
   readonly damage: Damage[] = []
+  private readonly kinds = new Map<string, StoredGrade>()
 
   private constructor(
     readonly directory: string,
@@ -57,12 +64,7 @@ export class EvaluationStore {
    */
   static async open(directory: string, resume: boolean, signal?: AbortSignal | undefined): Promise<EvaluationStore> {
     const names = (await listIfPresent(directory))?.filter((name) => !name.endsWith(partialSuffix))
-    if (names?.includes(recordName) && !resume) {
-      throw new BranchMergeError(
-        'ERR_OUTPUT_EXISTS',
-        `${directory} has an evaluation already. Go on with it, or extend it, with --resume, or choose another directory.`,
-      )
-    }
+    if (!resume) await refuseAnswers(directory)
     const foreign = (names ?? []).filter((name) => ![recordName, answersName, gradesName, reportName].includes(name))
     if (foreign.length > 0 && !names?.includes(recordName)) {
       throw new BranchMergeError(
@@ -71,7 +73,7 @@ export class EvaluationStore {
       )
     }
     if (!names) await syncAbove(directory, await makeDirectory(directory))
-    return await EvaluationStore.claim(directory, signal)
+    return await EvaluationStore.claim(directory, signal, resume)
   }
 
   /**
@@ -83,11 +85,19 @@ export class EvaluationStore {
     return (await readEvaluationRecord(directory)) && (await EvaluationStore.claim(directory, signal))
   }
 
-  private static async claim(directory: string, signal: AbortSignal | undefined): Promise<EvaluationStore> {
+  private static async claim(
+    directory: string,
+    signal: AbortSignal | undefined,
+    resume = true,
+  ): Promise<EvaluationStore> {
     const release = await claimDirectory(directory, claimName, 'ERR_EVALUATION')
     const appenders: LineAppender[] = []
     try {
-      const before = await readEvaluationRecord(directory)
+      // Of a process that died while it graded again.
+      await removeAbandoned(directory, `${gradesName}.`)
+      // Another process may have been there in between.
+      if (!resume) await refuseAnswers(directory)
+      const before = resume ? await readEvaluationRecord(directory) : undefined
       for (const name of [answersName, gradesName]) appenders.push(await LineAppender.open(join(directory, name)))
       const [answers, grades] = appenders as [LineAppender, LineAppender]
       const store = new EvaluationStore(directory, before, release, answers, grades)
@@ -107,8 +117,8 @@ export class EvaluationStore {
       if (record.error) continue
       this.answered.set(record.key, storedAnswer(record))
     }
-    for await (const { key, version } of readGrades(this.directory, { signal, onDamage: () => damaged.grades++ })) {
-      this.graded.set(key, version)
+    for await (const grade of readGrades(this.directory, { signal, onDamage: () => damaged.grades++ })) {
+      this.graded.set(grade.key, this.storedGrade(grade))
     }
     if (damaged.answers > 0) this.damage.push({ file: answersName, lines: damaged.answers })
     if (damaged.grades > 0) this.damage.push({ file: gradesName, lines: damaged.grades })
@@ -122,7 +132,15 @@ export class EvaluationStore {
 
   async addGrade(record: GradeRecord): Promise<void> {
     await this.grades.append(JSON.stringify(record))
-    this.graded.set(record.key, record.version)
+    this.graded.set(record.key, this.storedGrade(record))
+  }
+
+  /** One object for all that are alike. */
+  private storedGrade({ version, asking }: GradeRecord): StoredGrade {
+    const name = JSON.stringify([version, asking])
+    const known = this.kinds.get(name) ?? { version, asking }
+    this.kinds.set(name, known)
+    return known
   }
 
   readGrades(signal: AbortSignal): AsyncGenerator<GradeRecord> {
@@ -143,6 +161,16 @@ export class EvaluationStore {
         await this.release()
       }
     }
+  }
+}
+
+/** An evaluation that ended before the first answer, as without a server, has nothing to lose and is begun anew. */
+async function refuseAnswers(directory: string): Promise<void> {
+  for await (const _ of readLines(join(directory, answersName))) {
+    throw new BranchMergeError(
+      'ERR_OUTPUT_EXISTS',
+      `${directory} has an evaluation already. Go on with it, or extend it, with --resume, or choose another directory.`,
+    )
   }
 }
 

@@ -10,6 +10,8 @@ export interface Asking {
   sampling: Sampling
   /** Of the evaluation: the seed of each request comes from it. */
   seed: number
+  /** SHA-256 over the prompts of all questions, as they are in the first trial. */
+  prompts: string
 }
 
 /** A line of answers.jsonl: one answer as it came, or why none did. */
@@ -41,7 +43,7 @@ export interface FailedRecord extends AnswerPlace {
 }
 
 export interface AnswerPlace {
-  /** Of {@link Asking}. */
+  /** Of {@link Asking}: the one that asked, or for which the answer was graded. */
   asking: string
   model: string
   benchmark: string

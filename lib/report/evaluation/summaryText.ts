@@ -16,7 +16,8 @@ export function summaryText(summary: EvaluationSummary): string {
   const next = stopped
     ? `Stopped: --resume asks for what is missing. What came is in ${printable(out)}`
     : `Answers and grades are in ${printable(out)}; branchmerge compare ${printable(out)} --baseline NAME compares models`
-  return `${evaluationText(results)}\n${lines.join('\n')}\n\n${next}`
+  // Who was merged from whom, `compare` is told.
+  return `${evaluationText({ ...results, experts: null })}\n${lines.join('\n')}\n\n${next}`
 }
 
 export function regradeText({ graded, changed, changes }: RegradeSummary, directory: string): string {

@@ -40,7 +40,8 @@ const otherFiles = [
  * three figures and report.html. An earlier report there is removed first; each file appears whole or not at all. Returns
  * the paths.
  *
- * @throws ERR_OUTPUT_EXISTS for files of these names that are no report's; ERR_OUTPUT_WRITE, ERR_DISK_FULL, ERR_CANCELLED
+ * @throws ERR_OUTPUT_EXISTS for files of these names that are no report's; ERR_OUTPUT_WRITE, ERR_DISK_FULL; the signal's reason
+ *   after an abort
  */
 export async function writeEvaluationReport(
   results: EvaluationResults,
@@ -65,7 +66,7 @@ export async function writeEvaluationReport(
   // A crash in between leaves a report with files missing, never files of two reports.
   for (const name of otherFiles) await removeIfPresent(join(directory, name))
   for (const [name, content] of files) {
-    throwIfAborted(signal)
+    signal?.throwIfAborted()
     await writeWhole(join(directory, name), content)
   }
   return files.map(([name]) => join(directory, name))
@@ -98,11 +99,7 @@ async function* untilAborted(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Transcript> {
   for await (const transcript of transcripts) {
-    throwIfAborted(signal)
+    signal?.throwIfAborted()
     yield transcript
   }
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new BranchMergeError('ERR_CANCELLED', 'The report was cancelled', { cause: signal.reason })
 }
