@@ -1,3 +1,4 @@
+import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { isServerSpec } from '../engines/open/engineSpec.js'
 import { openEngine } from '../engines/open/openEngine.js'
 import { readRecipe } from '../recipe/readRecipe.js'
@@ -76,6 +77,8 @@ export interface PlannedEvaluation {
 }
 
 export async function planEvaluation(resolved: ResolvedEvaluation, signal: AbortSignal): Promise<PlannedEvaluation> {
+  // Before anything is asked: one model that is not there would end the evaluation after hours of the others.
+  for (const { spec } of resolved.models) if (!isServerSpec(spec)) await openCheckpoint(spec.path, { signal })
   const examinations: Examination[] = []
   for (const { spec, trials, limit, sampling } of resolved.benchmarks) {
     const benchmark = await openBenchmark(spec, signal)

@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { Random } from '../support/random.js'
 import { rounds } from '../support/rounds.js'
 import { type CommandResult, preload, runCommand } from '../support/runCommand.js'
@@ -26,6 +26,9 @@ import {
 } from '../support/scriptedServer.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { tinyModel } from '../support/tinyModel.js'
+
+// Each test starts several processes.
+vi.setConfig({ testTimeout: 300_000 })
 
 /** What a server is asked: `3 + 4`. */
 const questionOf = ({ body }: Received): [number, number] => {
@@ -230,19 +233,28 @@ test('wrong values are refused with their line or option, before anything is ask
   const missing = await run(['evaluate', '--model', 'a=b'])
   expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('--benchmark, --out')])
 
-  const lines = [
-    'out: results',
-    'models:',
-    '  a: {urls: [7], model: x}',
-    '  b: 3',
-    'benchmarks: {}',
-    'trials: no',
-    'x: 1',
+  const lines: [line: string, message: string][] = [
+    ['out: results', ''],
+    ['models:', ''],
+    ['  a: {urls: [7], model: x}', '[0] but received 7'],
+    ['  b: 3', 'Expected a directory, a URL, or an object with path or urls'],
+    ['  c: {path: c, concurency: 4}', 'did you mean concurrency?'],
+    ['  d: {path: d, price: {input: -1, output: 1}}', 'received -1'],
+    ['benchmarks:', ''],
+    ['  e: {path: e, trails: 4}', 'did you mean trials?'],
+    ['  f: {trials: 4}', 'Expected the key path'],
+    ['sampling: {temperature: warm}', "received 'warm'"],
+    ['limits: {tokens: 1.5}', 'received 1.5'],
+    ['x: 1', 'Unknown key'],
   ]
-  writeFileSync(join(cwd, 'wrong.yaml'), lines.join('\n'))
+  writeFileSync(join(cwd, 'wrong.yaml'), lines.map(([line]) => line).join('\n'))
   const wrong = await run(['evaluate', 'wrong.yaml'])
   expect(wrong.code).toBe(1)
-  for (const line of [3, 4, 5, 6, 7]) expect(wrong.stderr).toContain(`wrong.yaml:${line}:`)
+  const told = wrong.stderr.split('\n')
+  for (const [i, [, message]] of lines.entries()) {
+    const line = told.find((each) => each.includes(`wrong.yaml:${i + 1}:`)) ?? ''
+    expect([i + 1, line]).toEqual([i + 1, message === '' ? '' : expect.stringContaining(message)])
+  }
   expect(server.asked).toEqual([])
   expect(readdirSync(cwd).sort()).toEqual(['questions.jsonl', 'wrong.yaml'])
 })
@@ -361,9 +373,10 @@ test.each([
 test('Ctrl-C while a server starts does not wait for it', async () => {
   const { run, cwd } = await setting()
   await tinyModel({ directory: cwd })
+  writeFileSync(join(cwd, 'wait.js'), 'setTimeout(() => {}, 600_000)')
   writeFileSync(
     join(cwd, 'evaluation.yaml'),
-    `out: results\nmodels: {m: {path: model, serve: "sleep 600 {model} {port}"}}\nbenchmarks: {mine: questions.jsonl}\n`,
+    `out: results\nmodels: {m: {path: model, serve: "node wait.js {model} {port}"}}\nbenchmarks: {mine: questions.jsonl}\n`,
   )
   const began = performance.now()
   const result = await run(['evaluate', 'evaluation.yaml'], {
