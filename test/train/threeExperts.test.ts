@@ -3,7 +3,7 @@ import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { exportGguf, init, merge, openCheckpoint, type SftSummary, sft } from '../../lib/index.js'
+import { compare, evaluate, exportGguf, init, merge, openCheckpoint, type SftSummary, sft } from '../../lib/index.js'
 import { readWithLlama } from '../llama/llama.js'
 import { temporaryDirectoryOfFile } from '../support/temporary.js'
 
@@ -55,5 +55,21 @@ describe('from nothing to three experts and a merge', () => {
       expect(logits.every((row) => row.every(Number.isFinite))).toBe(true)
       expect(chatTemplate).toBe(chat_template)
     })
+  })
+
+  test('an evaluation shows what the experts learned', { timeout: 240_000 }, async () => {
+    const models = Object.fromEntries(['base', ...tasks].map((name) => [name, join(directory, name)]))
+    const benchmarks = Object.fromEntries(tasks.map((name) => [name, join(directory, `data/questions/${name}.jsonl`)]))
+    const out = join(directory, 'results')
+    const asked = { out, models, benchmarks, trials: 1, sampling: { maxTokens: 32 } }
+    const { results, failed } = await evaluate(asked)
+    expect(failed).toBe(0)
+    const { differences } = await compare(out, { baseline: 'base' })
+    for (const task of tasks) {
+      const score = results.scores.find(({ model, benchmark }) => model === task && benchmark === task)
+      expect(score, task).toMatchObject({ questions: 40, trials: 1 })
+      const difference = differences.find(({ model, benchmark }) => model === task && benchmark === task)
+      expect(difference?.interval[0], task).toBeGreaterThan(0)
+    }
   })
 })
