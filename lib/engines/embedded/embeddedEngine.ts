@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { join } from 'node:path'
 import { type DecoderShape, decoderShape, readConfigJson } from '../../checkpoint/decoderShape.js'
 import { readJsonObject } from '../../checkpoint/readConfig.js'
@@ -192,6 +193,8 @@ class EmbeddedEngine implements Engine {
 
   constructor(private readonly parts: Parts) {
     const { llama, model, context, gguf, allotment, renderer, version, threads } = parts
+    // Every answer that is on its way, or waits, listens.
+    setMaxListeners(0, this.closing.signal)
     this.concurrency = allotment.sequences
     this.free = Array.from({ length: allotment.sequences }, () => context.getSequence())
     this.identity = { kind: 'embedded', model: gguf.hash, details: { weights: gguf.dtype, cache: 'F16' } }

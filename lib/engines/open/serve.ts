@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { setMaxListeners } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -75,6 +76,8 @@ export async function serveModel(options: ServeOptions): Promise<ServedModel> {
     })
   }
   const ended = new AbortController()
+  // Every answer that is on its way listens.
+  setMaxListeners(0, ended.signal)
   let isStopped = false
   const whenEnded = new Promise<void>((resolve) => {
     const finish = (how: string) => {
