@@ -55,7 +55,11 @@ function namedAlike(node: Node): Node {
 }
 
 function unwrap(node: Node): Node {
-  if ((node.kind === 'list' || node.kind === 'set') && node.items.length === 1) return unwrap(node.items[0] as Node)
+  if ((node.kind === 'list' || node.kind === 'set') && node.items.length === 1) {
+    const [item] = node.items as [Node]
+    // A set of one set is not that set.
+    if (node.kind === 'list' || item.kind !== 'set') return unwrap(item)
+  }
   if (node.kind === 'unit' && isStructure(node.of)) return unwrap(node.of)
   return node
 }
@@ -134,7 +138,7 @@ class Comparison {
         ? 'tuple'
         : undefined
     }
-    const listed = (node: Node) => node.kind === 'list' || node.kind === 'set'
+    const listed = (node: Node) => node.kind === 'list' || node.kind === 'set' || !isStructure(node)
     if (!listed(a) || !listed(b)) return undefined
     return this.unordered(x.map(tupleOf), y.map(tupleOf)) ? 'list' : undefined
   }

@@ -83,6 +83,8 @@ function isProse(text: string): boolean {
 /** What follows `####`, as GSM8K has it, or the last verb of a closing sentence such as "The value of x is 42". */
 function stated(text: string): string | undefined {
   const last = text.trimEnd().slice(-1000)
+  const tagged = /<answer>([^<]*)<\/answer>\s*$/.exec(last)
+  if (tagged) return bare(tagged[1] as string) || undefined
   const marked = /(?:^|\n)\s{0,8}####\s{0,8}(\S[^\n]*)$/.exec(last)
   if (marked) return bare(marked[1] as string)
   const sentence = last.split(/\n|(?<=[.!?])\s/).at(-1) as string
@@ -90,7 +92,7 @@ function stated(text: string): string | undefined {
   if (!begins || /\bwhere\b/i.test(sentence)) return undefined
   const verb = [...sentence.matchAll(/\b(?:is|are|equals)\s+(?:exactly\s+|equal to\s+)?/gi)].at(-1)
   const rest = verb && bare(sentence.slice(verb.index + verb[0].length))
-  return rest && /\d|\$|\\/.test(rest) ? sentenceOf(rest) : undefined
+  return rest && /\d|\$|\\|^[A-Za-z]+$/.test(rest) ? sentenceOf(rest) : undefined
 }
 
 /** A formula with which a text ends, but for a full stop. */

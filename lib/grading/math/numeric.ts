@@ -198,6 +198,15 @@ const extreme =
   (...values: Approximate[]): Result =>
     values.every(isReal) ? values.reduce((a, b) => (sign * a.re >= sign * b.re ? a : b)) : undefined
 
+/** n!! of whole numbers from −1, as far as it is finite. */
+function doubleFactorial({ re, im, error }: Approximate): Result {
+  const n = Math.round(re)
+  if (im !== 0 || n < -1 || n > 300 || Math.abs(re - n) > 1e-9 + error) return undefined
+  let product = 1
+  for (let factor = n; factor > 1; factor -= 2) product *= factor
+  return { re: product, im: 0, error: product * 1e-14 }
+}
+
 const factorial = realFunction(
   (x) => (x < 0 || x > 170 ? Number.NaN : Math.exp(logGamma(x + 1))),
   (x, y) => y * (1 + Math.log(x + 1)) * 1e3,
@@ -246,6 +255,7 @@ const functions: Readonly<Record<string, (...values: Approximate[]) => Result>> 
   max: extreme(1),
   min: extreme(-1),
   factorial: factorial as (a?: Approximate) => Result,
+  'double factorial': doubleFactorial as (a?: Approximate) => Result,
   binomial: (n, k) => {
     if (!n || !k) return undefined
     const [whole, one, other] = [factorial(n), factorial(k), factorial(add(n, negate(k)))]

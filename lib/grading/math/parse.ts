@@ -127,7 +127,13 @@ class Parser {
   answer(): Node {
     const node = this.statements()
     if (this.peek().kind !== 'end') throw new NotMathematics(`unexpected ${this.peek().value}`)
-    return node
+    return this.isPrice() && isAmount(node) ? { kind: 'unit', of: node, unit: 'dollar' } : node
+  }
+
+  /** One sign of dollars, before all else. */
+  private isPrice(): boolean {
+    const isDollar = ({ kind, value }: Token) => kind === 'symbol' && value === '$'
+    return isDollar(this.tokens[0] as Token) && !this.tokens.slice(1).some(isDollar)
   }
 
   // Tokens
@@ -281,7 +287,12 @@ class Parser {
         terms.push(this.node({ kind: 'plusMinus', sign, left, right: this.term() }))
       } else break
     }
-    return terms.length === 1 ? (terms[0] as Node) : this.node({ kind: 'add', terms })
+    if (terms.length === 1) return terms[0] as Node
+    const [set, other] = terms
+    // `ℝ - {0}` is a difference of sets.
+    if (terms.length === 2 && set && isSetLike(set) && other?.kind === 'negate' && isSetLike(other.of))
+      return this.node(combine('∖', set, other.of))
+    return this.node({ kind: 'add', terms })
   }
 
   private signedTerm(): Node {
@@ -345,7 +356,7 @@ class Parser {
     if (kind !== 'symbol') return false
     if (value === '|') return this.bars === 0 && this.closesBar()
     return (
-      ['(', '[', '{', '\\{', '∞', '⌊', '⌈', '⟨', '$', '‖', '…', '∅'].includes(value) &&
+      ['(', '[', '{', '\\{', '∞', '⌊', '⌈', '⟨', '$', '€', '‖', '…', '∅'].includes(value) &&
       !(value === '[' && this.bars < 0)
     )
   }
@@ -367,9 +378,9 @@ class Parser {
     const { kind, value } = this.peek()
     if (kind === 'text') return this.unitText()
     if (kind === 'command' && value === 'frac') return this.unitFraction()
-    if (kind === 'symbol' && value === '$') {
+    if (kind === 'symbol' && (value === '$' || value === '€')) {
       this.position++
-      return 'dollar'
+      return value === '$' ? 'dollar' : ''
     }
     const isPower =
       ['square', 'sq', 'cubic'].includes(value) && this.peek(1).kind === 'name' && isUnitName(this.peek(1).value)
@@ -597,6 +608,7 @@ class Parser {
       case '∅':
         return this.node({ kind: 'set', items: [] })
       case '$':
+      case '€':
         return this.factor()
       case '…':
         throw new UnsupportedError('an ellipsis')
@@ -1177,8 +1189,11 @@ function combine(operator: '∪' | '∩' | '∖', left: Node, right: Node): Node
   return { kind: 'combine', operator, parts: chains ? [...left.parts, right] : [left, right] }
 }
 
-const isSetLike = ({ kind }: Node): boolean =>
-  kind === 'bracket' || kind === 'set' || kind === 'combine' || kind === 'builder'
+/** A number, or so many millions. */
+const isAmount = (node: Node): boolean =>
+  isQuantity(node) || (node.kind === 'unit' && /^(?:hundred|thousand|million|billion)$/.test(node.unit))
+
+const isSetLike = ({ kind }: Node): boolean => ['bracket', 'set', 'combine', 'builder', 'numbers'].includes(kind)
 
 function isQuantity(node: Node): boolean {
   if (node.kind === 'number' || node.kind === 'constant') return true

@@ -35,6 +35,20 @@ export function regionOf(node: Node, budget: Budget): Region | undefined {
   return new Reader(budget).region(node)
 }
 
+/** ℝ, and its positive and negative numbers. */
+function numbersNamed(name: string): Region | undefined {
+  const zero: Node = { kind: 'number', value: rational(0n) }
+  const pieces: Readonly<Record<string, Piece>> = {
+    ℝ: everything,
+    'ℝ+': { ...everything, low: 0, lowNode: zero },
+    'ℝ>0': { ...everything, low: 0, lowNode: zero },
+    'ℝ-': { ...everything, high: 0, highNode: zero },
+    'ℝ<0': { ...everything, high: 0, highNode: zero },
+  }
+  const piece = pieces[name]
+  return piece && { pieces: [piece], variable: undefined }
+}
+
 class Reader {
   constructor(private readonly budget: Budget) {}
 
@@ -45,7 +59,7 @@ class Reader {
       case 'set':
         return this.points(node.items)
       case 'numbers':
-        return node.name === 'ℝ' ? { pieces: [everything], variable: undefined } : undefined
+        return numbersNamed(node.name)
       case 'combine':
         return this.combined(node)
       case 'relation':

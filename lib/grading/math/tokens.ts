@@ -124,10 +124,10 @@ const symbolCommands: Readonly<Record<string, string>> = {
   lparen: '(',
   rparen: ')',
   textdollar: '$',
-  pounds: '$',
-  euro: '$',
-  yen: '$',
-  rupee: '$',
+  pounds: '€',
+  euro: '€',
+  yen: '€',
+  rupee: '€',
   textdegree: '°',
   slash: '/',
 }
@@ -229,7 +229,13 @@ class Lexer {
     else if (/[\d.]/.test(character)) this.number()
     else if (/[A-Za-z]|[^\0-\x7f]/.test(character)) this.push('name', this.take(letters) as string)
     else if (character === '{' && this.source.startsWith('{,}', this.position)) this.bracedComma()
+    else if (character === '{' && this.source.startsWith('{:}', this.position)) this.bracedColon()
     else this.operator(character)
+  }
+
+  private bracedColon(): void {
+    this.position += 3
+    this.push('symbol', ':')
   }
 
   private space(): void {
@@ -364,9 +370,20 @@ class Lexer {
     else if (/^[,;:]$/.test(words)) this.push('symbol', words)
     else if (words === 'to' && this.tokens.at(-1)?.kind === 'number') this.push('symbol', ':')
     else if (joinsNumbers(words)) this.inline(content)
+    else if (this.counted(words)) return
     else if (/[A-Za-z]{2}|^[^\0-\x7f]+$/.test(words) && !/[\\$^=]/.test(words)) this.push('text', words)
     else if (this.isLetterUnit(words, content)) this.push('text', words)
     else this.inline(content)
+  }
+
+  /** `\text{7 people}`: a number and what it counts. */
+  private counted(words: string): boolean {
+    const [, digits, unit] =
+      /^(-?\d[\d,]{0,20}(?:\.\d{1,20})?)\s+((?!or\b|and\b|to\b|if\b)[A-Za-z][A-Za-z ]*)$/.exec(words) ?? []
+    if (digits === undefined || unit === undefined) return false
+    this.inline(digits)
+    this.push('text', unit)
+    return true
   }
 
   /** `5\text{ m}`: a letter marked as text after a quantity measures it. */

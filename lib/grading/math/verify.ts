@@ -73,9 +73,12 @@ function balanced(text: string): string {
   return escaped === 1 ? `${text.slice(0, -1)}\\}` : text.slice(0, -1)
 }
 
-/** `\text{The answer is } 42`: what leads to the answer is left out. */
+/** `\text{The answer is } 42`, `\text{Minimum: } 42` and `\min = 42`: what leads to the answer is left out. */
 const withoutLead = (text: string): string =>
-  text.replace(/^\\text\s*\{\s*(?:[A-Za-z]{2,}[\s,]+){0,6}(?:answer|is|are|equals)\s*[:=]?\s*\}\s*(?=\S)/i, '')
+  text.replace(
+    /^(?:\\text\s*\{\s*(?:[A-Za-z]{2,}[\s,]+){0,6}(?:(?:answer|is|are|equals)\s*[:=]?|[A-Za-z]{2,}\s*:)\s*\}|\\(?:min|max)\s*=)\s*(?=\S)/i,
+    '',
+  )
 
 /** A number in words as digits. */
 function numerals(text: string): string {
@@ -163,11 +166,10 @@ const plainWords = (text: string): boolean => !/\\(?!text|mathrm|mathbf|textbf|q
 
 /** A choice by its letter, whatever is written beside it. */
 function compareChoices(gold: string, answer: string): MathVerdict | undefined {
+  const [first, second] = [readChoices(gold), readChoices(answer)]
+  if (first !== undefined && first === second) return { equal: true, rule: 'choices', unsupported: false }
   const [a, b] = [readChoice(gold), readChoice(answer)]
-  if (!a && !b) {
-    const [first, second] = [readChoices(gold), readChoices(answer)]
-    return first !== undefined && first === second ? { equal: true, rule: 'choices', unsupported: false } : undefined
-  }
+  if (!a && !b) return undefined
   if (a && b)
     return a.letter === b.letter && (a.rest === '' || b.rest === '')
       ? { equal: true, rule: 'choice', unsupported: false }

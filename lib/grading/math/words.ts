@@ -39,7 +39,14 @@ export function numberOfWords(text: string): number | undefined {
   return numberWords[words]
 }
 
-const synonyms: Readonly<Record<string, string>> = { y: 'yes', n: 'no', t: 'true', f: 'false', dne: 'does not exist' }
+const synonyms: Readonly<Record<string, string>> = {
+  y: 'yes',
+  n: 'no',
+  t: 'true',
+  f: 'false',
+  dne: 'does not exist',
+  'infinitely many solutions': 'infinitely many',
+}
 
 /** Words as they are compared: no case, no punctuation, no commands, single spaces, no article. */
 export function normaliseWords(text: string): string {

@@ -4,9 +4,12 @@ import { pairs as fifthPairs } from './fifthPairs.js'
 import { pairs as fourthPairs } from './fourthPairs.js'
 import { pairs as firstPairs } from './pairs.js'
 import { pairs as secondPairs } from './secondPairs.js'
+import { pairs as sixthPairs } from './sixthPairs.js'
 import { pairs as thirdPairs } from './thirdPairs.js'
 
-const all = [firstPairs, secondPairs, thirdPairs, fourthPairs, fifthPairs].flatMap((pairs) => Object.entries(pairs))
+const all = [firstPairs, secondPairs, thirdPairs, fourthPairs, fifthPairs, sixthPairs].flatMap((pairs) =>
+  Object.entries(pairs),
+)
 
 for (const [i, [kind, list]] of all.entries()) {
   test(`pairs of ${kind} (${i + 1}) are judged as labelled`, async () => {
