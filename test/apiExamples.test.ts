@@ -1,7 +1,8 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import * as api from '../lib/index.js'
 import { writeExperts } from './support/experts.js'
+import { beginEvents, ScriptedServer, streamOf, withProbe } from './support/scriptedServer.js'
 import { doubleEnv, newRun } from './support/sftRun.js'
 import { temporaryDirectory } from './support/temporary.js'
 
@@ -141,4 +142,44 @@ test('merge without options, where the recipe has them', async () => {
   const summary = await api.merge({ models: paths, expression: 'math & science', output: { path: 'path/alone' } })
   expect(summary.models).toEqual(['math', 'science'])
   expect(existsSync('path/alone/branchmerge.json')).toBe(true)
+})
+
+test('evaluate, regrade, compare', async () => {
+  process.chdir(temporaryDirectory())
+  const rows = [0, 1, 2, 3].map((i) => ({ id: i, question: `What is ${i} + 1?`, answer: i + 1, grader: 'integer' }))
+  writeFileSync('questions.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  // The base always says 2; the merged model adds.
+  const script = withProbe(
+    ({ body }, response) => {
+      const [, number] = /(\d) \+ 1/.exec(body.messages.at(-1).content) ?? []
+      beginEvents(response)
+      response.end(streamOf([`\\boxed{${body.model === 'base' ? 2 : Number(number) + 1}}`]))
+    },
+    { models: [{ id: 'base' }, { id: 'merged' }] },
+  )
+  const server = await ScriptedServer.start(script)
+  onTestFinished(() => server.stop())
+  const code = example('evaluate, regrade, compare').replace('http://localhost:8000/v1', server.url)
+  const found = await run(code, '({ results, failed, changed, scores, differences })')
+  expect(found).toMatchObject({
+    failed: 0,
+    changed: 0,
+    scores: [
+      { model: 'base', passAt1: 0.25 },
+      { model: 'merged', passAt1: 1 },
+    ],
+    differences: [{ model: 'merged', baseline: 'base', delta: 0.75 }],
+  })
+  expect((found as { results: api.EvaluationResults }).results.scores).toHaveLength(2)
+  const reason = new Error('enough')
+  await expect(api.compare('results', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+  await expect(api.regrade('results', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+})
+
+test('verifyMath', async () => {
+  expect(await run(example('verifyMath'), '({ equal, rule, unsupported })')).toEqual({
+    equal: true,
+    rule: expect.any(String),
+    unsupported: false,
+  })
 })
