@@ -147,18 +147,23 @@ function compareOne(gold: string, answer: string, goldCommas: CommaReading, answ
 
 /** Whether two texts that cannot be compared are written alike: spaces, sizes and braces around one sign do not matter. */
 function sameTokens(a: string, b: string): boolean {
-  const [x, y] = [a, b].map((text) => {
+  const [x, y] = [spelling(a), spelling(b)]
+  return x !== undefined && x === y
+}
+
+/** The tokens of a text, without braces around one of them; undefined where it is beyond a limit. */
+function spelling(text: string): string | undefined {
+  try {
     const tokens = tokenize(text)
+    const isBrace = (value: string, at: number) => tokens[at]?.kind === 'symbol' && tokens[at]?.value === value
     return tokens
-      .filter(
-        ({ kind, value }, i) =>
-          kind !== 'symbol' ||
-          !((value === '{' && tokens[i + 2]?.value === '}') || (value === '}' && tokens[i - 2]?.value === '{')),
-      )
+      .filter((_, i) => !(isBrace('{', i) && isBrace('}', i + 2)) && !(isBrace('}', i) && isBrace('{', i - 2)))
       .map(({ value }) => value)
       .join(' ')
-  })
-  return x === y
+  } catch (error) {
+    if (error instanceof UnsupportedError) return undefined
+    throw error
+  }
 }
 
 const words: MathVerdict = { equal: true, rule: 'words', unsupported: false }

@@ -44,6 +44,17 @@ const short: Readonly<Record<string, string>> = {
   'unknown functions': ['f('.repeat(40), 'x', ')'.repeat(40)].join(''),
 }
 
+test.each(Object.entries(short))('%s: as gold and as answer, no verdict throws', async (_, text) => {
+  for (const [gold, answer] of [
+    ['(x+1)/2', text],
+    [text, '(x+1)/2'],
+    [text, `1+${text}`],
+  ] as const) {
+    const verdict = await verifyMath(gold, answer)
+    expect(verdict.equal && verdict.unsupported).toBe(false)
+  }
+})
+
 test.each(Object.entries(short))('%s: answered within the budget of work', (_, text) => {
   const gold = '(x+1)/2'
   for (const [a, b] of [
