@@ -25,8 +25,14 @@ export const maximumTerms = 2000
 /** Values that the signs ± of one answer may stand for: four of them. */
 export const maximumSignChoices = 16
 
-/** Evaluated nodes of one comparison. A million takes about 50 ms on one core, the most that a pair may take. */
-export const maximumWork = 400_000
+/** Evaluated nodes of one comparison, of which the slowest take 0.2 µs: half of the 50 ms that a pair may take. */
+export const maximumWork = 150_000
+
+/** What one term of a sum costs besides its nodes: an evaluation of its own. */
+export const termWork = 20
+
+/** What a comparison of two expressions costs besides their nodes. */
+export const comparisonWork = 40
 
 /** Bits of exact integers that one comparison may multiply: the second half of the 50 ms. */
 export const maximumBitWork = 40_000_000

@@ -1,4 +1,4 @@
-import { type Budget, maximumExponent, maximumFactorial, maximumTerms, UnsupportedError } from './budget.js'
+import { type Budget, maximumExponent, maximumFactorial, maximumTerms, termWork, UnsupportedError } from './budget.js'
 import {
   absolute,
   add,
@@ -184,7 +184,7 @@ class Exact {
     if (k.numerator > n.numerator) return zero
     const smaller = k.numerator * 2n > n.numerator ? n.numerator - k.numerator : k.numerator
     if (smaller > BigInt(maximumFactorial)) throw new UnsupportedError('a binomial too large')
-    this.budget.spend(Number(smaller))
+    this.budget.spend(Number(smaller) * 4)
     let result = 1n
     for (let j = 1n; j <= smaller; j++) {
       result = (result * (n.numerator - smaller + j)) / j
@@ -214,6 +214,7 @@ class Exact {
     if (count > BigInt(maximumTerms)) throw new UnsupportedError('a sum too long')
     let result = name === 'sum' ? zero : one
     for (let k = first.numerator; k <= last.numerator; k++) {
+      this.budget.spend(termWork)
       const term = new Exact(this.budget, new Map([...this.values, [index, rational(k)]])).value(body)
       if (!term) return undefined
       result = this.sized(name === 'sum' ? add(result, term) : multiply(result, term))

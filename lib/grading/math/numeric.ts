@@ -1,4 +1,4 @@
-import { type Budget, maximumTerms, UnsupportedError } from './budget.js'
+import { type Budget, maximumTerms, termWork, UnsupportedError } from './budget.js'
 import {
   type Approximate,
   add,
@@ -126,6 +126,7 @@ class Numeric {
     if (Math.abs(first.re - start) > 1e-9 || Math.abs(last.re - end) > 1e-9) return undefined
     let result: Approximate = name === 'sum' ? { re: 0, im: 0, error: 0 } : unit
     for (let k = start; k <= end; k++) {
+      this.budget.spend(termWork)
       const term = new Numeric(this.budget, new Map([...this.values, [index, real(k)]]), this.onlyReal).value(body)
       if (!term) return undefined
       result = name === 'sum' ? add(result, term) : multiply(result, term)

@@ -8,7 +8,7 @@ const qualifier =
  * real k" and "where C is a constant" are left out. Anything else stays.
  */
 export function withQualifier(text: string): string {
-  if (text.length > 1000) return text
+  if (text.length > 400) return text
   for (const found of text.matchAll(opening)) {
     const word = found.index + found[0].search(/where|for|with/)
     const plain = text

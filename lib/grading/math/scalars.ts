@@ -1,4 +1,4 @@
-import { type Budget, UnsupportedError } from './budget.js'
+import { type Budget, comparisonWork, UnsupportedError } from './budget.js'
 import { type Approximate, modulus } from './complex.js'
 import { evaluateExact } from './exact.js'
 import { formOf } from './expressionText.js'
@@ -41,6 +41,7 @@ const unreliable = 1e-7
 
 /** Whether two expressions have the same value, for all values of their variables; the rule that says so, or undefined. */
 export function equalScalars(a: Node, b: Node, budget: Budget): string | undefined {
+  budget.spend(comparisonWork)
   const infinite = [signOfInfinity(a), signOfInfinity(b)]
   if (infinite[0] !== 0 || infinite[1] !== 0) return infinite[0] === infinite[1] ? 'infinity' : undefined
   const exact = [evaluateExact(a, budget), evaluateExact(b, budget)] as const
