@@ -135,7 +135,7 @@ describe('the command', () => {
     const known = new Set(leaves.flatMap(({ command }) => Object.keys(command.options)).concat('help', 'version'))
     // Programs whose own options the pages name.
     const others =
-      /\b(sbatch|srun|npm|npx|cmake|mpirun|node|branchmerge-trainer|(?:bench|test)\/\S+\.sh|scontrol|LLaMA-Factory|script)\b|-D[A-Z]|Open MPI/
+      /\b(vllm|sbatch|srun|npm|npx|cmake|mpirun|node|branchmerge-trainer|(?:bench|test)\/\S+\.sh|scontrol|LLaMA-Factory|script)\b|-D[A-Z]|Open MPI/
     const unknown = pages.flatMap((page) =>
       read(page)
         .split(/\n(?=\n|\||- |#)/)

@@ -107,17 +107,24 @@ test('scores by label are tables of their own, unless the label tells questions 
   expect(table).toMatchObject({ rows: [], notes: [expect.stringContaining('address has 101 values')] })
 })
 
-test('the footer has profiles, versions, seeds, sampling, servers and files', () => {
-  const text = evaluationText(results)
+test('the footer has profiles, versions and seeds; files also have sampling, servers and files', () => {
+  const [text, markdown] = [evaluationText(results), evaluationMarkdown(results)]
   for (const line of [
     'aime24: aime, profile strict, version 2',
     'bbh: 2 questions stand twice',
     '95 % intervals: two-level bootstrap over questions and trials, 10,000 samples, seed 0',
+  ]) {
+    expect(text.split('\n')).toContain(line)
+    expect(markdown).toContain(line)
+  }
+  for (const line of [
     'sampling: temperature 0.6, topP 0.95, maxTokens 32768',
     'servers: base (http://localhost:8000/v1)',
     'files: aime.jsonl sha256 0123',
-  ])
-    expect(text.split('\n')).toContain(line)
+  ]) {
+    expect(markdown).toContain(line)
+    expect(text).not.toContain(line)
+  }
 })
 
 test('models that answered different numbers of questions are named', async () => {
