@@ -1,3 +1,4 @@
+import { checkChoice, checkOptionNames, invalidArgument } from '../../validate.js'
 import { Budget, maximumExpressionLength, UnsupportedError } from './budget.js'
 import { compareNodes } from './compare.js'
 import { bare, type ExtractionProfile, extractMath } from './extract.js'
@@ -192,10 +193,20 @@ function compareChoices(gold: string, answer: string): MathVerdict | undefined {
  *
  * @param gold The right answer: an expression, or a worked solution that ends in a box
  * @param answer A completion, or an expression
+ * @throws ERR_INVALID_ARGUMENT for what is no text; never for a text
  */
-export function verifyMath(gold: string, answer: string, options: VerifyMathOptions = {}): Promise<MathVerdict> {
-  const [right, given] = [extractMath(gold, 'lenient'), extractMath(answer, options.profile ?? 'lenient')]
-  if (given.text === null) return Promise.resolve({ equal: false, rule: 'no answer', unsupported: false })
-  if (right.text === null) return Promise.resolve(unsupported('no gold answer'))
-  return Promise.resolve(compareMath(right.text, given.text))
+// biome-ignore lint/suspicious/useAwait: what it refuses is a rejection, as everywhere in the API
+export async function verifyMath(gold: string, answer: string, options: VerifyMathOptions = {}): Promise<MathVerdict> {
+  const profile = checkArguments(gold, answer, options)
+  const [right, given] = [extractMath(gold, 'lenient'), extractMath(answer, profile)]
+  if (given.text === null) return { equal: false, rule: 'no answer', unsupported: false }
+  if (right.text === null) return unsupported('no gold answer')
+  return compareMath(right.text, given.text)
+}
+
+function checkArguments(gold: unknown, answer: unknown, options: VerifyMathOptions): 'strict' | 'lenient' {
+  if (typeof gold !== 'string') throw invalidArgument('a text', 'gold', gold)
+  if (typeof answer !== 'string') throw invalidArgument('a text', 'answer', answer)
+  checkOptionNames(options as unknown, ['profile'])
+  return checkChoice(options.profile ?? 'lenient', 'profile', ['strict', 'lenient'])
 }

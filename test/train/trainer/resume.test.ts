@@ -276,15 +276,32 @@ async function untilDelivered(pid: number): Promise<void> {
   while (!/^ShdPnd:\s*0+$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) await setImmediate()
 }
 
+/** Ticks of a core that a process has used: fields 14 and 15 of its stat. */
+function ticksOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return Number(fields[11]) + Number(fields[12])
+}
+
+/** Until it has computed for a quarter of a second: what it looked for before a step is behind it. */
+async function untilInStep(pid: number): Promise<void> {
+  const before = ticksOf(pid)
+  while (ticksOf(pid) < before + 25) await setImmediate()
+}
+
 test('a second SIGINT ends the run at once, in the middle of a step', async () => {
   const stopped = await train(
     { ...run, validationData: null, gradientAccumulation: 20_000 },
     {
       onEvent: ({ event }, child) => {
         if (event !== 'start') return
-        child.kill('SIGINT')
-        // Two signals at once would be one.
-        void untilDelivered(child.pid as number).then(() => child.kill('SIGINT'))
+        const pid = child.pid as number
+        void untilInStep(pid).then(async () => {
+          child.kill('SIGINT')
+          // Two signals at once would be one.
+          await untilDelivered(pid)
+          child.kill('SIGINT')
+        })
       },
     },
   )
