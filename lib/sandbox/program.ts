@@ -51,7 +51,7 @@ export interface CodeOutline {
   names: readonly string[]
 }
 
-/** 3: namespaces, Landlock and seccomp; 2: Landlock and seccomp; 1: seccomp and limits; 0: nothing. */
+/** 3: namespaces, Landlock and seccomp; 2: seccomp, and Landlock or namespaces; 1: seccomp and limits; 0: nothing. */
 export type SandboxLevel = 0 | 1 | 2 | 3
 
 /** Runs programs, several at a time; what is more waits. */
