@@ -1,4 +1,5 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Engine } from '../../lib/engines/generation.js'
@@ -301,4 +302,19 @@ test('benchmarks of one name from other files are not mixed', async () => {
   const examinations = [examine({ benchmark: sums(10, { files }) })]
   const run = evaluateInto(directory, { contestants: [contestant('a', scriptedEngine(add))], examinations })
   await expect(run).rejects.toMatchObject({ code: 'ERR_EVALUATION', message: expect.stringContaining('other files') })
+})
+
+test('what a killed regrading left is removed, and grades are not', async () => {
+  const directory = join(temporaryDirectory(), 'results')
+  await evaluateInto(directory, { contestants: [contestant('a', scriptedEngine(add))] })
+  const grades = readFileSync(join(directory, 'grades.jsonl'), 'utf8')
+  const owners = new URL('../../dist/files/owners.js', import.meta.url).href
+  const script = `import { newToken } from ${JSON.stringify(owners)}; process.stdout.write(newToken())`
+  // Of a process that has ended.
+  const token = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
+  const left = join(directory, `grades.jsonl.${token}.branchmerge-partial`)
+  writeFileSync(left, grades)
+  await (await EvaluationStore.open(directory, true)).close()
+  expect(existsSync(left)).toBe(false)
+  expect(readFileSync(join(directory, 'grades.jsonl'), 'utf8')).toBe(grades)
 })
