@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
 import { type ResolvedData, resolveData } from '../data/options.js'
 import { optionalMemory, optionalShardSize } from '../fusion/fuseOptions.js'
+import { jsonSchema } from '../options/jsonSchema.js'
+import { type OtherOption, withDefaults } from '../options/option.js'
 import { pathFromFile } from '../pathFromFile.js'
 import { applyOverrides, locateWith, type Override } from '../recipe/overrides.js'
 import { Problems } from '../recipe/problems.js'
@@ -11,7 +12,9 @@ import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
 import { isMapping } from '../validate.js'
 import { looksLikeLlamaFactory } from './looksLikeLlamaFactory.js'
 import { type PresetName, presets } from './presets.js'
+import { exportKeys, launcherKeys, run as runGroup, slurmKeys } from './runKeys.js'
 import type { LauncherOptions, RunOptions, SlurmOptions } from './runOptions.js'
+import { trainingKeys } from './trainingKeys.js'
 import type { TrainingOptions } from './trainingOptions.js'
 
 /** Every hyperparameter has a value. */
@@ -48,16 +51,19 @@ export interface ResolvedRun {
   notes: string[]
 }
 
-const defaultSignalSeconds = 300
-
 let compiled: ValidateFunction | undefined
 
-/** recipes/run.schema.json; what is in `data` has a schema and a check of its own. */
+/** The schema of a run; what is in `data` has a schema and a check of its own. */
 function validator(): ValidateFunction {
   if (compiled) return compiled
-  const schema = JSON.parse(readFileSync(new URL('../../recipes/run.schema.json', import.meta.url), 'utf8'))
-  schema.properties.data = { $comment: 'an object with sources', type: 'object' }
-  compiled = compileSchema(schema)
+  const data: OtherOption = {
+    type: 'other',
+    required: true,
+    typescript: 'DataOptions',
+    schema: { $comment: 'an object with sources', type: 'object' },
+    meaning: '',
+  }
+  compiled = compileSchema(jsonSchema({ ...runGroup, options: { ...runGroup.options, data } }))
   return compiled
 }
 
@@ -87,50 +93,28 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
   problems.throwIfAny()
   const from = (path: string) => resolve(pathFromFile(path, directory))
   const launcher = resolveLauncher(run.launcher ?? {})
+  const stored = withDefaults(exportKeys, run.export ?? {})
   const resolved = {
     preset: run.preset,
     model: from(run.model),
     output: from(run.output),
     data: data as ResolvedData,
     training: hyperparameters({ ...preset?.training, ...run.training }, launcher.processes),
-    exportDtype: dtypeOf(run.export?.dtype),
-    maxShardBytes: optionalShardSize(run.export?.maxShardSize, 'export.maxShardSize') ?? 5e9,
+    exportDtype: dtypeOf(stored.dtype),
+    maxShardBytes: optionalShardSize(stored.maxShardSize, 'export.maxShardSize') as number,
     launcher,
   }
   return { ...resolved, options: asOptions(run, resolved), notes: notesOf(resolved) }
 }
 
 function hyperparameters(given: TrainingOptions, processes: number): Hyperparameters {
-  return {
-    numTrainEpochs: 3,
-    maxSteps: null,
-    seed: 42,
-    perDeviceTrainBatchSize: 1,
-    gradientAccumulationSteps: 1,
-    lossNormalization: 'global_token_mean',
-    learningRate: 1e-5,
-    lrSchedulerType: 'cosine',
-    warmupRatio: 0,
-    warmupSteps: null,
-    adamBeta1: 0.9,
-    adamBeta2: 0.999,
-    adamEpsilon: 1e-8,
-    weightDecay: 0,
-    weightDecayOn: 'matrices',
-    maxGradNorm: 1,
-    recompute: 'selective',
-    lossChunkTokens: 512,
-    zeroStage: processes > 1 ? 1 : 0,
-    saveSteps: 200,
-    saveTotalLimit: 2,
-    evalSteps: 100,
-    maxSkippedSteps: 5,
-    ...given,
-  }
+  const { zeroStage = processes > 1 ? 1 : 0, ...values } = withDefaults(trainingKeys, given)
+  return { ...values, zeroStage }
 }
 
 /** A job that is told to save as soon as it begins would be requeued for ever. */
-function checkSlurmTime({ time, signalSeconds = defaultSignalSeconds }: SlurmOptions, problems: Problems): void {
+function checkSlurmTime(slurm: SlurmOptions, problems: Problems): void {
+  const { time, signalSeconds } = withDefaults(slurmKeys, slurm)
   const seconds = typeof time === 'string' ? slurmSeconds(time) : undefined
   if (seconds === undefined || seconds > signalSeconds) return
   problems.add(
@@ -149,15 +133,15 @@ function slurmSeconds(time: string): number | undefined {
 }
 
 function resolveLauncher(given: LauncherOptions): ResolvedLauncher {
-  const { processes = 1, hosts, threads, memory, heartbeatTimeout = 120, slurm = {} } = given
-  const { signalSeconds = defaultSignalSeconds, mpi = 'pmix', sbatchArguments = [], ...asked } = slurm
+  const { processes, hosts, threads, memory, heartbeatTimeout, slurm = {} } = withDefaults(launcherKeys, given)
+  const { sbatchArguments = [], ...asked } = withDefaults(slurmKeys, slurm)
   return {
     processes,
     ...(hosts && { hosts }),
     ...(threads && { threads }),
     memoryBytes: optionalMemory(memory, 'launcher.memory'),
     heartbeatTimeout,
-    slurm: { ...asked, signalSeconds, mpi, sbatchArguments },
+    slurm: { ...asked, sbatchArguments },
   }
 }
 

@@ -1,54 +1,71 @@
+// Written from runKeys.ts by `npx vitest run test/options.test.ts -u`: see CONTRIBUTING.md.
 import type { DataOptions } from '../data/options.js'
-import type { PresetName } from './presets.js'
 import type { TrainingOptions } from './trainingOptions.js'
 
-/** One supervised fine-tuning: recipes/run.schema.json in types; docs/sft.md explains each. */
+/** One supervised fine-tuning with its model, data, hyperparameters and launcher: docs/sft.md. */
 export interface RunOptions {
-  /** Published hyperparameters; what the run says itself comes before. */
-  preset?: PresetName
-  /** Directory of the checkpoint to start from. Relative paths start from the run's file. */
+  /** Published hyperparameters. Keys of the run override them. */
+  preset?: 'tinyr1-math' | 'tinyr1-math-paper' | 'tinyr1-science' | 'tinyr1-coding' | 'tinyr1-coding-paper' | undefined
+  /** Directory of the checkpoint to start from. Relative paths start from the file. */
   model: string
-  /** Directory of the expert: a checkpoint, and `training/` beside it. */
+  /** Directory of the expert. Its subdirectory training/ has snapshots and logs. */
   output: string
+  /** What the expert learns from: docs/data.md. */
   data: DataOptions
-  training?: TrainingOptions
-  export?: ExportOptions
-  launcher?: LauncherOptions
+  /** Hyperparameters by the names of Transformers, in camelCase. */
+  training?: TrainingOptions | undefined
+  /** How the expert is stored. */
+  export?: ExportOptions | undefined
+  /** Where it runs. */
+  launcher?: LauncherOptions | undefined
 }
 
+/** How the expert is stored. */
 export interface ExportOptions {
-  /** Default: what the model's config.json says. */
-  dtype?: 'BF16' | 'F16' | 'F32' | 'bfloat16' | 'float16' | 'float32'
-  /** Bytes, or a text as '5GB', which is the default. */
-  maxShardSize?: number | string
+  /** Dtype of the expert's weights. Default: what the model's config.json says. */
+  dtype?: 'BF16' | 'F16' | 'F32' | 'bfloat16' | 'float16' | 'float32' | undefined
+  /** Largest size of a file. A number of bytes or a size as '5GB', '500MB' or '2GiB'. Default: 5GB. */
+  maxShardSize?: number | string | undefined
 }
 
-/** Where a training runs, and what it may take there. */
+/** Where it runs. */
 export interface LauncherOptions {
-  /** Default: 1. */
-  processes?: number
-  /** For mpirun, NAME or NAME:PROCESSES. Default: this host. */
-  hosts?: string[]
-  /** Of each process. Default: the host's cores shared among its processes. */
-  threads?: number
-  /** Of each process: bytes, or a text as '32GB'. Default: four fifths of the host's, shared. */
-  memory?: number | string
-  /** Seconds without a sign of life after which a process is given up. Default: 120. */
-  heartbeatTimeout?: number
-  slurm?: SlurmOptions
+  /** Number of processes on all hosts together. An integer from 1 to 65536. Default: 1. */
+  processes?: number | undefined
+  /** Hosts for mpirun. Default: this one. */
+  hosts?: readonly string[] | undefined
+  /** Threads of each process. An integer from 1 to 1024. Default: the host's cores, divided by its processes. */
+  threads?: number | undefined
+  /**
+   * Memory limit of each process. A run that would need more is refused, with the numbers. A number of bytes or a size
+   * as '5GB', '500MB' or '2GiB'. Default: four fifths of the host's memory, divided by its processes.
+   */
+  memory?: number | string | undefined
+  /**
+   * A process that gives no sign of life for this many seconds counts as failed. A number from 1 to 1000000. Default:
+   * 120.
+   */
+  heartbeatTimeout?: number | undefined
+  /** What --slurm asks for. */
+  slurm?: SlurmOptions | undefined
 }
 
+/** What --slurm asks for. */
 export interface SlurmOptions {
-  partition?: string
-  /** As sbatch takes it. At its end the job is requeued and goes on. */
-  time?: string
-  nodes?: number
-  cpusPerTask?: number
-  /** Of a node, as sbatch takes it. */
-  memory?: string
-  /** How long before the time limit the run is told to save. Default: 300. */
-  signalSeconds?: number
-  /** As srun --mpi takes it. Default: pmix. */
-  mpi?: string
-  sbatchArguments?: string[]
+  /** Partition. Default: the cluster's. */
+  partition?: string | undefined
+  /** Time limit, as sbatch takes it. At its end the job is requeued and continues. */
+  time?: string | undefined
+  /** Number of nodes. An integer from 1 to 65536. Default: Slurm decides. */
+  nodes?: number | undefined
+  /** Cores of each process. An integer from 1 to 1024. */
+  cpusPerTask?: number | undefined
+  /** Memory of a node, as sbatch takes it. */
+  memory?: string | undefined
+  /** Seconds before the time limit at which the run saves. An integer from 1 to 65535. Default: 300. */
+  signalSeconds?: number | undefined
+  /** The value for srun --mpi. Default: pmix. */
+  mpi?: string | undefined
+  /** Further arguments of sbatch. Default: none. */
+  sbatchArguments?: readonly string[] | undefined
 }

@@ -62,9 +62,7 @@ test('what a run says itself comes before the preset', () => {
   expect([training.learningRate, training.lrSchedulerType, data.packing]).toEqual([2e-5, 'cosine', 'none'])
 })
 
-test('the schema knows the presets, and docs/sft.md has each', () => {
-  const schema = JSON.parse(readFileSync('recipes/run.schema.json', 'utf8'))
-  expect(schema.properties.preset.enum).toEqual(Object.keys(presets))
+test('docs/sft.md has each preset', () => {
   const page = readFileSync('docs/sft.md', 'utf8')
   for (const name of Object.keys(presets)) expect(page).toContain(`\`${name}\``)
 })

@@ -137,11 +137,3 @@ test('the example of docs/sft.md is a run, for the schema that editors see, too'
   expect([validate(value), validate.errors]).toEqual([true, null])
   expect(validate({ ...(value as object), data: { sources: [] } })).toBe(false)
 })
-
-test('docs/sft.md has every key of a run', () => {
-  const schema = JSON.parse(readFileSync('recipes/run.schema.json', 'utf8'))
-  const page = readFileSync('docs/sft.md', 'utf8')
-  const { training, export: stored, launcher } = schema.properties
-  const sections = [training, stored, launcher, launcher.properties.slurm]
-  for (const { properties } of sections) for (const key of Object.keys(properties)) expect(page).toContain(`\`${key}\``)
-})
