@@ -1,3 +1,4 @@
+export type { Limits, Price } from './asking/budget.js'
 export type { Dtype, FloatDtype } from './checkpoint/dtypes.js'
 export {
   type Checkpoint,
@@ -28,7 +29,6 @@ export type { Message, Sampling } from './engines/generation.js'
 export type { ClientOptions, EmbeddedSpec, EngineSpec, ServedSpec, ServerSpec } from './engines/open/engineSpec.js'
 export { BranchMergeError, type ErrorCode } from './errors.js'
 export type { Difference, EvaluationResults, Interval, Lengths, Score } from './evaluate/analysis/results.js'
-export type { Limits, Price } from './evaluate/budget.js'
 export { type CompareOptions, compare } from './evaluate/compare.js'
 export { type EvaluateOptions, type EvaluationSummary, evaluate } from './evaluate/evaluate.js'
 export type { BenchmarkOptions, EvaluationOptions, SandboxOptions } from './evaluate/evaluationOptions.js'

@@ -1,8 +1,8 @@
+import type { Limits, Price } from '../asking/budget.js'
 import type { Sampling } from '../engines/generation.js'
 import type { EngineSpec } from '../engines/open/engineSpec.js'
 import type { SandboxLevel } from '../sandbox/program.js'
 import type { BenchmarkSpec } from './benchmarks/openBenchmark.js'
-import type { Limits, Price } from './budget.js'
 
 /** Which models answer which questions, and how: recipes/evaluation.schema.json in types; docs/evaluate.md explains each. */
 export interface EvaluationOptions {

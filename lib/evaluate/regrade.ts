@@ -5,12 +5,14 @@ import { LineAppender } from '../files/appendLines.js'
 import { write } from '../files/durableFiles.js'
 import { newToken, partialSuffix } from '../files/owners.js'
 import { splitCompletion } from '../grading/completion.js'
+import { GradeQueue } from '../grading/gradeQueue.js'
+import type { Question } from '../questions/question.js'
 import { openSandbox } from '../sandbox/openSandbox.js'
 import { checkChoice, checkFunction, checkObject, checkOptionNames, checkPath, checkSignal } from '../validate.js'
-import type { Benchmark, Profile, Question } from './benchmarks/benchmark.js'
+import type { Benchmark, Profile } from './benchmarks/benchmark.js'
 import { type BenchmarkSpec, openBenchmark } from './benchmarks/openBenchmark.js'
 import type { SandboxOptions } from './evaluationOptions.js'
-import { GradeQueue, gradeRecord } from './gradeQueue.js'
+import { gradeRecord } from './gradeRecord.js'
 import { EvaluationStore, gradesName, readAnswers, recordName } from './store/evaluationStore.js'
 import type { AnswerRecord, BenchmarkRecord, GradeRecord } from './store/records.js'
 
@@ -91,22 +93,23 @@ class Regrading {
     try {
       const lines = await LineAppender.open(path)
       try {
-        const grades = new GradeQueue(async (answer, task) => {
+        const grades = new GradeQueue()
+        const grade = async (answer: AnswerRecord, task: Parameters<typeof gradeRecord>[1]) => {
           const last = before.get(answer.key)
           // The asking for which it counts may have come after the one that asked.
           const asking = last?.asking ?? answer.asking
           const seed = record.askings[asking]?.seed ?? record.seed
           const context = { trial: answer.trial, seed, programs, signal }
-          const grade = await gradeRecord({ ...answer, asking }, task, splitCompletion(answer), context)
-          await lines.append(JSON.stringify(grade))
-          this.count(grade.benchmark, last?.status, grade.status, total)
-        })
+          const graded = await gradeRecord({ ...answer, asking }, task, splitCompletion(answer), context)
+          await lines.append(JSON.stringify(graded))
+          this.count(graded.benchmark, last?.status, graded.status, total)
+        }
         for await (const answer of readAnswers(store.directory, { signal })) {
           const found = benchmarks.get(answer.benchmark)
           const question = found?.questions.get(answer.question)
           if (answer.error || !found || !question) continue
           await grades.ready()
-          grades.add(answer as AnswerRecord, { benchmark: found.benchmark, question, trial: answer.trial })
+          grades.add(() => grade(answer, { benchmark: found.benchmark, question, trial: answer.trial }))
         }
         await grades.finish()
       } finally {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
+import type { Limits, Price } from '../asking/budget.js'
 import type { Sampling } from '../engines/generation.js'
 import { checkEngineSpec, type EngineSpec, parseEngineSpec } from '../engines/open/engineSpec.js'
 import { BranchMergeError } from '../errors.js'
@@ -10,7 +11,6 @@ import { type Path, Problems } from '../recipe/problems.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
 import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
 import type { BenchmarkSpec } from './benchmarks/openBenchmark.js'
-import type { Limits, Price } from './budget.js'
 import type { BenchmarkOptions, EvaluationOptions, SandboxOptions } from './evaluationOptions.js'
 
 export interface ResolvedModel {

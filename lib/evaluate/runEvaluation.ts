@@ -1,16 +1,20 @@
+import { askAll } from '../asking/ask.js'
+import { Budget, type Limits, type Price } from '../asking/budget.js'
+import { promptsDigest } from '../asking/keys.js'
 import type { Engine, Sampling } from '../engines/generation.js'
 import type { EngineProgress } from '../engines/open/openEngine.js'
 import { BranchMergeError } from '../errors.js'
 import { splitCompletion } from '../grading/completion.js'
+import { GradeQueue } from '../grading/gradeQueue.js'
+import type { Question } from '../questions/question.js'
 import type { ProgramRunner } from '../sandbox/program.js'
 import { version } from '../version.js'
-import { askAll } from './ask.js'
-import type { Benchmark, Question } from './benchmarks/benchmark.js'
-import { Budget, type Limits, type Price } from './budget.js'
-import { GradeQueue, gradeRecord } from './gradeQueue.js'
-import { askingId, keyRoot, promptsDigest } from './store/askingKey.js'
+import type { Benchmark } from './benchmarks/benchmark.js'
+import { gradeRecord } from './gradeRecord.js'
+import { askingId, keyRoot } from './store/askingKey.js'
 import { type EvaluationStore, readAnswers } from './store/evaluationStore.js'
 import type {
+  AnswerPlace,
   AnswerRecord,
   Asking,
   BenchmarkRecord,
@@ -113,7 +117,7 @@ class EvaluationRun {
   private readonly limited: boolean
   private readonly progress = { done: 0, total: 0, stored: 0, failed: 0, graded: 0, tokens: 0 }
   private readonly failures: Record<string, string> = {}
-  private readonly grades: GradeQueue
+  private readonly grades = new GradeQueue()
   private readonly started = performance.now()
   private readonly prompts: ReadonlyMap<Benchmark, string>
 
@@ -125,7 +129,6 @@ class EvaluationRun {
     const prices = contestants.flatMap(({ name, price }) => (price ? [[name, price] as const] : []))
     this.budget = new Budget(limits, Object.fromEntries(prices))
     this.limited = limits.tokens !== undefined || limits.cost !== undefined
-    this.grades = new GradeQueue((answer, task) => this.grade(answer, task))
     const asked = examinations.map(({ benchmark, trials, limit }) => trials * askedQuestions(benchmark, limit).length)
     this.progress.total = contestants.length * asked.reduce((sum, count) => sum + count, 0)
     this.prompts = new Map(examinations.map(({ benchmark }) => [benchmark, digestOf(benchmark, seed)]))
@@ -181,20 +184,31 @@ class EvaluationRun {
       this.tell()
       const samplings = new Map(askings.map(({ id, examination }) => [id, examination.sampling]))
       const { signal, stop } = this.running
-      const { failure } = await askAll(this.tasks(askings, missing), {
-        engine,
-        sampling: ({ asking }) => samplings.get(asking) as Sampling,
-        budget: this.budget,
-        limited: this.limited,
-        ready: () => this.grades.ready(),
-        store: (record, task) => this.store(record, task),
-        onTokens: (tokens) => {
-          this.progress.tokens += tokens
-          this.tell()
+      const tasks = this.tasks(askings, missing)
+      const { failure } = await askAll<Task, AnswerPlace>(
+        { next: () => tasks.next().value },
+        {
+          engine,
+          sampling: ({ asking }) => samplings.get(asking) as Sampling,
+          budget: this.budget,
+          limited: this.limited,
+          ready: () => this.grades.ready(),
+          place: ({ asking, model, benchmark, question, trial }) => ({
+            asking,
+            model,
+            benchmark: benchmark.name,
+            question: question.id,
+            trial,
+          }),
+          store: (record, task) => this.store(record, task),
+          onTokens: (tokens) => {
+            this.progress.tokens += tokens
+            this.tell()
+          },
+          signal,
+          stop,
         },
-        signal,
-        stop,
-      })
+      )
       if (failure) this.failures[name] = failure.message
       // Before the next model takes the machine.
       await this.grades.finish()
@@ -252,7 +266,7 @@ class EvaluationRun {
   }
 
   /** Made one by one: all prompts of a large evaluation would take more memory than its answers. */
-  private *tasks(askings: readonly AskedExamination[], missing: ReadonlySet<string>): Generator<Task> {
+  private *tasks(askings: readonly AskedExamination[], missing: ReadonlySet<string>): Generator<Task, undefined> {
     for (const asked of askings) for (const task of this.tasksOf(asked)) if (missing.has(task.key)) yield task
   }
 
@@ -273,7 +287,8 @@ class EvaluationRun {
       const question = questions.get(asked.id)?.get(answer.question) as Question
       await this.grades.ready()
       const { benchmark } = asked.examination
-      this.grades.add({ ...answer, asking: asked.id }, { benchmark, question, trial: answer.trial })
+      const task = { benchmark, question, trial: answer.trial }
+      this.grades.add(() => this.grade({ ...answer, asking: asked.id }, task))
     }
     await this.grades.finish()
   }
@@ -283,7 +298,7 @@ class EvaluationRun {
     if (record.error) this.progress.failed++
     else {
       this.progress.done++
-      this.grades.add(record, task)
+      this.grades.add(() => this.grade(record, task))
     }
     this.tell()
   }

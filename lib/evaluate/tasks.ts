@@ -1,18 +1,15 @@
-import type { Prompt } from '../engines/generation.js'
-import type { Benchmark, Question } from './benchmarks/benchmark.js'
+import type { AskedTask } from '../asking/ask.js'
+import type { Question } from '../questions/question.js'
+import type { Benchmark } from './benchmarks/benchmark.js'
 import { answerKey, requestSeed } from './store/askingKey.js'
 
 /** One answer that is wanted. */
-export interface Task {
+export interface Task extends AskedTask {
   asking: string
-  model: string
   benchmark: Benchmark
   question: Question
   /** From 0. */
   trial: number
-  prompt: Prompt
-  requestSeed: number
-  key: string
 }
 
 /** How much of a benchmark is asked. */
@@ -50,12 +47,3 @@ export function* tasksOf(
 
 export const askedQuestions = (benchmark: Benchmark, limit: number | null): readonly Question[] =>
   limit === null ? benchmark.questions : benchmark.questions.slice(0, limit)
-
-/** Tokens that a prompt has at most: no token is shorter than a byte, but those that a template adds. */
-export function promptBound(prompt: Prompt): number {
-  const texts = prompt.messages ? prompt.messages.map(({ content }) => content) : [prompt.text]
-  return texts.reduce((sum, text) => sum + Buffer.byteLength(text) + tokensOfMessage, 0)
-}
-
-/** Role, separators and an empty reasoning block that templates write around a message. */
-const tokensOfMessage = 32

@@ -1,6 +1,7 @@
 import type { Engine, Generation, GenerationRequest } from '../../lib/engines/generation.js'
 import { BranchMergeError } from '../../lib/errors.js'
-import type { Benchmark, Question } from '../../lib/evaluate/benchmarks/benchmark.js'
+import type { Benchmark } from '../../lib/evaluate/benchmarks/benchmark.js'
+import type { Question } from '../../lib/questions/question.js'
 
 /** What an engine of the tests answers: a text, or an error. */
 export type Answer = (request: GenerationRequest, call: number) => string | Error | Promise<string | Error>

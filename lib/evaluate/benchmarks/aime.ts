@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import { gradeInteger } from '../../grading/integer.js'
 import { gradePaperInteger } from '../../grading/paperInteger.js'
-import type { Profile, Question } from './benchmark.js'
-import { type BenchmarkRow, checkIds, readBenchmarkRows } from './rows.js'
+import type { Question } from '../../questions/question.js'
+import { checkIds, type QuestionRow } from '../../questions/questionRow.js'
+import type { Profile } from './benchmark.js'
+import { readBenchmarkRows } from './rows.js'
 import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
 
 /** Problems of one year: two papers of fifteen. */
@@ -38,7 +40,7 @@ async function readAime({ path, profile, signal }: BenchmarkSource): Promise<Rea
 const instruction = 'Please reason step by step, and put your final answer within \\boxed{}.'
 const endOfSentence = '<｜end▁of▁sentence｜>'
 
-function readQuestion(row: BenchmarkRow, profile: Profile): Question {
+function readQuestion(row: QuestionRow, profile: Profile): Question {
   const problem = row.text('problem', 'Problem', 'question').trim()
   const gold = row.integer('answer', 'Answer')
   if (gold < 0n || gold > 999n) throw row.problem(`expected an answer from 0 to 999 but received ${gold}`)
@@ -60,7 +62,7 @@ function readQuestion(row: BenchmarkRow, profile: Profile): Question {
 
 const digest = (problem: string): string => createHash('sha256').update(problem).digest('hex').slice(0, 16)
 
-function yearOf(row: BenchmarkRow): Record<string, string> {
+function yearOf(row: QuestionRow): Record<string, string> {
   const given = row.has('year') ? row.textOrNumber('year') : ''
   const sources = [given, row.value('url'), row.value('id', 'ID')].filter((source) => typeof source === 'string')
   const year = sources.map((source) => /(?:19|20)\d\d/.exec(source)?.[0]).find((found) => found !== undefined)

@@ -1,7 +1,8 @@
 import { readFile, stat } from 'node:fs/promises'
 import { readFailure } from '../../files/readSmallFile.js'
+import { QuestionRow, type QuestionRows } from '../../questions/questionRow.js'
 import { formatBytes } from '../../text/formatUnits.js'
-import { BenchmarkRow, type BenchmarkRows, benchmarkError } from './rows.js'
+import { benchmarkError, benchmarkErrorCode } from './rows.js'
 
 /** Published tables of questions have a few megabytes. */
 const maxBytes = 64 * 2 ** 20
@@ -42,7 +43,7 @@ export function parseCsv(text: string, path: string): { line: number; fields: st
 }
 
 /** The rows of a CSV file whose first record names the columns. Empty fields are null. */
-export async function readCsvRows(path: string): Promise<BenchmarkRows> {
+export async function readCsvRows(path: string): Promise<QuestionRows> {
   const [header, ...records] = parseCsv(await readText(path), path)
   if (!header || records.length === 0) throw benchmarkError(`Expected questions in ${path} but it is empty`)
   const names = header.fields.map((name) => name.trim())
@@ -53,7 +54,11 @@ export async function readCsvRows(path: string): Promise<BenchmarkRows> {
         `${place}: expected ${names.length} fields, as the first line has, but there are ${fields.length}`,
       )
     }
-    return new BenchmarkRow(Object.fromEntries(names.map((name, i) => [name, fields[i] || null])), place)
+    return new QuestionRow(
+      Object.fromEntries(names.map((name, i) => [name, fields[i] || null])),
+      place,
+      benchmarkErrorCode,
+    )
   })
   return { paths: [path], rows }
 }

@@ -4,11 +4,13 @@ import { gradeChoice } from '../../grading/choice.js'
 import type { Completion } from '../../grading/completion.js'
 import { gradePaperChoice } from '../../grading/paperChoice.js'
 import type { Verdict } from '../../grading/verdict.js'
+import type { Question } from '../../questions/question.js'
+import { checkIds, type QuestionRow } from '../../questions/questionRow.js'
+import { permutation } from '../../questions/shuffle.js'
 import { checkBoolean } from '../../validate.js'
-import type { Profile, Question } from './benchmark.js'
+import type { Profile } from './benchmark.js'
 import { readCsvRows } from './csv.js'
-import { type BenchmarkRow, checkIds, readBenchmarkRows } from './rows.js'
-import { permutation } from './shuffle.js'
+import { readBenchmarkRows } from './rows.js'
 import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
 
 /** Columns of the options; the first has the right one. Verdicts name options so: letters mean another one in each trial. */
@@ -43,7 +45,7 @@ async function readGpqa({ path, profile, options, signal }: BenchmarkSource): Pr
   }
 }
 
-function readQuestion(row: BenchmarkRow, profile: Profile, boxed: boolean): Question {
+function readQuestion(row: QuestionRow, profile: Profile, boxed: boolean): Question {
   const question = row.text('Question')
   const texts = optionColumns.map((name) => row.textOrNumber(name))
   const id = row.has('Record ID')
@@ -77,7 +79,7 @@ function gradeOrder(
   return gradeChoice(completion, { letters, texts: order.map((from) => texts[from] as string), names, right })
 }
 
-function labelsOf(row: BenchmarkRow): Record<string, string> {
+function labelsOf(row: QuestionRow): Record<string, string> {
   const columns: [label: string, column: string][] = [
     ['domain', 'High-level domain'],
     ['subdomain', 'Subdomain'],

@@ -13,10 +13,11 @@ import {
 import { withoutProgram } from '../../grading/programs/gradeProgram.js'
 import { type PythonValue, parsePythonJson } from '../../grading/programs/pythonJson.js'
 import type { Verdict } from '../../grading/verdict.js'
+import type { GradeContext, Question } from '../../questions/question.js'
+import { checkIds, type QuestionRow } from '../../questions/questionRow.js'
 import type { ProgramRunner } from '../../sandbox/program.js'
 import { checkNumber } from '../../validate.js'
-import type { GradeContext, Question } from './benchmark.js'
-import { type BenchmarkRow, checkIds, readBenchmarkRows } from './rows.js'
+import { readBenchmarkRows } from './rows.js'
 import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
 
 export const humanEval: BenchmarkReader = {
@@ -64,7 +65,7 @@ interface Task {
   calls: { base: readonly string[][]; plus: readonly string[][]; tolerance: number } | undefined
 }
 
-function readTask(row: BenchmarkRow): Task {
+function readTask(row: QuestionRow): Task {
   const id = row.text('task_id')
   const entry = row.text('entry_point')
   if (!/^\w+$/.test(entry)) throw row.problem('expected the name of a function for entry_point')
@@ -89,7 +90,7 @@ function repairPrompt(prompt: string, entry: string): string {
   return misplaced.test(prompt) ? `import math\n${prompt.replace(misplaced, '$1')}` : prompt
 }
 
-function readCalls(row: BenchmarkRow): Task['calls'] {
+function readCalls(row: QuestionRow): Task['calls'] {
   const inputsOf = (name: string): string[][] => {
     const list = row.value(name)
     if (!Array.isArray(list) || !list.every(Array.isArray))

@@ -3,8 +3,9 @@ import { withoutAnswer } from '../../grading/completion.js'
 import { type Check, InstructionProblem, PatternTooSlow } from '../../grading/instructions/instruction.js'
 import { looseVariants, readInstruction } from '../../grading/instructions/instructions.js'
 import type { Verdict } from '../../grading/verdict.js'
-import type { Question } from './benchmark.js'
-import { type BenchmarkRow, checkIds, entriesOf, readBenchmarkRows, shown } from './rows.js'
+import type { Question } from '../../questions/question.js'
+import { checkIds, entriesOf, type QuestionRow, shown } from '../../questions/questionRow.js'
+import { readBenchmarkRows } from './rows.js'
 import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
 
 const published = 541
@@ -39,7 +40,7 @@ interface Instruction {
   check: Check
 }
 
-function readQuestion(row: BenchmarkRow): Question {
+function readQuestion(row: QuestionRow): Question {
   const instructions = readInstructions(row)
   const prompt = row.text('prompt')
   return {
@@ -51,7 +52,7 @@ function readQuestion(row: BenchmarkRow): Question {
   }
 }
 
-function readInstructions(row: BenchmarkRow): Instruction[] {
+function readInstructions(row: QuestionRow): Instruction[] {
   const [ids, kwargs] = [row.value('instruction_id_list'), row.value('kwargs')]
   if (!Array.isArray(ids) || ids.length === 0) {
     throw row.problem(`expected a list for instruction_id_list but ${shown(ids)}`)

@@ -1,6 +1,7 @@
 import { gradeMath } from '../../grading/gradeMath.js'
-import type { Question } from './benchmark.js'
-import { type BenchmarkRow, checkIds, readBenchmarkRows } from './rows.js'
+import type { Question } from '../../questions/question.js'
+import { checkIds, type QuestionRow } from '../../questions/questionRow.js'
+import { readBenchmarkRows } from './rows.js'
 import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
 
 const published = 500
@@ -32,7 +33,7 @@ async function readMath500({ path, signal }: BenchmarkSource): Promise<ReadBench
 
 const instruction = 'Please reason step by step, and put your final answer within \\boxed{}.'
 
-function readQuestion(row: BenchmarkRow): Question {
+function readQuestion(row: QuestionRow): Question {
   const problem = row.text('problem').trim()
   const gold = row.textOrNumber('answer')
   const labels = ['subject', 'level'].flatMap((name) => (row.has(name) ? [[name, row.textOrNumber(name)]] : []))

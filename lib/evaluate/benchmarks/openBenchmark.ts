@@ -1,6 +1,7 @@
 import { readFirstRow } from '../../data/readRows.js'
 import { listSourceFiles } from '../../data/sourceFiles.js'
 import { hashFile } from '../../files/hashFile.js'
+import { withCode } from '../../questions/questionRow.js'
 import { checkChoice, checkObject, checkOptionNames, checkPath, invalidArgument } from '../../validate.js'
 import { aime } from './aime.js'
 import { bbh } from './bbh.js'
@@ -12,7 +13,7 @@ import { humanEval } from './humanEval.js'
 import { ifeval } from './ifeval.js'
 import { liveCodeBench } from './liveCodeBench.js'
 import { math500 } from './math500.js'
-import { asBenchmarkError, benchmarkError } from './rows.js'
+import { benchmarkError, benchmarkErrorCode } from './rows.js'
 import type { BenchmarkReader } from './source.js'
 
 /** Which benchmark, and where its files are. */
@@ -92,6 +93,6 @@ async function columnsOf(path: string): Promise<string[]> {
     const [file] = await listSourceFiles([path])
     return file ? (await readFirstRow(file)).columns : []
   } catch (error) {
-    throw asBenchmarkError(error)
+    throw withCode(error, benchmarkErrorCode)
   }
 }

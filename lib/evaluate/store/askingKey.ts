@@ -1,9 +1,6 @@
-import { createHash } from 'node:crypto'
+import { digest, seedOf } from '../../asking/keys.js'
 import type { Prompt } from '../../engines/generation.js'
-import { canonicalJson } from '../../text/canonicalJson.js'
 import type { Asking } from './records.js'
-
-const digest = (value: unknown): string => createHash('sha256').update(canonicalJson(value)).digest('hex')
 
 /** Id of an asking: the same whenever it asks the same. Where a server stands is no part of it. */
 export const askingId = (asking: Asking): string => digest({ v: 1, ...asking }).slice(0, 16)
@@ -15,13 +12,6 @@ export const keyRoot = ({ prompts: _, ...rest }: Asking): string => digest({ v: 
 export const answerKey = (root: string, question: string, trial: number, prompt: Prompt): string =>
   digest({ v: 1, asking: root, question, trial, prompt })
 
-/** Of the prompts of a benchmark. */
-export function promptsDigest(prompts: Iterable<{ question: string; prompt: Prompt }>): string {
-  const hash = createHash('sha256')
-  for (const each of prompts) hash.update(`${canonicalJson(each)}\n`)
-  return hash.digest('hex')
-}
-
 /** The seed of one request, the same for every model: an unsigned 32-bit number. */
 export const requestSeed = (seed: number, benchmark: string, question: string, trial: number): number =>
-  Number.parseInt(digest({ v: 1, seed, benchmark, question, trial }).slice(0, 8), 16)
+  seedOf({ seed, benchmark, question, trial })

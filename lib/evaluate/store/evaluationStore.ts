@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { type ReadOptions, readRecords } from '../../asking/recordFile.js'
 import { BranchMergeError } from '../../errors.js'
 import { LineAppender, readLines } from '../../files/appendLines.js'
 import { claimDirectory } from '../../files/claimDirectory.js'
@@ -180,11 +181,6 @@ const storedAnswer = ({ model, tokens: { prompt, completion } }: AnswerRecord): 
   completion,
 })
 
-export interface ReadOptions {
-  signal?: AbortSignal | undefined
-  onDamage?: (() => void) | undefined
-}
-
 /** The answers and failures of a directory, in the order in which they came. */
 export async function* readAnswers(
   directory: string,
@@ -198,22 +194,6 @@ export async function* readGrades(directory: string, options: ReadOptions = {}):
   yield* readRecords<GradeRecord>(join(directory, gradesName), options)
 }
 
-async function* readRecords<T>(path: string, { signal, onDamage }: ReadOptions): AsyncGenerator<T> {
-  for await (const { text } of readLines(path, signal)) {
-    const record = parse(text)
-    if (isMapping(record) && record.v === 1 && typeof record.key === 'string') yield record as T
-    else onDamage?.()
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
 /**
  * What evaluation.json of a directory says; undefined where there is none.
  *
@@ -223,10 +203,18 @@ export async function readEvaluationRecord(directory: string): Promise<Evaluatio
   const path = join(directory, recordName)
   const bytes = await readSmallFile(path, maxRecordBytes, 'ERR_EVALUATION')
   if (!bytes) return undefined
-  const record = parse(bytes.toString('utf8')) as EvaluationRecord | undefined
+  const record = parseRecord(bytes)
   if (isMapping(record) && record.format === 'branchmerge evaluation' && record.version === 1) return record
   throw new BranchMergeError(
     'ERR_EVALUATION',
     `Expected the record of an evaluation in ${path}, of version 1: it is damaged, or another version of branchmerge wrote it`,
   )
+}
+
+function parseRecord(bytes: Buffer): EvaluationRecord | undefined {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return undefined
+  }
 }

@@ -1,4 +1,5 @@
-import type { EngineIdentity, Prompt, Sampling } from '../../engines/generation.js'
+import type { StoredAnswer, StoredFailure } from '../../asking/records.js'
+import type { EngineIdentity, Sampling } from '../../engines/generation.js'
 import type { Verdict } from '../../grading/verdict.js'
 import type { SandboxLevel } from '../../sandbox/program.js'
 
@@ -15,32 +16,8 @@ export interface Asking {
 }
 
 /** A line of answers.jsonl: one answer as it came, or why none did. */
-export interface AnswerRecord extends AnswerPlace {
-  v: 1
-  /** SHA-256 over all that determines the answer. */
-  key: string
-  prompt: Prompt
-  /** Of this request. */
-  requestSeed: number
-  text: string
-  reasoning: string | null
-  thinkOpened: boolean
-  finish: string
-  tokens: { prompt: number | null; completion: number | null; exact: boolean }
-  /** When it was asked (ISO 8601), and milliseconds from then to the first token and the last. */
-  times: { asked: string; first: number | null; last: number }
-  attempts: number
-  maxTokens: number
-  server: string
-  error?: undefined
-}
-
-export interface FailedRecord extends AnswerPlace {
-  v: 1
-  key: string
-  error: { code: string; message: string }
-  times: { asked: string }
-}
+export type AnswerRecord = StoredAnswer & AnswerPlace
+export type FailedRecord = StoredFailure & AnswerPlace
 
 export interface AnswerPlace {
   /** Of {@link Asking}: the one that asked, or for which the answer was graded. */

@@ -1,5 +1,6 @@
+import { promptBound } from '../../asking/promptBound.js'
 import type { PlannedEvaluation } from '../../evaluate/evaluate.js'
-import { askedQuestions, promptBound } from '../../evaluate/tasks.js'
+import { askedQuestions } from '../../evaluate/tasks.js'
 import { formatCount, formatCountOf, formatTable, printable } from '../../text/format.js'
 
 /** How much an evaluation asks. */

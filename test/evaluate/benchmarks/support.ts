@@ -2,10 +2,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer'
 import { expect } from 'vitest'
-import type { Benchmark, GradeContext, Question } from '../../../lib/evaluate/benchmarks/benchmark.js'
+import type { Benchmark } from '../../../lib/evaluate/benchmarks/benchmark.js'
 import { type BenchmarkSpec, openBenchmark } from '../../../lib/evaluate/benchmarks/openBenchmark.js'
 import { type Completion, splitCompletion } from '../../../lib/grading/completion.js'
 import type { Verdict } from '../../../lib/grading/verdict.js'
+import type { GradeContext, Question } from '../../../lib/questions/question.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 
 /** A file of a directory that goes with the test. */

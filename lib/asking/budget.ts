@@ -7,13 +7,19 @@ export interface Price {
   output: number
 }
 
-/** What an evaluation may use in all, answers that are stored already included. */
+/** What may be used in all, answers that are stored already included. */
 export interface Limits {
   tokens?: number | undefined
   cost?: number | undefined
 }
 
+export interface RequestLimits extends Limits {
+  /** Answers that are asked for, those that failed included. */
+  requests?: number | undefined
+}
+
 export interface Spent {
+  requests: number
   prompt: number
   completion: number
   /** Null where a model that answered has no price. */
@@ -25,18 +31,20 @@ export interface Spent {
  * flight, used every token that they may.
  */
 export class Budget {
-  readonly spent: Spent = { prompt: 0, completion: 0, cost: 0 }
+  readonly spent: Spent = { requests: 0, prompt: 0, completion: 0, cost: 0 }
+  private inFlight = 0
   private reservedTokens = 0
   private reservedCost = 0
   private waiting: (() => void)[] = []
 
   constructor(
-    private readonly limits: Limits,
+    private readonly limits: RequestLimits,
     private readonly prices: Readonly<Record<string, Price>>,
   ) {}
 
   /** What was used, of a request that was never reserved: of an answer that is stored. */
   add(model: string, prompt: number, completion: number): void {
+    this.spent.requests++
     this.spent.prompt += prompt
     this.spent.completion += completion
     const cost = this.costOf(model, prompt, completion)
@@ -65,14 +73,16 @@ export class Budget {
     const cost = this.costOf(model, prompt, completion) ?? 0
     while (!this.fits(tokens, cost)) {
       signal.throwIfAborted()
-      if (this.reservedTokens === 0) throw this.exhausted(tokens, cost)
+      if (this.inFlight === 0) throw this.exhausted(tokens, cost)
       await this.change(signal)
     }
+    this.inFlight++
     this.reservedTokens += tokens
     this.reservedCost += cost
     return (used) => {
+      this.inFlight--
       this.reservedTokens -= tokens
-      this.reservedCost = this.reservedTokens === 0 ? 0 : this.reservedCost - cost
+      this.reservedCost = this.inFlight === 0 ? 0 : this.reservedCost - cost
       if (used) this.add(model, used.prompt, used.completion)
       for (const wake of this.waiting.splice(0)) wake()
     }
@@ -82,7 +92,9 @@ export class Budget {
     const { limits, spent } = this
     const usedTokens = spent.prompt + spent.completion + this.reservedTokens + tokens
     const usedCost = (spent.cost ?? 0) + this.reservedCost + cost
-    return usedTokens <= (limits.tokens ?? Infinity) && usedCost <= (limits.cost ?? Infinity)
+    const requests = spent.requests + this.inFlight + 1
+    const hasRequest = requests <= (limits.requests ?? Infinity)
+    return hasRequest && usedTokens <= (limits.tokens ?? Infinity) && usedCost <= (limits.cost ?? Infinity)
   }
 
   private change(signal: AbortSignal): Promise<void> {
@@ -97,15 +109,31 @@ export class Budget {
   }
 
   private exhausted(tokens: number, cost: number): BranchMergeError {
-    const { limits, spent } = this
-    const used = spent.prompt + spent.completion
-    const overTokens = used + tokens > (limits.tokens ?? Infinity)
-    const what = overTokens
-      ? `${formatCount(used)} of ${formatCount(limits.tokens as number)} tokens are used, and the next answer may take ${formatCount(tokens)}`
-      : `${(spent.cost ?? 0).toFixed(4)} of ${limits.cost} are spent, and the next answer may cost ${cost.toFixed(4)}`
+    const { what, option } = this.reached(tokens, cost)
     return new BranchMergeError(
       'ERR_BUDGET',
-      `${what}. Answers that came are kept: raise ${overTokens ? '--max-tokens-total' : '--max-cost'} and go on with --resume.`,
+      `${what}. Answers that came are kept: raise ${option} and go on with --resume.`,
     )
+  }
+
+  private reached(tokens: number, cost: number): { what: string; option: string } {
+    const { limits, spent } = this
+    if (spent.requests >= (limits.requests ?? Infinity)) {
+      return {
+        what: `${formatCount(spent.requests)} of ${formatCount(limits.requests as number)} answers were asked for`,
+        option: '--max-requests',
+      }
+    }
+    const used = spent.prompt + spent.completion
+    if (used + tokens > (limits.tokens ?? Infinity)) {
+      return {
+        what: `${formatCount(used)} of ${formatCount(limits.tokens as number)} tokens are used, and the next answer may take ${formatCount(tokens)}`,
+        option: '--max-tokens-total',
+      }
+    }
+    return {
+      what: `${(spent.cost ?? 0).toFixed(4)} of ${limits.cost} are spent, and the next answer may cost ${cost.toFixed(4)}`,
+      option: '--max-cost',
+    }
   }
 }

@@ -1,12 +1,26 @@
 import { setMaxListeners } from 'node:events'
-import type { Engine, Generation, Sampling } from '../engines/generation.js'
+import type { Engine, Generation, Prompt, Sampling } from '../engines/generation.js'
 import { BranchMergeError } from '../errors.js'
 import type { Budget } from './budget.js'
-import type { AnswerRecord, FailedRecord } from './store/records.js'
-import { promptBound, type Task } from './tasks.js'
+import { promptBound } from './promptBound.js'
+import type { StoredAnswer, StoredFailure } from './records.js'
 
 /** So many requests that fail one after another, with no answer between them, end a model's turn: its server is gone. */
 const maxFailuresInARow = 8
+
+/** One answer that is wanted. */
+export interface AskedTask {
+  /** By whose price it is paid. */
+  model: string
+  prompt: Prompt
+  requestSeed: number
+  key: string
+}
+
+/** Where tasks come from: the next one, once there is one, or undefined when there will be none. */
+export interface TaskSource<T> {
+  next(): T | undefined | Promise<T | undefined>
+}
 
 export interface Asked {
   answered: number
@@ -15,15 +29,17 @@ export interface Asked {
   failure: BranchMergeError | undefined
 }
 
-export interface AskOptions {
+export interface AskOptions<T extends AskedTask, P extends object> {
   engine: Engine
-  sampling: (task: Task) => Sampling
+  sampling: (task: T) => Sampling
   budget: Budget
   /** Tokens that the budget must hold back are counted only where there is one. */
   limited: boolean
   /** Whether so many answers may be on their way; what grades them may fall behind. */
   ready: () => Promise<void>
-  store: (record: AnswerRecord | FailedRecord, task: Task) => Promise<void>
+  /** What a record says of its task beside the key. */
+  place: (task: T) => P
+  store: (record: (StoredAnswer & P) | (StoredFailure & P), task: T) => Promise<void>
   onTokens: (tokens: number) => void
   /** Ends all at once. */
   signal: AbortSignal
@@ -37,7 +53,10 @@ export interface AskOptions {
  *
  * @throws what `store` throws; ERR_BUDGET; ERR_ENGINE when request after request fails; the signal's reason
  */
-export async function askAll(tasks: Iterable<Task>, options: AskOptions): Promise<Asked> {
+export async function askAll<T extends AskedTask, P extends object>(
+  tasks: TaskSource<T>,
+  options: AskOptions<T, P>,
+): Promise<Asked> {
   const { engine, signal, stop } = options
   const asked: Asked = { answered: 0, failed: 0, failure: undefined }
   let inARow = 0
@@ -47,7 +66,7 @@ export async function askAll(tasks: Iterable<Task>, options: AskOptions): Promis
   // Every request that is on its way listens.
   setMaxListeners(0, either, stop)
   const inFlight = new Set<Promise<void>>()
-  const askOne = async (task: Task) => {
+  const askOne = async (task: T) => {
     const record = await ask(task, options, either)
     if (record === undefined) return
     if (record.error) {
@@ -62,12 +81,14 @@ export async function askAll(tasks: Iterable<Task>, options: AskOptions): Promis
     if (inARow >= maxFailuresInARow) throw asked.failure as BranchMergeError
   }
   try {
-    for (const task of tasks) {
+    for (;;) {
       // Twice what the engine works on, so that it never waits for us; it queues the rest.
       while (inFlight.size >= 2 * engine.concurrency) await Promise.race(inFlight)
       await options.ready()
       signal.throwIfAborted()
       if (stop.aborted) break
+      const task = await unlessAborted(tasks.next(), [either, stop])
+      if (task === undefined) break
       const one: Promise<void> = askOne(task).finally(() => inFlight.delete(one))
       inFlight.add(one)
       // Its failure is seen by whoever waits for it; until then it is no unhandled one.
@@ -76,7 +97,7 @@ export async function askAll(tasks: Iterable<Task>, options: AskOptions): Promis
       if (ended.signal.aborted) break
     }
     await Promise.all(inFlight)
-    if (ended.signal.aborted) throw ended.signal.reason
+    either.throwIfAborted()
   } catch (error) {
     ended.abort(error)
     await Promise.allSettled(inFlight)
@@ -89,12 +110,30 @@ function failEarly(one: Promise<void>, ended: AbortController): void {
   one.catch((error) => ended.abort(error))
 }
 
+/** The value, or undefined when a signal is aborted before it is there. */
+async function unlessAborted<T>(value: T | Promise<T>, signals: readonly AbortSignal[]): Promise<T | undefined> {
+  if (!(value instanceof Promise)) return value
+  let end = () => {}
+  const aborted = new Promise<undefined>((resolve) => {
+    end = () => resolve(undefined)
+  })
+  for (const signal of signals) {
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end()
+  }
+  try {
+    return await Promise.race([value, aborted])
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', end)
+  }
+}
+
 /** Undefined when it was not asked: asking has ended. */
-async function ask(
-  task: Task,
-  { engine, sampling: samplingOf, budget, limited, onTokens, stop }: AskOptions,
+async function ask<T extends AskedTask, P extends object>(
+  task: T,
+  { engine, sampling: samplingOf, budget, limited, onTokens, place, stop }: AskOptions<T, P>,
   signal: AbortSignal,
-): Promise<AnswerRecord | FailedRecord | undefined> {
+): Promise<(StoredAnswer & P) | (StoredFailure & P) | undefined> {
   const sampling = samplingOf(task)
   const { prompt, model } = task
   const counted = limited ? await engine.countTokens(prompt) : 0
@@ -121,16 +160,14 @@ async function ask(
     })
     const { promptTokens, completionTokens } = generation.usage
     release({ prompt: promptTokens ?? counted ?? bound, completion: completionTokens ?? tokens })
-    return answerRecord(task, generation, asked)
+    return { ...answerHead(task, place(task)), ...answerOf(task, generation, asked) }
   } catch (error) {
     // What it used of the server before it failed is not known beyond what came.
     release({ prompt: 0, completion: tokens })
     if (signal.aborted) throw signal.reason
     if (turn.signal.aborted) return undefined
     if (!(error instanceof BranchMergeError)) throw error
-    const { asking, model, benchmark, question, trial, key } = task
-    const place = { v: 1, key, asking, model, benchmark: benchmark.name, question: question.id, trial } as const
-    return { ...place, error: { code: error.code, message: error.message }, times: { asked } }
+    return { ...answerHead(task, place(task)), error: { code: error.code, message: error.message }, times: { asked } }
   } finally {
     turn.over()
   }
@@ -152,11 +189,15 @@ function untilStarted(signal: AbortSignal, stop: AbortSignal) {
   return { signal: controller.signal, started, over }
 }
 
-function answerRecord(task: Task, generation: Generation, asked: string): AnswerRecord {
+const answerHead = <P extends object>({ key }: AskedTask, place: P) => ({ v: 1 as const, key, ...place })
+
+function answerOf(
+  { prompt, requestSeed }: AskedTask,
+  generation: Generation,
+  asked: string,
+): Omit<StoredAnswer, 'v' | 'key'> {
   const { text, reasoning, thinkOpened, finish, usage, times, attempts, maxTokens, server } = generation
-  const { asking, model, benchmark, question, trial, key, prompt, requestSeed } = task
-  const place = { v: 1, key, asking, model, benchmark: benchmark.name, question: question.id, trial } as const
   const tokens = { prompt: usage.promptTokens, completion: usage.completionTokens, exact: usage.exact }
   const answer = { text, reasoning, thinkOpened, finish, tokens, times: { asked, ...times } }
-  return { ...place, prompt, requestSeed, ...answer, attempts, maxTokens, server }
+  return { prompt, requestSeed, ...answer, attempts, maxTokens, server }
 }
