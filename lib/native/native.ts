@@ -242,6 +242,8 @@ export interface Native {
   devices(memory: boolean): NativeJob<NativeDevices>
   /** Reads and validates the header of one safetensors file. */
   readHeader(path: string): NativeJob<NativeFileInfo>
+  /** Takes the lock of an open file (flock) until it is closed; false where another process has it. */
+  lockFile(descriptor: number): boolean
   /** Parses and checks an index; the text is that of the file `path`. */
   parseIndex(path: string, text: Uint8Array): NativeIndex
   /** Reads a whole safetensors file and hashes its tensors. */

@@ -1,5 +1,8 @@
 // The addon: what lib/native/native.ts declares, and nothing of it knows how to fuse.
+#include <sys/file.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <deque>
 #include <mutex>
@@ -58,6 +61,19 @@ Napi::Value read_header_of(const Napi::CallbackInfo& info) {
       auto file = std::make_shared<HeaderFile>(read_header(path));
       return [path, file](Napi::Env env) { return write_header_file(env, path, *file); };
     });
+  });
+}
+
+// lockFile(descriptor): false where another process has the lock
+Napi::Value lock_file(const Napi::CallbackInfo& info) {
+  return with_js_errors(info.Env(), [&]() -> Napi::Value {
+    if (!info[0].IsNumber()) throw Error("ERR_INVALID_ARGUMENT", "Expected a number for descriptor");
+    const int descriptor = info[0].As<Napi::Number>().Int32Value();
+    int status = ::flock(descriptor, LOCK_EX | LOCK_NB);
+    while (status != 0 && errno == EINTR) status = ::flock(descriptor, LOCK_EX | LOCK_NB);
+    if (status != 0 && errno != EWOULDBLOCK)
+      throw Error("ERR_OUTPUT_WRITE", std::string("Cannot lock a file: ") + std::strerror(errno));
+    return Napi::Boolean::New(info.Env(), status == 0);
   });
 }
 
@@ -361,6 +377,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New<find_devices_of>(env, "devices"));
   exports.Set("readHeader", Napi::Function::New<read_header_of>(env, "readHeader"));
   exports.Set("parseIndex", Napi::Function::New<parse_index_text>(env, "parseIndex"));
+  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
   exports.Set("hashRanges", Napi::Function::New<hash_byte_ranges>(env, "hashRanges"));
   exports.Set("hashFile", Napi::Function::New<hash_file>(env, "hashFile"));
   exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
