@@ -1,4 +1,5 @@
-import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from './fusion/fuseOptions.js'
+import { resolveFuseCheckpointsOptions } from './fusion/fuseOptions.js'
+import type { FuseCheckpointsOptions } from './fusion/fuseOptionTypes.js'
 import { fusionRequest } from './merge/fuseCheckpoints.js'
 import { type MergeOptions, resolveMergeRequest } from './merge/plan/mergeOptions.js'
 import { survey } from './merge/run/session.js'

@@ -65,9 +65,9 @@ function editDistance(a: string, b: string): number {
   return row[b.length] as number
 }
 
-export function checkChoice<T extends string>(value: unknown, name: string, choices: readonly T[]): T {
+export function checkChoice<T extends string | number>(value: unknown, name: string, choices: readonly T[]): T {
   if (choices.includes(value as T)) return value as T
-  const near = typeof value === 'string' ? nearestName(value, choices) : undefined
+  const near = typeof value === 'string' ? nearestName(value, choices.map(String)) : undefined
   const refusal = invalidArgument(`one of ${choices.join(', ')}`, name, value)
   throw near ? new BranchMergeError(refusal.code, `${refusal.message} (did you mean ${near}?)`) : refusal
 }

@@ -1,4 +1,4 @@
-import type { Progress } from '../fusion/fuseOptions.js'
+import type { Progress } from '../fusion/progress.js'
 import type { MergedTensorStats } from '../fusion/tensorStats.js'
 import type { MergeIdentity } from '../merge/output/manifest.js'
 import type { MergeRequest } from '../merge/plan/mergeOptions.js'

@@ -1,4 +1,5 @@
-import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../fusion/fuseOptions.js'
+import { resolveFuseCheckpointsOptions } from '../fusion/fuseOptions.js'
+import type { FuseCheckpointsOptions } from '../fusion/fuseOptionTypes.js'
 import { fusedTensor, fusionRequest, fusionSummary } from '../merge/fuseCheckpoints.js'
 import { fusionPlanRecord } from '../report/plan.js'
 import { fusionStatsLine } from '../report/statsFile.js'

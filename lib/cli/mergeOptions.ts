@@ -1,7 +1,10 @@
 import type { Options } from 'yargs'
 import { floatDtypes } from '../checkpoint/dtypes.js'
-import { type ModelChoices, modelChoices } from '../checkpoint/modelChoices.js'
-import { fusionChoiceValues, nonFiniteValues, presetNames } from '../fusion/fuseOptions.js'
+import type { ModelChoices } from '../checkpoint/modelChoices.js'
+import { modelKeys } from '../checkpoint/modelKeys.js'
+import { fusionKeys, recipeFusionKeys } from '../fusion/fuseKeys.js'
+import { sentence } from '../options/jsonSchema.js'
+import type { Option } from '../options/option.js'
 
 const method = 'Method, each overrides the preset:'
 export const output = 'Output:'
@@ -10,19 +13,33 @@ export const running = 'Running:'
 export const cluster = 'On several machines:'
 export const json = { type: 'boolean', describe: 'Print exactly one JSON object on stdout', group: running } as const
 
+/** An option as its declaration has it. */
+function declared(option: Option, group: string) {
+  const describe = sentence(option.meaning).slice(0, -1)
+  return { describe, group, ...(option.type === 'choice' && { choices: option.choices }) }
+}
+
 const choiceOptions = {
   embeddings: {
-    choices: modelChoices.embeddings,
+    choices: modelKeys.embeddings.choices,
     describe: 'Rows to keep of vocabularies of different sizes',
     group: unlike,
   },
-  names: { choices: modelChoices.names, describe: 'Match tensor names that differ only by a prefix', group: unlike },
+  names: {
+    choices: modelKeys.names.choices,
+    describe: 'Match tensor names that differ only by a prefix',
+    group: unlike,
+  },
   heads: {
-    choices: modelChoices.heads,
+    choices: modelKeys.heads.choices,
     describe: 'Read the embedding as the head of models that tie it',
     group: unlike,
   },
-  architectures: { choices: modelChoices.architectures, describe: 'Merge other architectures, too', group: unlike },
+  architectures: {
+    choices: modelKeys.architectures.choices,
+    describe: 'Merge other architectures, too',
+    group: unlike,
+  },
 } as const satisfies Record<keyof ModelChoices, Options>
 
 /** What every command takes that writes a merged checkpoint. */
@@ -43,20 +60,16 @@ export const checkpointOptions = {
   stats: { type: 'string', describe: 'Write statistics to this file, one JSON line a tensor', group: output },
   plan: { type: 'boolean', describe: 'Show what would be done and write nothing', group: output },
   ...choiceOptions,
-  preset: { choices: presetNames, describe: 'All choices of the method at once', group: 'Method:' },
-  'non-finite': {
-    choices: nonFiniteValues,
-    describe: "On NaN or infinity: refuse, or keep this side's tensor",
-    group: 'Method:',
-  },
-  scope: { choices: fusionChoiceValues.scope, describe: 'What one softmax spans', group: method },
-  divergence: { choices: fusionChoiceValues.divergence, describe: 'P‖Q of the divergence', group: method },
-  score: { choices: fusionChoiceValues.score, describe: 'Importance of a difference', group: method },
-  gate: { choices: fusionChoiceValues.gate, describe: 'When Right is taken', group: method },
-  lambda: { type: 'number', describe: 'Threshold = median + lambda · (Q3 − Q1); presets: 1.5', group: method },
-  epsilon: { type: 'number', describe: 'Added to every softmax value; presets: 1e-8', group: method },
-  quantile: { choices: fusionChoiceValues.quantile, describe: 'Kind of quartile', group: method },
-  population: { choices: fusionChoiceValues.population, describe: 'Elements the quartiles are of', group: method },
+  preset: declared(recipeFusionKeys.preset, 'Method:'),
+  'non-finite': declared(recipeFusionKeys.nonFinite, 'Method:'),
+  scope: declared(fusionKeys.scope, method),
+  divergence: declared(fusionKeys.divergence, method),
+  score: declared(fusionKeys.score, method),
+  gate: declared(fusionKeys.gate, method),
+  lambda: { ...declared(fusionKeys.lambda, method), type: 'number' },
+  epsilon: { ...declared(fusionKeys.epsilon, method), type: 'number' },
+  quantile: declared(fusionKeys.quantile, method),
+  population: declared(fusionKeys.population, method),
   threads: { type: 'number', describe: 'Default: all cores', group: running },
   device: { type: 'string', describe: 'auto (default), cpu, cuda, or devices as cuda:0,2', group: running },
   memory: {

@@ -1,3 +1,5 @@
+import type { SamplingOptions } from './samplingOptions.js'
+
 /** One message of a conversation that an engine continues. */
 export interface Message {
   role: 'system' | 'user' | 'assistant'
@@ -8,23 +10,7 @@ export interface Message {
 export type Prompt = { messages: readonly Message[]; text?: undefined } | { text: string; messages?: undefined }
 
 /** How answers are sampled. Every parameter is sent, so that no server's default decides. */
-export interface Sampling {
-  /** 0 takes the most likely token. */
-  temperature: number
-  /** Share of the probability that is kept, in (0, 1]. */
-  topP: number
-  /** Number of tokens that are kept; 0 keeps all. */
-  topK: number
-  /** Share of the most likely token's probability below which a token is dropped, in [0, 1). */
-  minP: number
-  repetitionPenalty: number
-  presencePenalty: number
-  frequencyPenalty: number
-  /** Tokens of an answer at most, reasoning included. */
-  maxTokens: number
-  /** Texts that end an answer. */
-  stop: readonly string[]
-}
+export type Sampling = { [K in keyof SamplingOptions]-?: Exclude<SamplingOptions[K], undefined> }
 
 export interface GenerationRequest {
   prompt: Prompt

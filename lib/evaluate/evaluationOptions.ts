@@ -1,6 +1,9 @@
 import type { Limits, Price } from '../asking/budget.js'
 import type { Sampling } from '../engines/generation.js'
 import type { EngineSpec } from '../engines/open/engineSpec.js'
+import { samplingKeys } from '../engines/samplingKeys.js'
+import type { SamplingOptions } from '../engines/samplingOptions.js'
+import { withDefaults } from '../options/option.js'
 import type { SandboxLevel } from '../sandbox/program.js'
 import type { BenchmarkSpec } from './benchmarks/openBenchmark.js'
 
@@ -43,14 +46,4 @@ export interface SandboxOptions {
 }
 
 /** The paper's: temperature 0.6, top-p 0.95, 32,768 tokens. */
-export const paperSampling: Sampling = {
-  temperature: 0.6,
-  topP: 0.95,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  maxTokens: 32_768,
-  stop: [],
-}
+export const paperSampling: Sampling = withDefaults(samplingKeys, {} as SamplingOptions)

@@ -1,74 +1,25 @@
-import type { DtypeName } from '../checkpoint/dtypes.js'
 import { type FloatDtype, floatDtypeFromName, floatDtypes } from '../checkpoint/dtypes.js'
-import { type ModelChoices, modelChoices } from '../checkpoint/modelChoices.js'
+import type { ModelChoices } from '../checkpoint/modelChoices.js'
+import { modelKeys } from '../checkpoint/modelKeys.js'
 import { threadsOfProcess } from '../machineLimits.js'
-import { type DeviceOption, resolveDevice } from '../native/deviceOption.js'
+import { resolveDevice } from '../native/deviceOption.js'
 import type { NativeDeviceRequest, NativeFusionOptions } from '../native/native.js'
+import { checkOption } from '../options/checkOption.js'
+import type { Option } from '../options/option.js'
 import {
   checkBoolean,
-  checkChoice,
   checkFunction,
-  checkInteger,
-  checkNumber,
   checkOptionNames,
   checkPath,
   checkSignal,
   invalidArgument,
   isMapping,
 } from '../validate.js'
+import { checkpointKeys, fuseKeys, fusionKeys } from './fuseKeys.js'
+import type { FuseCheckpointsOptions, FuseOptions } from './fuseOptionTypes.js'
 import { type FusionChoices, type PresetName, presets } from './presets.js'
+import type { Progress } from './progress.js'
 import type { TensorStats } from './tensorStats.js'
-
-/** How far a command is: bytes of weights, read and written together, and tensors that are done. */
-export interface Progress {
-  bytesDone: number
-  bytesTotal: number
-  tensorsDone: number
-  tensorsTotal: number
-}
-
-type OrUndefined<T> = { [K in keyof T]?: T[K] | undefined }
-
-/** Options of every fusion. Each field of {@link FusionChoices} overrides the preset's. */
-export interface FuseOptions extends OrUndefined<FusionChoices> {
-  /** Default 'arcee'. */
-  preset?: PresetName | undefined
-  /** NaN or infinity in a tensor: refuse (default), or keep that tensor whole from this side. */
-  nonFinite?: 'error' | 'left' | 'right' | undefined
-  /** Dtype of the output's float tensors, also by PyTorch's name ('bfloat16'). Default: the inputs'. */
-  dtype?: FloatDtype | 'bfloat16' | 'float16' | 'float32' | 'float64' | undefined
-  /** 1 to 1024. Default: all cores that this process may use, or its control group has time of. */
-  threads?: number | undefined
-  signal?: AbortSignal | undefined
-  /** Called now and then on the JavaScript thread, never after the call has settled. */
-  onProgress?: ((progress: Progress) => void) | undefined
-}
-
-/** Options of a fusion of two checkpoints. What models store in different dtypes is read in `dtype`, too. */
-export interface FuseCheckpointsOptions extends FuseOptions, ModelChoices {
-  /** Dtypes in which single models are read, by their names: left and right, or the recipe's. Over `dtype`. */
-  modelDtypes?: Readonly<Record<string, DtypeName>> | undefined
-  /** Directory to write: new or empty, unless `overwrite`. */
-  out: string
-  /** Replace the checkpoint that is in `out`. */
-  overwrite?: boolean | undefined
-  /** Most bytes of tensors in one file, a number or a text as '5GB' or '2GiB'. Default: the files of Left. */
-  maxShardSize?: number | string | undefined
-  /**
-   * Go on with a run of the same merge that was cut off (a kill, a power failure), from the last tensors that reached the
-   * disk; begin where there is none. When this run fails, its work is kept for the next. The bytes are the same.
-   */
-  resume?: boolean | undefined
-  /**
-   * Most memory for tensors, a number of bytes or a text as '8GB', 1 MB or more. Tensors that need more are read again in every pass, with
-   * the same result. Default: a quarter of what the process may take: the machine's, or its control group's.
-   */
-  memory?: number | string | undefined
-  /** Default 'auto'. */
-  device?: DeviceOption | undefined
-  /** Called once for every tensor, when it is done. */
-  onTensor?: ((stats: TensorStats) => void) | undefined
-}
 
 export interface ResolvedFuseOptions {
   preset: PresetName
@@ -93,40 +44,14 @@ export interface ResolvedFuseCheckpointsOptions extends ResolvedFuseOptions {
   onTensor: ((stats: TensorStats) => void) | undefined
 }
 
-const choices = {
-  scope: ['row', 'tensor'],
-  divergence: ['right||left', 'left||right'],
-  score: ['abs', 'signed'],
-  gate: ['ge', 'gt', 'soft'],
-  quantile: ['lower', 'linear'],
-  population: ['all', 'changed'],
-} as const
-
-export const presetNames = Object.keys(presets) as PresetName[]
-export const fusionChoiceValues: Record<keyof typeof choices, readonly string[]> = choices
-export const nonFiniteValues = ['error', 'left', 'right'] as const
-
 /** Options that say how a fusion decides, as recipes have them. */
 export const fusionOptionNames = [
   'preset',
-  ...(Object.keys(choices) as (keyof typeof choices)[]),
-  'lambda',
-  'epsilon',
+  ...(Object.keys(fusionKeys) as (keyof FusionChoices)[]),
   'nonFinite',
 ] as const satisfies (keyof FuseOptions)[]
-const optionNames = [...fusionOptionNames, 'dtype', 'threads', 'signal', 'onProgress']
-export const checkpointOptionNames = [
-  ...optionNames,
-  ...(Object.keys(modelChoices) as (keyof ModelChoices)[]),
-  'modelDtypes',
-  'out',
-  'overwrite',
-  'maxShardSize',
-  'resume',
-  'memory',
-  'device',
-  'onTensor',
-]
+const optionNames = [...new Set([...fusionOptionNames, ...Object.keys(fuseKeys)])]
+export const checkpointOptionNames = [...optionNames, ...Object.keys(checkpointKeys)]
 
 /** @throws ERR_INVALID_ARGUMENT naming the option, what it expects and what it received. */
 export function resolveFuseOptions(options: FuseOptions): ResolvedFuseOptions {
@@ -153,45 +78,34 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
 
 /** What the options of every fusion resolve to. @throws ERR_INVALID_ARGUMENT */
 export function resolveCommon(options: FuseOptions): ResolvedFuseOptions {
-  const preset = checkChoice(options.preset ?? 'arcee', 'preset', presetNames)
-  const overrides = resolveOverrides(options)
+  checkOption(fuseKeys.preset, options.preset, 'preset')
+  const preset = options.preset ?? fuseKeys.preset.default
+  const overrides = givenOf(options, fusionKeys)
+  checkOption(fuseKeys.nonFinite, options.nonFinite, 'nonFinite')
+  checkOption(fuseKeys.threads, options.threads, 'threads')
   return {
     preset,
-    fusion: {
-      ...presets[preset],
-      ...overrides,
-      nonFinite: checkChoice(options.nonFinite ?? 'error', 'nonFinite', nonFiniteValues),
-    },
+    fusion: { ...presets[preset], ...overrides, nonFinite: options.nonFinite ?? fuseKeys.nonFinite.default },
     overrides,
     dtype: options.dtype === undefined ? undefined : floatDtype(options.dtype),
-    threads: checkInteger(options.threads ?? Math.min(threadsOfProcess(), 1024), 'threads', 1, 1024),
+    threads: options.threads ?? Math.min(threadsOfProcess(), fuseKeys.threads.most),
     signal: checkSignal(options.signal),
     onProgress: checkFunction(options.onProgress, 'onProgress'),
   }
 }
 
-function resolveOverrides(options: FuseOptions): Partial<FusionChoices> {
-  const given = <K extends keyof FusionChoices>(name: K, check: (value: unknown) => FusionChoices[K]) =>
-    options[name] === undefined ? {} : { [name]: check(options[name]) }
-  const choice = <K extends keyof typeof choices>(name: K) =>
-    given(name, (value) => checkChoice<string>(value, name, choices[name]) as FusionChoices[K])
-  return {
-    ...choice('scope'),
-    ...choice('divergence'),
-    ...choice('score'),
-    ...choice('gate'),
-    ...given('lambda', (value) => checkNumber(value, 'lambda', 0, 1e6)),
-    ...given('epsilon', epsilon),
-    ...choice('quantile'),
-    ...choice('population'),
-  }
+/** The options of these keys that are given, checked. @throws ERR_INVALID_ARGUMENT */
+function givenOf<K extends string, T extends { [name in K]?: unknown }>(
+  options: T,
+  keys: Readonly<Record<K, Option>>,
+): { [name in K]?: Exclude<T[name], undefined> } {
+  const given = (Object.keys(keys) as K[]).filter((name) => options[name] !== undefined)
+  for (const name of given) checkOption(keys[name], options[name], name)
+  return Object.fromEntries(given.map((name) => [name, options[name]])) as { [name in K]?: Exclude<T[name], undefined> }
 }
 
 /** The choices that are not left to the recipe. @throws ERR_INVALID_ARGUMENT */
-export function givenChoices(options: ModelChoices): ModelChoices {
-  const given = (Object.keys(modelChoices) as (keyof ModelChoices)[]).filter((name) => options[name] !== undefined)
-  return Object.fromEntries(given.map((name) => [name, checkChoice<string>(options[name], name, modelChoices[name])]))
-}
+export const givenChoices = (options: ModelChoices): ModelChoices => givenOf(options, modelKeys)
 
 /** @throws ERR_INVALID_ARGUMENT */
 export function resolveModelDtypes(given: unknown = {}): Record<string, FloatDtype> {
@@ -199,12 +113,6 @@ export function resolveModelDtypes(given: unknown = {}): Record<string, FloatDty
   return Object.fromEntries(
     Object.entries(given).map(([name, value]) => [name, floatDtype(value, `modelDtypes.${name}`)]),
   )
-}
-
-function epsilon(value: unknown): number {
-  if (value === 0) return 0
-  if (typeof value === 'number' && value >= 1e-30 && value <= 1) return value
-  throw invalidArgument('0 or a number from 1e-30 to 1', 'epsilon', value)
 }
 
 function floatDtype(value: unknown, name = 'dtype'): FloatDtype {

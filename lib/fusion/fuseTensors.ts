@@ -13,7 +13,8 @@ import { native } from '../native/native.js'
 import { runJob } from '../native/runJob.js'
 import { formatBytes } from '../text/formatUnits.js'
 import { checkOptionNames, invalidArgument } from '../validate.js'
-import { type FuseOptions, resolveFuseOptions } from './fuseOptions.js'
+import { resolveFuseOptions } from './fuseOptions.js'
+import type { FuseOptions } from './fuseOptionTypes.js'
 import { type FusionStats, fusionStats } from './tensorStats.js'
 
 /** A tensor in memory, row-major. */

@@ -1,22 +1,7 @@
+import type { FusionOptions } from './fuseOptionTypes.js'
+
 /** The choices that define a fusion, see docs/fusion.md for the equations. */
-export interface FusionChoices {
-  /** What one softmax spans: a row (the last dimension) or the whole tensor. */
-  scope: 'row' | 'tensor'
-  /** P‖Q of the Kullback-Leibler divergence. */
-  divergence: 'right||left' | 'left||right'
-  /** Importance of an element: divergence × |Left − Right|, or × (Left − Right). */
-  score: 'abs' | 'signed'
-  /** Right where score ≥ threshold, or > threshold; 'soft' moves by max(0, score − threshold). */
-  gate: 'ge' | 'gt' | 'soft'
-  /** Threshold = median + lambda × (Q3 − Q1). From 0 to 1e6. */
-  lambda: number
-  /** Added to every softmax value: 0, or from 1e-30 to 1. */
-  epsilon: number
-  /** Quartile: the element at index floor(q·(n−1)), or linear interpolation. */
-  quantile: 'lower' | 'linear'
-  /** Quartiles over all elements, or over those that differ; 'changed' never takes an unchanged one. */
-  population: 'all' | 'changed'
-}
+export type FusionChoices = { [K in keyof FusionOptions]-?: Exclude<FusionOptions[K], undefined> }
 
 const paper = {
   scope: 'tensor',

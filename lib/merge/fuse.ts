@@ -1,4 +1,4 @@
-import type { FuseCheckpointsOptions, FuseOptions } from '../fusion/fuseOptions.js'
+import type { FuseCheckpointsOptions, FuseOptions } from '../fusion/fuseOptionTypes.js'
 import { type FusedTensor, fuseTensors, type Tensor } from '../fusion/fuseTensors.js'
 import { invalidArgument } from '../validate.js'
 import { type FuseSummary, fuseCheckpoints } from './fuseCheckpoints.js'

@@ -1,8 +1,5 @@
-import {
-  type FuseCheckpointsOptions,
-  type ResolvedFuseCheckpointsOptions,
-  resolveFuseCheckpointsOptions,
-} from '../fusion/fuseOptions.js'
+import { type ResolvedFuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../fusion/fuseOptions.js'
+import type { FuseCheckpointsOptions } from '../fusion/fuseOptionTypes.js'
 import type { PresetName } from '../fusion/presets.js'
 import type { MergedTensorStats, StepStats, TensorStats } from '../fusion/tensorStats.js'
 import type { DeviceUse } from '../native/devices.js'

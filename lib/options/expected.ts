@@ -5,7 +5,12 @@ export function expected(option: Option): string {
   switch (option.type) {
     case 'integer':
     case 'number':
-      return `${option.type === 'integer' ? 'an integer' : 'a number'}${range(option)}${option.orNull ? ', or null' : ''}`
+      return [
+        option.zeroOrFrom === undefined ? '' : '0 or ',
+        option.type === 'integer' ? 'an integer' : 'a number',
+        range(option),
+        option.orNull ? ', or null' : '',
+      ].join('')
     case 'boolean':
       return 'true or false'
     case 'choice':
@@ -23,7 +28,8 @@ export function expected(option: Option): string {
   }
 }
 
-function range({ least, most, above, below }: NumberOption): string {
+function range({ zeroOrFrom, least: given, most, above, below }: NumberOption): string {
+  const least = zeroOrFrom ?? given
   const from = least === undefined ? '' : above ? ` above ${numberText(least)}` : ` from ${numberText(least)}`
   if (most === undefined) return from
   const to = `${below ? 'below ' : ''}${numberText(most)}`

@@ -1,5 +1,5 @@
 import { expected, numberText } from './expected.js'
-import type { NumberOption, Option, Options } from './option.js'
+import { allOptions, type NumberOption, type Option, type Options } from './option.js'
 
 const sizePattern = '^[0-9]+(\\.[0-9]+)? ?([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?$'
 
@@ -35,7 +35,7 @@ function constraints(option: Exclude<Option, { type: 'other' }>): object {
         items: jsonSchema(option.items),
       }
     case 'group':
-      return objectSchema(option.options)
+      return objectSchema(allOptions(option))
   }
 }
 

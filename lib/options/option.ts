@@ -13,6 +13,8 @@ export interface NumberOption extends OptionCommon {
   type: 'number' | 'integer'
   least?: number
   most?: number
+  /** Above 0, the least that is taken. */
+  zeroOrFrom?: number
   /** `least` itself is refused. */
   above?: true
   /** `most` itself is refused. */
@@ -58,6 +60,7 @@ export interface ListOption extends OptionCommon {
   expected: string
   least?: number
   most?: number
+  default?: readonly string[]
 }
 
 /** An object with options of its own. */
@@ -65,6 +68,8 @@ export interface GroupOption extends OptionCommon {
   type: 'group'
   /** Its name in TypeScript. */
   interface: string
+  /** Options that it has, too, and that have an interface of their own. */
+  base?: GroupOption
   options: Options
   /** What it is, for messages. Default: 'an object'. */
   expected?: string
@@ -100,6 +105,12 @@ export type WithDefaults<T, O> = {
     undefined
   >
 } & { [K in keyof T as K extends keyof O ? (O[K] extends { default: unknown } ? never : K) : K]: T[K] }
+
+/** All options of a group. */
+export const allOptions = ({ base, options }: GroupOption): Options => ({
+  ...(base ? allOptions(base) : {}),
+  ...options,
+})
 
 /** What is given, and the defaults of what is not. */
 export function withDefaults<T extends object, O extends Readonly<Record<keyof T, Option>>>(

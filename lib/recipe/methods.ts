@@ -1,35 +1,14 @@
-import { fusionChoiceValues, nonFiniteValues, presetNames } from '../fusion/fuseOptions.js'
+import { fusionKeys, recipeFusionKeys } from '../fusion/fuseKeys.js'
 import { presets } from '../fusion/presets.js'
+import type { BooleanOption, ChoiceOption, NumberOption } from '../options/option.js'
 
-interface ParameterCommon {
-  /** What it does, in words; parameters of one name and one meaning can be set for several methods at once. */
-  meaning: string
+/** Parameters of one name and one meaning can be set for several methods at once. Without `default` one must be given. */
+export type Parameter = ((NumberOption & { default?: number }) | BooleanOption | ChoiceOption) & {
   /** One value for each input; a single value serves them all. */
   perInput?: true
   /** How mergekit calls it where the name differs; null where mergekit has no such parameter. */
   mergekit?: string | null
 }
-
-/** A number from `least` to `most`, both included. Without `default` it must be given. */
-export interface NumberParameter extends ParameterCommon {
-  type: 'number' | 'integer'
-  least: number
-  most: number
-  default?: number
-}
-
-export interface BooleanParameter extends ParameterCommon {
-  type: 'boolean'
-  default: boolean
-}
-
-export interface ChoiceParameter extends ParameterCommon {
-  type: 'choice'
-  choices: readonly string[]
-  default: string
-}
-
-export type Parameter = NumberParameter | BooleanParameter | ChoiceParameter
 
 /** What a recipe can say about one method. The arithmetic is the native side's, one file a method. */
 export interface Method {
@@ -49,7 +28,7 @@ export interface Method {
 /** A merge holds a slice of each input in memory; the largest published soups have about 40. */
 const many = 64
 
-const weight: NumberParameter = {
+const weight: Parameter = {
   type: 'number',
   least: -1e6,
   most: 1e6,
@@ -57,7 +36,7 @@ const weight: NumberParameter = {
   perInput: true,
   meaning: 'share of an input',
 }
-const density: NumberParameter = {
+const density: Parameter = {
   type: 'number',
   least: 0,
   most: 1,
@@ -65,14 +44,14 @@ const density: NumberParameter = {
   perInput: true,
   meaning: 'fraction of the difference from the base that is kept',
 }
-const lambda: NumberParameter = {
+const lambda: Parameter = {
   type: 'number',
   least: -1e6,
   most: 1e6,
   default: 1,
   meaning: 'factor of the merged difference from the base',
 }
-const seed: NumberParameter = {
+const seed: Parameter = {
   type: 'integer',
   least: 0,
   most: 2 ** 32 - 1,
@@ -80,12 +59,12 @@ const seed: NumberParameter = {
   meaning: 'start of the random numbers',
   mergekit: null,
 }
-const normalize = (value: boolean): BooleanParameter => ({
+const normalize = (value: boolean): Parameter => ({
   type: 'boolean',
   default: value,
   meaning: 'divide by the sum of the weights',
 })
-const rescale = (value: boolean): BooleanParameter => ({
+const rescale = (value: boolean): Parameter => ({
   type: 'boolean',
   default: value,
   meaning: 'restore the L1 norm that a difference had before it was thinned out',
@@ -104,7 +83,7 @@ const summedTaskVectors = (summary: string, parameters: Record<string, Parameter
   conflict: normalizedWeights,
 })
 
-const epsilonOfDella: NumberParameter = {
+const epsilonOfDella: Parameter = {
   type: 'number',
   least: 0,
   most: 0.5,
@@ -112,7 +91,7 @@ const epsilonOfDella: NumberParameter = {
   perInput: true,
   meaning: 'half the spread of the keep probabilities around density',
 }
-const gamma: NumberParameter = {
+const gamma: Parameter = {
   type: 'number',
   least: 0,
   most: 1,
@@ -121,52 +100,18 @@ const gamma: NumberParameter = {
   meaning: 'fraction of the largest differences that is dropped',
 }
 
-const choice = (name: keyof typeof fusionChoiceValues, meaning: string): ChoiceParameter => ({
-  type: 'choice',
-  choices: fusionChoiceValues[name],
-  default: presets.arcee[name],
-  meaning,
-  mergekit: null,
-})
+const { preset, nonFinite } = recipeFusionKeys
 
 /** The parameters of the fusion are the fields of FusionChoices, see docs/fusion.md. */
 const fusionParameters: Record<string, Parameter> = {
-  preset: {
-    type: 'choice',
-    choices: presetNames,
-    default: 'arcee',
-    meaning: 'values of all other choices',
-    mergekit: null,
-  },
-  scope: choice('scope', 'what one softmax spans'),
-  divergence: choice('divergence', 'P‖Q of the divergence'),
-  score: choice('score', 'importance of an element'),
-  gate: choice('gate', 'when Right is taken'),
-  lambda: {
-    type: 'number',
-    least: 0,
-    most: 1e6,
-    default: presets.arcee.lambda,
-    meaning: 'threshold = median + lambda × (Q3 − Q1)',
-    mergekit: null,
-  },
-  epsilon: {
-    type: 'number',
-    least: 0,
-    most: 1,
-    default: presets.arcee.epsilon,
-    meaning: 'added to every softmax value',
-    mergekit: null,
-  },
-  quantile: choice('quantile', 'kind of quartile'),
-  population: choice('population', 'elements the quartiles are of'),
-  nonFinite: {
-    type: 'choice',
-    choices: nonFiniteValues,
-    default: 'error',
-    meaning: "on NaN or infinity: refuse, or keep this side's tensor",
-    mergekit: null,
-  },
+  preset: { ...preset, mergekit: null },
+  ...Object.fromEntries(
+    (Object.keys(fusionKeys) as (keyof typeof fusionKeys)[]).map((name) => [
+      name,
+      { ...fusionKeys[name], default: presets[preset.default][name], mergekit: null } as Parameter,
+    ]),
+  ),
+  nonFinite: { ...nonFinite, mergekit: null },
 }
 
 /** Defaults are mergekit's, except that weights, which it demands, default to 1. */
@@ -177,10 +122,6 @@ const table = {
     base: 'none',
     inputs: { least: 2, most: 2 },
     parameters: fusionParameters,
-    conflict: ({ epsilon }) =>
-      typeof epsilon === 'number' && epsilon > 0 && epsilon < 1e-30
-        ? `Expected 0 or a number from 1e-30 to 1 for epsilon but received ${epsilon}`
-        : undefined,
   },
   linear: {
     summary: 'Weighted mean',

@@ -1,3 +1,5 @@
+import { isNumber } from '../options/checkOption.js'
+import { expected } from '../options/expected.js'
 import { invalidArgument } from '../validate.js'
 import type { Parameter } from './methods.js'
 
@@ -63,16 +65,7 @@ function valueProblem(name: string, parameter: Parameter, value: unknown): strin
 function isValue(parameter: Parameter, value: unknown): boolean {
   if (parameter.type === 'boolean') return typeof value === 'boolean'
   if (parameter.type === 'choice') return parameter.choices.includes(value as string)
-  const { type, least, most } = parameter
-  if (typeof value !== 'number' || !(value >= least && value <= most)) return false
-  return type === 'number' || Number.isInteger(value)
-}
-
-function expected(parameter: Parameter): string {
-  if (parameter.type === 'boolean') return 'true or false'
-  if (parameter.type === 'choice') return `one of ${parameter.choices.join(', ')}`
-  const noun = parameter.type === 'integer' ? 'an integer' : 'a number'
-  return `${noun} from ${parameter.least} to ${parameter.most}`
+  return isNumber(parameter, value)
 }
 
 /** The value at `place`, from 0 in the first layer to 1 in the last. */

@@ -1,4 +1,4 @@
-import type { Progress } from '../fusion/fuseOptions.js'
+import type { Progress } from '../fusion/progress.js'
 import { formatPercent } from '../text/format.js'
 import { formatBytes, formatDuration, formatRate } from '../text/formatUnits.js'
 import { type ProgressStream, progressLine } from './progressLine.js'

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type FuseCheckpointsOptions, resolveFuseCheckpointsOptions } from '../../lib/fusion/fuseOptions.js'
+import { resolveFuseCheckpointsOptions } from '../../lib/fusion/fuseOptions.js'
+import type { FuseCheckpointsOptions } from '../../lib/fusion/fuseOptionTypes.js'
 import { fusedTensor, fusionRequest, fusionSummary } from '../../lib/merge/fuseCheckpoints.js'
 import { prepare } from '../../lib/merge/run/session.js'
 import { fusionText, totalsByKind } from '../../lib/report/summary.js'

@@ -1,22 +1,33 @@
 import { expected } from '../../lib/options/expected.js'
 import { defaultSentence, defaultText, objectSchema, sentence } from '../../lib/options/jsonSchema.js'
-import type { GroupOption, Option, Options } from '../../lib/options/option.js'
+import { allOptions, type GroupOption, type Option, type Options } from '../../lib/options/option.js'
+import { methodNames, methods } from '../../lib/recipe/methods.js'
 
 const width = 120
 
-/** The interfaces of a group and of the groups in it, but for those in `elsewhere`. */
-export function interfaceText(group: GroupOption, elsewhere: readonly string[] = []): string {
+/** The interfaces of groups, of the groups in them and of their bases, each once, but for those in `elsewhere`. */
+export function interfacesText(groups: readonly GroupOption[], elsewhere: readonly string[] = []): string {
+  const found = new Map<string, GroupOption>()
+  const visit = (group: GroupOption) => {
+    if (found.has(group.interface) || elsewhere.includes(group.interface)) return
+    found.set(group.interface, group)
+    if (group.base) visit(group.base)
+    for (const each of Object.values(group.options)) if (each.type === 'group') visit(each)
+  }
+  for (const group of groups) visit(group)
+  return [...found.values()].map(interfaceText).join('\n\n')
+}
+
+function interfaceText(group: GroupOption): string {
   const properties = Object.entries(group.options).map(
     ([name, option]) => `${comment(remark(option), '  ')}  ${name}${option.required ? '' : '?'}: ${typeText(option)}`,
   )
-  const text = [
-    `${comment(sentence(group.meaning), '')}export interface ${group.interface} {`,
+  const heritage = group.base ? ` extends ${group.base.interface}` : ''
+  return [
+    `${comment(sentence(group.meaning), '')}export interface ${group.interface}${heritage} {`,
     ...properties.map((property, i) => (option(group, i).required ? property : `${property} | undefined`)),
     '}',
   ].join('\n')
-  const inner = Object.values(group.options).filter((each) => each.type === 'group')
-  const others = inner.filter((each) => !elsewhere.includes(each.interface))
-  return [text, ...others.map((each) => interfaceText(each, elsewhere))].join('\n\n')
 }
 
 const option = (group: GroupOption, i: number): Option => Object.values(group.options)[i] as Option
@@ -71,7 +82,7 @@ function wrapped(text: string, most: number): string[] {
 
 /** A schema file. */
 export function schemaText(title: string, group: GroupOption): string {
-  const { properties, ...schema } = objectSchema(group.options) as { properties: object }
+  const { properties, ...schema } = objectSchema(allOptions(group)) as { properties: object }
   const file = {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: `branchmerge ${title}`,
@@ -88,16 +99,40 @@ export function optionTable(options: Options): string {
   const rows = Object.entries(options).map(([name, each]) => {
     const text = each.required ? 'required' : (defaultText(each) ?? '')
     const meaning = [each.meaning, each.more].filter(Boolean).join('. ')
-    return `| \`${name}\` | ${valueText(each)} | ${text} | ${meaning} |`
+    return tableRow([`\`${name}\``, valueText(each), text, meaning])
   })
   return ['| key | value | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')
 }
+
+const tableRow = (cells: readonly string[]): string =>
+  `|${cells.map((cell) => (cell === '' ? ' ' : ` ${cell.replaceAll('|', '\\|')} `)).join('|')}|`
 
 function valueText(each: Option): string {
   if (each.type === 'choice') return each.choices.map((choice) => `\`${choice}\``).join(', ')
   if (each.type === 'size') return 'bytes, or `5GB`, `2GiB`'
   if (each.type === 'boolean') return '`true`, `false`'
   return expected(each).replace(/^an? /, '')
+}
+
+/** The methods of recipes as a table of the documentation. */
+export function methodTable(): string {
+  const rows = methodNames.map((name) => {
+    const { aliases = [], base, inputs, summary, parameters } = methods[name]
+    const also = aliases.length > 0 ? ` (also ${aliases.map((alias) => `\`${alias}\``).join(', ')})` : ''
+    const count = inputs.least === inputs.most ? inputs.least : `${inputs.least}+`
+    const settings = (each: boolean) =>
+      Object.entries(parameters)
+        .filter(([, parameter]) => (parameter.perInput ?? false) === each)
+        .map(
+          ([key, parameter]) => `\`${key}\` (${parameter.default === undefined ? 'required' : defaultText(parameter)})`,
+        )
+    const [own, shared] = [settings(true), settings(false)]
+    const options = [own.length > 0 ? `*each* ${own.join(', ')}` : '', shared.join(', ')].filter(Boolean).join('; ')
+    return tableRow([`\`${name}\`${also}`, summary, base === 'none' ? '' : base, `${count}`, options])
+  })
+  return ['| method | result | base | inputs | options (default) |', '| --- | --- | --- | --- | --- |', ...rows].join(
+    '\n',
+  )
 }
 
 /** A page with the tables between `<!-- options NAME -->` and `<!-- end -->` written anew. */

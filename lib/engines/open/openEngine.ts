@@ -1,5 +1,6 @@
 import { BranchMergeError } from '../../errors.js'
 import { userCache } from '../../files/userCache.js'
+import { withDefaults } from '../../options/option.js'
 import { checkFunction, checkOptionNames, checkSignal } from '../../validate.js'
 import { contentHash } from '../contentHash.js'
 import { openEmbeddedEngine } from '../embedded/embeddedEngine.js'
@@ -7,16 +8,9 @@ import type { Engine } from '../generation.js'
 import { openPromptRenderer } from '../promptRenderer.js'
 import { openServerEngine, type ServerSettings } from '../server/serverEngine.js'
 import type { Address } from '../server/transport.js'
-import {
-  type ClientOptions,
-  checkEngineSpec,
-  type EngineSpec,
-  isServedSpec,
-  isServerSpec,
-  type ServedSpec,
-  type ServerSpec,
-  withAbsolutePaths,
-} from './engineSpec.js'
+import { clientKeys, servedKeys, timeoutKeys } from './engineKeys.js'
+import type { ClientOptions, ServedSpec, ServerSpec } from './engineOptions.js'
+import { checkEngineSpec, type EngineSpec, isServedSpec, isServerSpec, withAbsolutePaths } from './engineSpec.js'
 import { serveModel } from './serve.js'
 
 /** How far the start of an engine is. */
@@ -83,7 +77,7 @@ async function openServed(
   const served = await serveModel({
     path: spec.path,
     command: spec.serve,
-    startTimeout: (spec.startTimeout ?? 1800) * 1000,
+    startTimeout: (spec.startTimeout ?? servedKeys.startTimeout.default) * 1000,
     log: spec.log,
     signal,
     onWait: (seconds) => onProgress?.({ stage: 'start', done: seconds, total: undefined }),
@@ -151,13 +145,21 @@ class ServedEngine implements Engine {
 }
 
 function clientSettings(options: ClientOptions): Omit<ServerSettings, 'addresses' | 'model' | 'renderer'> {
-  const { connect = 10, firstByte = 0, idle = 600, total = 7200, down = 600 } = options.timeouts ?? {}
+  const {
+    timeouts = {},
+    api,
+    concurrency,
+    requestsPerMinute,
+    tokensPerMinute,
+    attempts,
+  } = withDefaults(clientKeys, options)
+  const { connect, firstByte, idle, total, down } = withDefaults(timeoutKeys, timeouts)
   return {
-    api: options.api ?? 'chat',
-    concurrency: options.concurrency ?? 64,
-    requestsPerMinute: options.requestsPerMinute,
-    tokensPerMinute: options.tokensPerMinute,
-    attempts: options.attempts ?? 8,
+    api,
+    concurrency,
+    requestsPerMinute,
+    tokensPerMinute,
+    attempts,
     timeouts: { connect: connect * 1000, firstByte: firstByte * 1000, idle: idle * 1000, total: total * 1000 },
     down: down * 1000,
   }

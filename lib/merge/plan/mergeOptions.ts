@@ -1,15 +1,15 @@
 import type { FloatDtype } from '../../checkpoint/dtypes.js'
 import {
   checkpointOptionNames,
-  type FuseCheckpointsOptions,
   fusionOptionNames,
   givenChoices,
   optionalMemory,
   optionalShardSize,
-  type Progress,
   resolveCommon,
   resolveModelDtypes,
 } from '../../fusion/fuseOptions.js'
+import type { FuseCheckpointsOptions } from '../../fusion/fuseOptionTypes.js'
+import type { Progress } from '../../fusion/progress.js'
 import type { MergedTensorStats } from '../../fusion/tensorStats.js'
 import { resolveDevice } from '../../native/deviceOption.js'
 import type { NativeDeviceRequest } from '../../native/native.js'

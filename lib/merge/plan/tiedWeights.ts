@@ -1,4 +1,4 @@
-import type { OutputHeads } from '../../checkpoint/modelChoices.js'
+import type { ModelChoices } from '../../checkpoint/modelChoices.js'
 import type { Checkpoint, CheckpointTensor } from '../../checkpoint/openCheckpoint.js'
 import type { ModelConfig } from '../../checkpoint/readConfig.js'
 import { BranchMergeError } from '../../errors.js'
@@ -43,7 +43,10 @@ export interface SettledHeads<M> {
  * their heads equal their embeddings is checked before the merge runs ({@link verifyTiedHead}). With `embedding`, the embedding
  * of those that have no head is read as their head instead.
  */
-export function settleHeads<M extends HeadedModel>(models: readonly M[], choice: OutputHeads): SettledHeads<M> {
+export function settleHeads<M extends HeadedModel>(
+  models: readonly M[],
+  choice: NonNullable<ModelChoices['heads']>,
+): SettledHeads<M> {
   const found = models.map((model) => ({ model, ...headOf(model.checkpoint) }))
   const ties = ({ config }: M) => config?.tiesWordEmbeddings === true
   const hasOwn = ({ model, head }: (typeof found)[number]) => head !== undefined && !ties(model)
