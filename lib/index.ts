@@ -62,6 +62,26 @@ export type { Recipe, RecipeDocument, RecipeSource } from './recipe/recipe.js'
 export type { HeatMapCell, HeatMapRecord } from './report/heatMapRecord.js'
 export type { FusionPlan, MergePlanRecord } from './report/plan.js'
 export { type ReportOptions, report } from './report/report.js'
+export type { Cell, Condition, Test, TestObject } from './select/condition.js'
+export type {
+  FunnelStep,
+  JoinRecord,
+  SelectionInput,
+  SelectionProgress,
+  SelectionRecord,
+} from './select/funnel.js'
+export { type SelectDataOptions, selectData } from './select/run/selectData.js'
+export type {
+  Selection,
+  SelectionMap,
+  SelectionPart,
+  SelectionSource,
+  SelectionStep,
+} from './select/run/selection.js'
+export type { ChooseOptions } from './select/steps/choose.js'
+export type { FormOptions } from './select/steps/form.js'
+export type { SizeOptions } from './select/steps/size.js'
+export type { SelectionSummary } from './select/summary.js'
 export type { LauncherOptions, RunOptions } from './train/runOptions.js'
 export type { SftProgress } from './train/runTraining.js'
 export { type SftOptions, sft } from './train/sft.js'

@@ -191,9 +191,34 @@ const dataOptions = {
   cache: { type: 'string', describe: 'Directory of prepared data', group: dataGroup },
 } as const satisfies Record<string, Options>
 
+const selecting = 'Selection:'
+
+const select: Command = {
+  usage: 'select <recipe>',
+  describe: 'Choose training data from data sets by a recipe',
+  positionals: { recipe: { type: 'string', describe: 'The selection, a .yaml or .json file' } },
+  options: {
+    out: { type: 'string', describe: 'The .parquet or .jsonl file to write', demandOption: true, group: output },
+    overwrite: { type: 'boolean', describe: 'Replace the files of --out', group: output },
+    limit: { type: 'number', describe: 'Read only the first rows of each source', group: selecting },
+    seed: { type: 'number', describe: "Of all random choices. Default: the recipe's, or 0", group: selecting },
+    tokenizer: { type: 'string', describe: "Directory of the student's tokenizer", group: selecting },
+    set: { ...set, group: selecting },
+    threads: { ...checkpointOptions.threads, describe: 'Of steps that use several. Default: all cores, at most 16' },
+    plan: { type: 'boolean', describe: 'Show what the recipe is understood as; write nothing', group: running },
+    json,
+  },
+  examples: [
+    ['data select math.yaml --out math.parquet', 'For the sources of sft; rejected rows and a funnel lie beside it'],
+    ['data select math.yaml --out math.parquet --plan', 'Files, columns, the first row, and the steps'],
+    ['data select math.yaml --out some.jsonl --limit 1000', 'The first thousand rows of each source'],
+  ],
+  load: async () => (await import('./dataSelect.js')).runDataSelect,
+}
+
 const data: CommandGroup = {
   usage: 'data',
-  describe: 'Look at training data as tokens, or prepare it',
+  describe: 'Select training data, look at it as tokens, or prepare it',
   commands: [
     {
       usage: 'preview [file]',
@@ -224,6 +249,7 @@ const data: CommandGroup = {
       ],
       load: async () => (await import('./data.js')).runDataPrepare,
     },
+    select,
   ],
 }
 

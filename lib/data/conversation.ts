@@ -238,7 +238,7 @@ function textOf(content: unknown, mayBeMissing: boolean): string {
 }
 
 /** The form in which reasoning stands in an answer. */
-const withReasoning = (reasoning: string, answer: string): string =>
+export const withReasoning = (reasoning: string, answer: string): string =>
   `<think>\n${trimNewlines(reasoning)}\n</think>\n\n${answer}`
 
 const trimNewlines = (text: string): string => text.replace(/^\n+|\n+$/g, '')

@@ -1,9 +1,6 @@
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { BranchMergeError } from '../errors.js'
 import { hashFile } from '../files/hashFile.js'
-import { readFailure } from '../files/readSmallFile.js'
 import { version } from '../version.js'
 import { type Encoding, encodingHash } from './encode.js'
 import type { OpenSource } from './openSources.js'
@@ -41,15 +38,4 @@ export async function dataKey(
   const { vocabularySize } = encoding
   const whole = { dataFormat, version, described, encoding: encodingHash(encoding), vocabularySize, options }
   return createHash('sha256').update(JSON.stringify(whole)).digest('hex')
-}
-
-/** @throws ERR_FILE_CHANGED when a file is not as it was when it was found */
-export async function checkUnchanged(sources: readonly OpenSource[]): Promise<void> {
-  for (const { path, bytes, modified } of sources.flatMap(({ files }) => files)) {
-    const now = await stat(path).catch((cause) => {
-      throw readFailure(path, cause)
-    })
-    if (now.size === bytes && now.mtimeMs === modified) continue
-    throw new BranchMergeError('ERR_FILE_CHANGED', `${path} was changed while it was read. Prepare the data again.`)
-  }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, sync, write } from '../files/durableFiles.js'
 import { keepAlive, newToken, partialSuffix, removeAbandoned } from '../files/owners.js'
-import { checkUnchanged, dataKey } from './dataKey.js'
+import { dataKey } from './dataKey.js'
 import { encodingHash } from './encode.js'
 import { encodeSources } from './encodeSources.js'
 import { type LoadedEncoding, loadEncoding } from './loadEncoding.js'
@@ -11,6 +11,7 @@ import { type OpenSource, openSources } from './openSources.js'
 import { checkPrepareOptions, type PrepareDataOptions, type ResolvedData, type Running } from './options.js'
 import { type PackedTotals, PackWriter } from './packWriter.js'
 import { dataFormat, findPrepared, type PreparedData, type PreparedSet, summaryName } from './preparedData.js'
+import { checkUnchanged } from './sourceFiles.js'
 import type { SourceSummary } from './sourceSummary.js'
 
 /**
@@ -81,7 +82,7 @@ async function writePrepared({ stage, directory, key, sources, loaded, data, run
   const validation = new PackWriter(join(stage, 'validation'), data)
   const summaries = await encodeSources({ sources, loaded, data, run }, { train, validation })
   const [trained, validated] = [await train.end(), await validation.end()]
-  await checkUnchanged(sources)
+  await checkUnchanged(sources.flatMap(({ files }) => files))
   refuseNothing(trained, summaries)
   const { encoder, generationPrompt, endToken } = loaded
   const { tokenizer, vocabularySize, templateName } = encoder.encoding

@@ -63,3 +63,14 @@ async function describe(path: string): Promise<SourceFile> {
   const kind = ending === 'parquet' ? 'parquet' : ending === 'json' ? 'json' : 'lines'
   return { path, kind, gzip: compressed !== undefined, bytes: size, modified: mtimeMs }
 }
+
+/** @throws ERR_FILE_CHANGED when a file is not as it was when it was found */
+export async function checkUnchanged(files: readonly SourceFile[]): Promise<void> {
+  for (const { path, bytes, modified } of files) {
+    const now = await stat(path).catch((cause) => {
+      throw readFailure(path, cause)
+    })
+    if (now.size === bytes && now.mtimeMs === modified) continue
+    throw new BranchMergeError('ERR_FILE_CHANGED', `${path} was changed while it was read. Run the command again.`)
+  }
+}

@@ -14,7 +14,7 @@ export interface Candidate {
   readonly fileRow: number
   /** Of a text file, from 1. */
   readonly line: number | undefined
-  /** The columns that the recipe names, by `cellOf`; columns of a joined part are one object under the part's name. */
+  /** Columns that steps or `keep` name, for `cellOf`; those of a joined part are one object under the part's name. */
   readonly columns: Readonly<Record<string, unknown>>
   readonly system: string | undefined
   /** Not blank. */

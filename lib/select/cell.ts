@@ -20,9 +20,14 @@ export function cellOf(columns: Readonly<Record<string, unknown>>, name: string)
 export const columnsNamed = (name: string): string[] =>
   name.includes('.') ? [name, name.slice(0, name.indexOf('.'))] : [name]
 
-/** A cell as every kind of file would have it: numbers of JSON as JavaScript's, its ordered objects as plain ones. */
+/**
+ * A cell as every kind of file would have it: numbers of JSON as JavaScript's, its ordered objects as plain ones, times of Parquet
+ * as texts.
+ */
 export function plainCell(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
   if (value instanceof JsonNumber) return plainNumber(value)
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
   if (Array.isArray(value)) return value.map(plainCell)
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, plainCell(item)]))
   if (isMapping(value) && Object.getPrototypeOf(value) === Object.prototype) {

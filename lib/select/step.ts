@@ -16,6 +16,8 @@ export type Outcome = { kept: Candidate } | { rejected: Rejection }
 interface Opened {
   /** Files that it read beside the sources, for the record: their hashes become part of it. */
   readonly files?: readonly string[]
+  /** What people should know of how it went, asked after the last row: a quota that was not filled. */
+  notes?(): string[]
   /** Called once, whatever has happened. */
   close?(): Promise<void>
 }
@@ -71,7 +73,7 @@ export interface StepKind<Options = unknown> {
 
 /** What checks of steps may want to know of the rest of a recipe. */
 export interface RecipeFacts {
-  /** Names of answer labels that every source maps. */
+  /** Names of answer labels that a source maps. */
   labels: readonly string[]
   /** Whether the recipe names the student's tokenizer. */
   hasTokenizer: boolean
