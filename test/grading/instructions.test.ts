@@ -76,8 +76,8 @@ const table: [id: string, values: Record<string, unknown>, followed: string[], b
   [
     'detectable_format:multiple_sections',
     { section_spliter: 'Section', num_sections: 2 },
-    ['Section 1\na\nsection 2\nb', 'Section1 Section2'],
-    ['Section 1\na', 'Section A Section B'],
+    ['Section 1\na\nSection 2\nb', 'Section1 Section2'],
+    ['Section 1\na', 'Section A Section B', 'Section 1\na\nsection 2\nb', 'SECTION 1 SECTION 2'],
   ],
   [
     'detectable_format:json_format',

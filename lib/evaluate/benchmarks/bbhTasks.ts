@@ -58,7 +58,8 @@ export const bbhTasks: ReadonlyMap<string, { type: BbhAnswerType; description: s
     },
     temporal_sequences: {
       type: 'letter',
-      description: 'Answer questions about which times certain events could have occurred.',
+      // The published file alone begins its description so.
+      description: 'Task description: Answer questions about which times certain events could have occurred.',
     },
     tracking_shuffled_objects_five_objects: { type: 'letter', description: tracking() },
     tracking_shuffled_objects_seven_objects: { type: 'letter', description: tracking() },

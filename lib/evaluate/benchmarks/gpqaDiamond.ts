@@ -87,16 +87,16 @@ function labelsOf(row: QuestionRow): Record<string, string> {
   return Object.fromEntries(columns.flatMap(([label, name]) => (row.has(name) ? [[label, row.text(name)]] : [])))
 }
 
-const optionLines = (texts: readonly string[]): string[] => texts.map((text, i) => `${letters[i]}) ${text.trim()}`)
+const optionLines = (texts: readonly string[]): string[] => texts.map((text, i) => `${letters[i]}) ${text}`)
 
-/** The text of OpenAI's simple-evals. */
+/** The text of OpenAI's simple-evals, which leaves white space of the file where it is. */
 const lastLinePrompt = (question: string, texts: readonly string[]): Message[] => [
   {
     role: 'user',
     content:
       'Answer the following multiple choice question. The last line of your response should be of the following format: ' +
       "'Answer: $LETTER' (without quotes) where LETTER is one of ABCD. Think step by step before answering.\n\n" +
-      `${question.trim()}\n\n${optionLines(texts).join('\n')}`,
+      `${question}\n\n${optionLines(texts).join('\n')}`,
   },
 ]
 
@@ -105,7 +105,7 @@ const boxedPrompt = (question: string, texts: readonly string[]): Message[] => [
     role: 'user',
     content:
       'Return your final response within \\boxed{} and only include the letter choice (A, B, C, or D) as your final response. ' +
-      `${question.trim()}\n\n${optionLines(texts).join('\n')}`,
+      `${question}\n\n${optionLines(texts).join('\n')}`,
   },
 ]
 

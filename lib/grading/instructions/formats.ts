@@ -67,7 +67,7 @@ export const highlightedSections: ReadInstruction = (values) => {
 
 export const multipleSections: ReadInstruction = (values) => {
   const least = values.count('num_sections')
-  const count = patternCounter(values.text('section_spliter').trim(), '', '\\s?\\p{Nd}+')
+  const count = patternCounter(values.text('section_spliter').trim(), { after: '\\s?\\p{Nd}+', cased: true })
   return (response) => count(response) >= least
 }
 

@@ -12,7 +12,9 @@ export const frequency: ReadInstruction = (values) => {
 }
 
 export const forbiddenWords: ReadInstruction = (values) => {
-  const counters = values.texts('forbidden_words').map((word) => patternCounter(word, wordBoundary, wordBoundary))
+  const counters = values
+    .texts('forbidden_words')
+    .map((word) => patternCounter(word, { before: wordBoundary, after: wordBoundary }))
   return (response) => counters.every((count) => count(response) === 0)
 }
 

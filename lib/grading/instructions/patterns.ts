@@ -20,11 +20,20 @@ function fromPython(source: string): string {
 
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
 
-/** Counts what a word of a benchmark finds, which its reference takes for a pattern in Python's syntax; one that is none, for a text. */
-export function patternCounter(word: string, before = '', after = ''): (text: string) => number {
+/**
+ * Counts what a word of a benchmark finds, which its reference takes for a pattern in Python's syntax; one that is none, for a text.
+ *
+ * @param around - patterns before and after the word, and whether case matters
+ */
+export function patternCounter(
+  word: string,
+  { before = '', after = '', cased = false }: { before?: string; after?: string; cased?: boolean } = {},
+): (text: string) => number {
   const isPlain = !/[\\^$.*+?()[\]{}|]/.test(word)
+  const flags = cased ? 'gu' : 'giu'
   const pattern =
-    compiled(`${before}${fromPython(word)}${after}`) ?? compiled(`${before}${escapedForUnicode(word)}${after}`)
+    compiled(`${before}${fromPython(word)}${after}`, flags) ??
+    compiled(`${before}${escapedForUnicode(word)}${after}`, flags)
   if (isPlain && pattern) return (text) => countOf(text, pattern)
   return (text) => {
     const found = pattern && matchesWithin(text, pattern)
@@ -42,9 +51,9 @@ function countOf(text: string, pattern: RegExp): number {
 // A hyphen needs no escape outside of a class, and has none with the flag u.
 const escapedForUnicode = (text: string): string => escaped(text).replaceAll('\\-', '-')
 
-function compiled(source: string): RegExp | undefined {
+function compiled(source: string, flags: string): RegExp | undefined {
   try {
-    return new RegExp(source, 'giu')
+    return new RegExp(source, flags)
   } catch {
     return undefined
   }

@@ -4,14 +4,14 @@ import { evaluateExact } from './exact.js'
 import { equalFamilies } from './families.js'
 import { simplifyMatrix } from './matrices.js'
 import { integer } from './parse.js'
-import { comparableValues, quantityOf, withLetterUnit } from './quantities.js'
+import { comparableValues, quantityOf, withLetterUnit, withMetres } from './quantities.js'
 import { divide, equals, isInteger, isZero, multiply, subtract } from './rational.js'
 import { rebuild } from './rebuild.js'
 import { equalRegions, flipped, regionOf } from './regions.js'
-import { equalScalars, proportion } from './scalars.js'
+import { equalScalars, isSolvedBy, proportion } from './scalars.js'
 import { expandSigns } from './signs.js'
 import { type Node, type RelationOperator, some, symbolsOf } from './syntax.js'
-import { normaliseWords, numberOfWords, sameWords } from './words.js'
+import { normaliseWords, numberOfWords, sameWords, saysEmpty } from './words.js'
 
 type Relation = Extract<Node, { kind: 'relation' }>
 type Bracket = Extract<Node, { kind: 'bracket' }>
@@ -81,7 +81,8 @@ class Comparison {
       const rule = b.kind === 'relation' ? undefined : this.equal(approximation, b)
       if (rule) return rule
     }
-    if (a.kind === 'list' || b.kind === 'list') return this.records(a, b) ?? this.regions(a, b) ?? this.lists(a, b)
+    if (a.kind === 'list' || b.kind === 'list')
+      return this.records(a, b) ?? this.regions(a, b) ?? this.unions(a, b) ?? this.lists(a, b)
     if (a.kind === 'relation' || b.kind === 'relation') return undefined
     return this.structures(a, b)
   }
@@ -187,21 +188,26 @@ class Comparison {
       const alike = this.same(a.element, b.element) && this.unordered(a.conditions, b.conditions)
       return alike ? 'set' : undefined
     }
-    if (a.kind !== 'combine' || b.kind !== 'combine' || a.operator !== b.operator) return this.emptyUnions(a, b)
+    if (a.kind !== 'combine' || b.kind !== 'combine' || a.operator !== b.operator) return this.finiteUnions(a, b)
     const alike = a.operator === '∖' ? this.ordered(a.parts, b.parts) : this.unordered(a.parts, b.parts)
     return alike ? 'union' : undefined
   }
 
+  /** A union beside a list. */
+  private unions(a: Node, b: Node): string | undefined {
+    return a.kind === 'combine' || b.kind === 'combine' ? this.finiteUnions(a, b) : undefined
+  }
+
   /** A union of finite sets beside their elements. */
-  private emptyUnions(a: Node, b: Node): string | undefined {
+  private finiteUnions(a: Node, b: Node): string | undefined {
     const [x, y] = [elementsOf(a), elementsOf(b)]
     return x && y && this.unordered(x, y) ? 'set' : undefined
   }
 
   private regions(a: Node, b: Node): string | undefined {
     if (a.kind === 'list' && b.kind === 'list' && !some(a, isInequality) && !some(b, isInequality)) return undefined
-    const x = regionOf(a, this.budget)
-    const y = x && regionOf(b, this.budget)
+    const x = regionOf(asPoints(a, b), this.budget)
+    const y = x && regionOf(asPoints(b, a), this.budget)
     return x && y && equalRegions(x, y, this.same) ? 'region' : undefined
   }
 
@@ -259,7 +265,10 @@ class Comparison {
 
   private quantities(a: Node, b: Node): string | undefined {
     const [p, q] = [quantityOf(a), quantityOf(b)]
-    const pairs = comparableValues(q.unit ? withLetterUnit(p) : p, p.unit ? withLetterUnit(q) : q)
+    const pairs = comparableValues(
+      q.unit ? withLetterUnit(p) : withMetres(p, q),
+      p.unit ? withLetterUnit(q) : withMetres(q, p),
+    )
     for (const [x, y] of pairs) {
       const rule = this.scalars(x, y)
       if (rule) return rule
@@ -301,14 +310,10 @@ class Comparison {
   /** An answer that ends in the value: "a + b = 12" beside "12". */
   private concluded(gold: Node, answer: Relation): string | undefined {
     if (!answer.operators.every((operator) => '=≈∈≡→'.includes(operator))) return undefined
-    const value = answer.operators[0] === '≈' ? (answer.operands[0] as Node) : lastExact(answer)
+    const [first] = answer.operands as [Node]
+    const value = answer.operators[0] === '≈' && nameOf(first) === undefined ? first : lastExact(answer)
     if (isZeroEquation(answer)) return undefined
-    const rule = this.equal(
-      gold,
-      nameOf(value) !== undefined && nameOf(answer.operands[0] as Node) === undefined
-        ? (answer.operands[0] as Node)
-        : value,
-    )
+    const rule = this.equal(gold, nameOf(value) !== undefined && nameOf(first) === undefined ? first : value)
     return rule && `conclusion, ${rule}`
   }
 
@@ -340,6 +345,25 @@ class Comparison {
     }
   }
 
+  /** `xy = 6` beside `y = 6/x`: an equation that holds where the other says what a name is, and nowhere else. */
+  private solvedAlike(a: Relation, b: Relation): string | undefined {
+    for (const [solved, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const [name] = solved.operands as [Node]
+      const assignment = name.kind === 'symbol' ? assignmentOf(solved) : undefined
+      const side = canonicalSide(other)
+      if (name.kind !== 'symbol' || !assignment || !side || !symbolsOf(other).has(name.name)) continue
+      // A further name may be 0: a·x = a·y says less than x = y.
+      const known = symbolsOf(solved)
+      if ([...symbolsOf(other)].some((symbol) => !known.has(symbol))) continue
+      if (symbolsOf(assignment.value).size > 0 && isSolvedBy(side.difference, name.name, assignment.value, this.budget))
+        return 'equation'
+    }
+    return undefined
+  }
+
   /** Equations, and inequalities of several variables, whose sides differ by a constant factor. */
   private proportional(a: Relation, b: Relation): string | undefined {
     if (a.operators.length !== 1 || b.operators.length !== 1) return undefined
@@ -352,16 +376,22 @@ class Comparison {
     const [p, q] = [canonicalSide(a), canonicalSide(b)]
     if (!p || !q || p.operator !== q.operator) return undefined
     const factor = proportion(p.difference, q.difference, this.budget)
-    if (factor === undefined || Number.isNaN(factor)) return undefined
+    if (factor === undefined) return p.operator === '=' ? this.solvedAlike(a, b) : undefined
     return p.operator === '=' || p.operator === '≠' || factor > 0 ? 'equation' : undefined
   }
 }
 
+const isNumber = (node: Node): boolean =>
+  ['number', 'constant', 'negate', 'divide', 'add', 'multiply', 'power', 'call'].includes(node.kind) &&
+  symbolsOf(node).size === 0
+
+/** A number beside a set operation is the set of it alone. */
+const asPoints = (node: Node, other: Node): Node =>
+  other.kind === 'combine' && isNumber(node) ? { kind: 'set', items: [node] } : node
+
 /** The empty set, as a sign or in words. */
 const isEmptySet = (node: Node): boolean =>
-  node.kind === 'set'
-    ? node.items.length === 0
-    : node.kind === 'text' && /^(?:empty set|null set|no (?:real )?solutions?)$/.test(normaliseWords(node.text))
+  node.kind === 'set' ? node.items.length === 0 : node.kind === 'text' && saysEmpty(node.text)
 
 /** `5x − y = 0` says nothing of a value 0, unlike `x = 0` and `f(2) = 0`. */
 const isZeroEquation = ({ operands, operators }: Relation): boolean => {
@@ -436,9 +466,9 @@ function rowsOf(node: Node): Node[][] | undefined {
 }
 
 function elementsOf(node: Node): readonly Node[] | undefined {
-  if (node.kind === 'set') return node.items
+  if (node.kind === 'set' || node.kind === 'list') return node.items
   if (node.kind !== 'combine' || node.operator !== '∪') return undefined
-  const parts = node.parts.map(elementsOf)
+  const parts = node.parts.map((part) => elementsOf(part) ?? (isNumber(part) ? [part] : undefined))
   return parts.includes(undefined) ? undefined : (parts as Node[][]).flat()
 }
 

@@ -17,7 +17,7 @@ export function bare(text: string): string {
   let inside = text.trim()
   for (let i = 0; i < 4; i++) {
     const before = inside
-    inside = withoutEnd(inside, ',;:').trim()
+    inside = withoutEnd(withoutEnd(inside, ',;:'), '\\').trim()
     if (inside.endsWith('.') && !inside.endsWith('..') && !inside.endsWith('\\right.'))
       inside = inside.slice(0, -1).trim()
     for (const [open, close] of wrappers) {
@@ -45,6 +45,8 @@ const wrappers = [
   ['\\(', '\\)'],
   ['\\[', '\\]'],
   ['`', '`'],
+  ['*', '*'],
+  ['_', '_'],
   ['"', '"'],
 ] as const
 
@@ -67,7 +69,11 @@ export function extractMath(answer: string, profile: ExtractionProfile = 'strict
   return lenient(text)
 }
 
-function lenient(text: string): Extraction {
+/** What some models write after their answer: the marks of another turn, and a hope. */
+const afterthought = /(?:<\|\w{1,20}\|>|I hope (?:it|this) is correct\.?)[\s\S]{0,200}$/
+
+function lenient(completion: string): Extraction {
+  const text = completion.slice(0, -400) + completion.slice(-400).replace(afterthought, '')
   const whole = bare(text)
   if (whole === '') return { text: null, rule: 'none' }
   const formula = isProse(whole) ? (closingFormula(text.trimEnd()) ?? stated(text)) : undefined
@@ -87,12 +93,30 @@ function stated(text: string): string | undefined {
   if (tagged) return bare(tagged[1] as string) || undefined
   const marked = /(?:^|\n)\s{0,8}####\s{0,8}(\S[^\n]*)$/.exec(last)
   if (marked) return bare(marked[1] as string)
-  const sentence = last.split(/\n|(?<=[.!?])\s/).at(-1) as string
+  return saidIn(last.split(/\n|(?<=[.!?])\s/).at(-1) as string)
+}
+
+/** What a sentence says that something is. */
+function saidIn(whole: string): string | undefined {
+  const called = calledAnswer(whole)
+  if (called !== undefined) return called
+  const concluded = [...whole.matchAll(/\b(?:therefore|thus|hence|so),\s/gi)].at(-1)
+  const sentence = concluded ? whole.slice(concluded.index) : whole
+  const counted = /\bthere (?:are|is)\s+(?:exactly\s+)?(\d[\d,]*)\s+[a-z][^\d]*$/i.exec(sentence)
+  if (counted) return counted[1]
   const begins = /^\W{0,4}(?:the|so|thus|hence|therefore|then|there|it|our|in total|we)\b/i.test(sentence)
   if (!begins || /\bwhere\b/i.test(sentence)) return undefined
   const verb = [...sentence.matchAll(/\b(?:is|are|equals)\s+(?:exactly\s+|equal to\s+)?/gi)].at(-1)
   const rest = verb && bare(sentence.slice(verb.index + verb[0].length))
   return rest && /\d|\$|\\|^[A-Za-z]+$/.test(rest) ? sentenceOf(rest) : undefined
+}
+
+/** `$x > 5$ is the solution` and `42 is our answer`: the formula or the number before the words. */
+function calledAnswer(sentence: string): string | undefined {
+  const words = /\s(?:is|are)\s(?:the|our)\s(?:[a-z]{2,12}\s)?(?:answers?|solutions?)\b/i.exec(sentence)
+  if (!words) return undefined
+  const before = sentence.slice(0, words.index)
+  return closingFormula(before) ?? /(?:^|\s)(-?\d\S*)$/.exec(before)?.[1]
 }
 
 /** A formula with which a text ends, but for a full stop. */
@@ -123,7 +147,7 @@ const boxCommand = /\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*/g
 /** Between boxes that make one list together. */
 const joint = /^(?:[\s,;.$&]|\\[,;:!)(\]["\s]|\\q?quad|\\text\s*\{\s*(?:and|or)?,?\s*(?:and|or)?\s*\}|and\b|or\b)*$/
 /** Percent signs after a box. */
-const percent = /^\s*(?:\$\s*)?(?:\\?%|\\text\s*\{\s*(?:%|percent)\s*\}|percent\b)/
+const percent = /^\s*(?:\$\s*)?(?:\\?%|\\text\s*\{\s*(?:%|percent)\s*\}|(?:percent(?:age)?|pct)\b)/
 
 /** The name that a text ends by giving a value: `x` of `$x =`. */
 const namedBefore = (text: string): string | undefined =>
@@ -174,6 +198,10 @@ function boxed(text: string): Extraction | undefined {
     if (between.length > 60 || !joint.test(between) || joined.length >= 20 || !separatesBoxes(between)) break
     joined.unshift(box)
   }
+  const names = joined.map(({ start }) => namedBefore(text.slice(Math.max(0, start - 20), start)))
+  const isRecord = new Set(names).size === names.length && !names.includes(undefined)
+  if (isRecord && names.length > 1)
+    return { text: joined.map(({ content }, i) => `${names[i]} = ${content.trim()}`).join(', '), rule: 'boxed list' }
   const after = percent.test(text.slice(last.end, last.end + 40)) ? '\\%' : ''
   const contents = joined.map(({ content }) => content.trim())
   if (contents.length === 1) return { text: (contents[0] as string) + after, rule: 'boxed' }
@@ -181,17 +209,16 @@ function boxed(text: string): Extraction | undefined {
   return { text: contents.join(', ') + after, rule: 'boxed list' }
 }
 
-/** What stands between two boxes, but for a name that both give a value: "$x = □$ or $x = □$". */
+/** What stands between two boxes, but for names that are given values: "$x = □$ or $x = □$", "$x = □$ and $y = □$". */
 function betweenBoxes(text: string, first: Box, second: Box): string {
   const between = text.slice(first.end, second.start)
-  const name = between.length > 60 ? undefined : namedBefore(between)
-  return name !== undefined && name === namedBefore(text.slice(0, first.start))
-    ? between.replace(/[A-Za-z](?:_\{?\w\}?)?\s*=\s*\$?\s*$/, '')
-    : between
+  const isNamed =
+    between.length <= 60 && namedBefore(between) !== undefined && namedBefore(text.slice(0, first.start)) !== undefined
+  return isNamed ? between.replace(/[A-Za-z](?:_\{?\w\}?)?\s*=\s*\$?\s*$/, '') : between
 }
 
-/** A comma or a word makes a list of boxes; lines alone repeat the answer. */
-const separatesBoxes = (between: string): boolean => /[,;&]|and|or|quad/.test(between)
+/** A comma, a word or nothing makes a list of boxes; lines alone repeat the answer. */
+const separatesBoxes = (between: string): boolean => between === '' || /[,;&]|and|or|quad/.test(between)
 
 /** What follows the last occurrence of a phrase, to the end of its sentence; undefined where nothing does. */
 function afterPhrase(text: string, phrase: RegExp): string | undefined {
@@ -199,8 +226,9 @@ function afterPhrase(text: string, phrase: RegExp): string | undefined {
   for (const found of text.matchAll(phrase)) end = found.index + found[0].length
   if (end < 0) return undefined
   const rest = text.slice(end, end + 4096).replace(/^[\s:*]+/, '')
-  const answer = bare(sentenceOf(rest))
-  return answer === '' ? undefined : answer
+  const answer = bare(withoutEnd(sentenceOf(rest), '*'))
+  if (answer === '') return undefined
+  return isProse(answer) ? (saidIn(answer) ?? answer) : answer
 }
 
 function sentenceOf(rest: string): string {
@@ -213,7 +241,7 @@ function sentenceOf(rest: string): string {
     if (!rest.startsWith(open)) continue
     const end = rest.indexOf(close, open.length)
     if (end > 0) {
-      const unit = /^\s*(?:\\?%|percent\b)/.exec(rest.slice(end + close.length))
+      const unit = /^\s*(?:\\?%|(?:percent(?:age)?|pct)\b)/.exec(rest.slice(end + close.length))
       return rest.slice(open.length, end) + (unit ? '\\%' : '')
     }
   }

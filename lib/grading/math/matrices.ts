@@ -2,7 +2,7 @@ import type { Node } from './syntax.js'
 
 type Matrix = Extract<Node, { kind: 'matrix' }>
 
-/** Sums, multiples and transposes of matrices written out, so that only their cells are compared. */
+/** Sums, products and transposes of matrices written out, so that only their cells are compared. */
 export function simplifyMatrix(node: Node): Node {
   switch (node.kind) {
     case 'negate':
@@ -38,12 +38,30 @@ function mapCells(node: Node, change: (cell: Node) => Node): Matrix | undefined 
   return matrix && { kind: 'matrix', rows: matrix.rows.map((row) => row.map(change)) }
 }
 
-/** One matrix times scalars. A product of several is left as it is. */
+/** Scalars times matrices, multiplied from left to right. */
 function multiple(factors: readonly Node[]): Matrix | undefined {
-  const matrices = factors.filter((factor) => asMatrix(factor))
-  if (matrices.length !== 1) return undefined
-  const scalars = factors.filter((factor) => factor !== matrices[0])
-  return mapCells(matrices[0] as Node, (cell) => ({ kind: 'multiply', factors: [...scalars, cell] }))
+  const matrices = factors.flatMap((factor) => asMatrix(factor) ?? [])
+  const [first, ...others] = matrices
+  if (!first) return undefined
+  const product = others.reduce<Matrix | undefined>((left, right) => left && timesMatrix(left, right), first)
+  const scalars = factors.filter((factor) => !asMatrix(factor))
+  if (!product || scalars.length === 0) return product
+  return mapCells(product, (cell) => ({ kind: 'multiply', factors: [...scalars, cell] }))
+}
+
+/** Rows and columns beyond which products are not written out. */
+const largestProduct = 6
+
+function timesMatrix(left: Matrix, right: Matrix): Matrix | undefined {
+  const [inner, columns] = [right.rows.length, right.rows[0]?.length ?? 0]
+  if (Math.max(left.rows.length, inner, columns) > largestProduct) return undefined
+  if (left.rows.some((row) => row.length !== inner) || right.rows.some((row) => row.length !== columns))
+    return undefined
+  const cell = (row: readonly Node[], j: number): Node => ({
+    kind: 'add',
+    terms: row.map((factor, k): Node => ({ kind: 'multiply', factors: [factor, right.rows[k]?.[j] as Node] })),
+  })
+  return { kind: 'matrix', rows: left.rows.map((row) => Array.from({ length: columns }, (_, j) => cell(row, j))) }
 }
 
 function sum(terms: readonly Node[]): Matrix | undefined {

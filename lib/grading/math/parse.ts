@@ -64,6 +64,8 @@ const aliases: Readonly<Record<string, string>> = {
   asinh: 'arcsinh',
   acosh: 'arccosh',
   atanh: 'arctanh',
+  cosec: 'csc',
+  cosech: 'csch',
   sign: 'sgn',
   re: 'Re',
   im: 'Im',
@@ -705,7 +707,8 @@ class Parser {
     if (numerator.kind !== 'number' || !numerator.spaced || !this.is('/', 1) || denominator.kind !== 'number')
       return undefined
     const value = properFraction(numerator.value, denominator.value)
-    if (value !== undefined) this.position += 3
+    if (value === undefined) throw new UnsupportedError('a whole number before an improper fraction')
+    this.position += 3
     return value
   }
 
@@ -925,10 +928,11 @@ class Parser {
     return this.nested(() => {
       const bars = this.bars
       this.bars = 0
-      const items = this.is(')') || this.is(']') ? [] : itemsOf(this.statements())
+      const inside = this.is(')') || this.is(']') ? undefined : this.statements()
       this.bars = bars
       const close = this.take().value
-      return this.closed(open, close, items)
+      if (inside && open === '(' && close === ')' && isCondition(inside)) return inside
+      return this.closed(open, close, inside ? itemsOf(inside) : [])
     })
   }
 
@@ -1178,6 +1182,10 @@ function joinLists(parts: Node[], join: 'and' | 'or' | ','): Node {
     join,
   }
 }
+
+/** `x > 1 and x < 5`: parentheses around it only group. */
+const isCondition = (node: Node): boolean =>
+  node.kind === 'list' && node.join !== ',' && node.items.every(({ kind }) => kind === 'relation')
 
 /** The items of brackets: a list's, or the one expression. */
 function itemsOf(node: Node): Node[] {

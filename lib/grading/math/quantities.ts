@@ -58,9 +58,20 @@ function withUnit(inside: Quantity, text: string): Quantity {
     const scaled = { ...inside, value: times(inside.value, rational(factor)) }
     return rest.length === 0 ? scaled : withUnit(scaled, rest.join(' '))
   }
-  if (/^percent(?:age points?)?$/.test(text.trim().toLowerCase())) return { ...inside, percent: true }
+  if (/^(?:percent(?:age(?: points?)?)?|pct)$/.test(text.trim().toLowerCase())) return { ...inside, percent: true }
   if (/^deg(?:ree)?s?$/.test(text.trim().toLowerCase())) return { ...inside, degrees: true }
   return { ...inside, unit: readUnit(text) ?? inside.unit }
+}
+
+/** `1000 m²` beside a number alone: an area or a volume. */
+export function withMetres(quantity: Quantity, other: Quantity): Quantity {
+  const { value } = quantity
+  const [factor, power, ...rest] = value.kind === 'multiply' ? value.factors : []
+  if (!factor || rest.length > 0 || power?.kind !== 'power' || some(other.value, ({ kind }) => kind === 'symbol'))
+    return quantity
+  const { base, exponent } = power
+  const isMetre = base.kind === 'symbol' && base.name === 'm' && factor.kind === 'number'
+  return isMetre && exponent.kind === 'number' ? { ...quantity, value: factor } : quantity
 }
 
 /** `5000 g` beside a quantity with a unit: there the letter is one, too. */

@@ -123,7 +123,7 @@ class Reader {
   private conditions(items: readonly Node[], join: 'and' | 'or' | ','): Region | undefined {
     const excluded = excludedValues(items)
     if (excluded) return this.conditions(excluded, 'and')
-    if (!items.every(({ kind }) => kind === 'relation' || kind === 'bracket' || kind === 'combine')) return undefined
+    if (!items.every(({ kind }) => ['relation', 'bracket', 'combine', 'list'].includes(kind))) return undefined
     const regions = items.map((item) => this.region(item))
     if (regions.includes(undefined) || regions.length === 0) return undefined
     const known = regions as Region[]
@@ -155,7 +155,11 @@ class Reader {
     }
     if (left.kind === 'symbol') return this.solved(left.name, operator, right)
     if (right.kind === 'symbol') return this.solved(right.name, flipped[operator] ?? operator, left)
-    return this.magnitude(left, operator, right) ?? this.linear(left, operator, right)
+    return (
+      this.magnitude(left, operator, right) ??
+      this.magnitude(right, flipped[operator] ?? operator, left) ??
+      this.linear(left, operator, right)
+    )
   }
 
   private solved(variable: string, operator: RelationOperator, bound: Node): Region | undefined {

@@ -262,6 +262,37 @@ export function proportion(a: Node, b: Node, budget: Budget): number | undefined
   return Math.abs(ratio.im) <= errorFactor * ratio.error + 1e-12 * Math.abs(ratio.re) ? ratio.re : Number.NaN
 }
 
+/** Values of the name at which an equation is looked at besides its solution. */
+const probes = [-2.6180339, -0.7320508, 0.4142135, 1.7724538, 3.3027756]
+
+/**
+ * Whether an expression is 0 exactly where a name has the given value: it vanishes there, and is a quotient of two linear functions
+ * of the name, which has one zero. For such a function the cross-ratio of four values is that of their places.
+ */
+export function isSolvedBy(expression: Node, name: string, value: Node, budget: Budget): boolean {
+  const others = [...symbolsOf(value), ...symbolsOf(expression)].filter((symbol) => symbol !== name)
+  let found = 0
+  for (const [values] of pointsFor([...new Set(others)], ['real'])) {
+    const at = evaluateNumeric(value, budget, values, true)
+    const zero = at && evaluateNumeric(expression, budget, new Map([...values, [name, at]]), true)
+    const images = probes.map((re) =>
+      evaluateNumeric(expression, budget, new Map([...values, [name, { re, im: 0, error: 0 }]]), true),
+    )
+    if (!zero || images.includes(undefined)) continue
+    const [w, x, y, ...rest] = (images as Approximate[]).map(({ re }) => re) as [number, number, number]
+    if (modulus(zero) > errorFactor * zero.error + 1e-12 * Math.max(Math.abs(w), Math.abs(x))) return false
+    const [p, q, r, ...places] = probes as [number, number, number]
+    for (const [i, z] of rest.entries()) {
+      const expected = crossRatio(p, q, r, (places as number[])[i] as number)
+      if (Math.abs(crossRatio(w, x, y, z) - expected) > 1e-9 * Math.abs(expected)) return false
+    }
+    found++
+  }
+  return found >= neededPoints
+}
+
+const crossRatio = (a: number, b: number, c: number, d: number): number => ((a - c) * (b - d)) / ((b - c) * (a - d))
+
 function quotient(x: Approximate, y: Approximate): Approximate {
   const size = modulus(y)
   const [re, im] = [(x.re * y.re + x.im * y.im) / size / size, (x.im * y.re - x.re * y.im) / size / size]

@@ -13,7 +13,7 @@ export interface Token {
 export type CommaReading = 'thousands' | 'list' | 'decimal'
 
 export const functionNames: ReadonlySet<string> = new Set(
-  'sin cos tan cot sec csc sinh cosh tanh coth sech csch arcsin arccos arctan arccot arcsec arccsc asin acos atan acot arcsinh arccosh arctanh asinh acosh atanh ln log lg exp sqrt cbrt abs floor ceil gcd lcm max min det sgn sign Re Im re arg cis'.split(
+  'sin cos tan cot sec csc cosec cosech sinh cosh tanh coth sech csch arcsin arccos arctan arccot arcsec arccsc asin acos atan acot arcsinh arccosh arctanh asinh acosh atanh ln log lg exp sqrt cbrt abs floor ceil gcd lcm max min det sgn sign Re Im re arg cis'.split(
     ' ',
   ),
 )
@@ -154,6 +154,8 @@ const namedCommands: Readonly<Record<string, string>> = {
   arsinh: 'arcsinh',
   arcosh: 'arccosh',
   artanh: 'arctanh',
+  cosec: 'csc',
+  cosech: 'csch',
   tg: 'tan',
   ctg: 'cot',
   arctg: 'arctan',
@@ -163,6 +165,7 @@ const unicodeOfSet: Readonly<Record<string, string>> = { R: 'ℝ', Z: 'ℤ', Q: 
 const number = /(?:\d+(?:\.\d+)?|\.\d+)/y
 const scientific = /[eE][+-]?\d{1,5}(?![\d.A-Za-z^])/y
 const letters = /[A-Za-z]+|[^\0-\x7f]+/y
+const bracedComma = /\{[ ]?,[ ]?\}/y
 const commandName = /\\([A-Za-z]+\*?)/y
 const pairs = ['<=', '>=', '!=', '==', '**', '->', '=>', ':=', '...', '||', '<>'] as const
 const pairMeanings: Readonly<Record<string, string>> = {
@@ -228,7 +231,7 @@ class Lexer {
     else if (/[\s~$]/.test(character)) this.space()
     else if (/[\d.]/.test(character)) this.number()
     else if (/[A-Za-z]|[^\0-\x7f]/.test(character)) this.push('name', this.take(letters) as string)
-    else if (character === '{' && this.source.startsWith('{,}', this.position)) this.bracedComma()
+    else if (character === '{' && this.take(bracedComma) !== undefined) this.bracedComma()
     else if (character === '{' && this.source.startsWith('{:}', this.position)) this.bracedColon()
     else this.operator(character)
   }
@@ -273,7 +276,6 @@ class Lexer {
 
   /** `1{,}234`: a comma without the space of a list, in thousands or before decimals. */
   private bracedComma(): void {
-    this.position += 3
     const last = this.tokens.at(-1)
     const digits = last?.kind === 'number' && !last.value.includes('.') ? this.take(/\d+/y) : undefined
     if (!last || digits === undefined) this.push('symbol', ',')
@@ -287,6 +289,12 @@ class Lexer {
   }
 
   private named(name: string): void {
+    const joined = /^q?quad(?=[A-Za-z])/.exec(name)?.[0]
+    if (joined !== undefined) {
+      this.position -= name.length - joined.length
+      this.wideSpace()
+      return
+    }
     if (name === 'left' || name === 'right') this.delimiter(name)
     if (ignored.has(name)) this.spaced ||= false
     else if (spacing.has(name)) this.spaced = true

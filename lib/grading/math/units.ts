@@ -53,7 +53,7 @@ v|volt=1 volt
 pa|pascal=1 pascal
 k|kelvin=1 kelvin
 mol|mole=1 mole
-percent=1 percent
+percent|percentage|pct=1 percent
 unit|u=1 unit
 point=1 point
 `

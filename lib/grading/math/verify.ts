@@ -15,6 +15,7 @@ import {
   roundNumberOfWords,
   sameTimes,
   sameWords,
+  saysEmpty,
 } from './words.js'
 
 /** Whether an answer is equal to the gold answer. */
@@ -100,6 +101,7 @@ function read(text: string, commas: CommaReading): Reading {
     return { node: parseMath(text, commas) }
   } catch (error) {
     if (error instanceof UnsupportedError) return { unsupported: error.message }
+    if (error instanceof NotMathematics && saysEmpty(text)) return { node: { kind: 'text', text } }
     if (error instanceof NotMathematics) return looksLikeWords(text) ? { words: true } : { unsupported: error.message }
     throw error
   }

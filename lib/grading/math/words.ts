@@ -66,6 +66,10 @@ export function normaliseWords(text: string): string {
   return words
 }
 
+/** Whether words name the empty set. */
+export const saysEmpty = (text: string): boolean =>
+  /^(?:empty set|null set|no (?:real )?solutions?)$/.test(normaliseWords(text))
+
 /** The names of a list in words, in the order of the alphabet; undefined for what is no such list. */
 function namesOf(text: string): string | undefined {
   const names = text.split(/,|\band\b/).map(normaliseWords)

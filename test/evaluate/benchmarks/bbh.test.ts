@@ -42,6 +42,14 @@ test('a directory of tasks, or one of them', async () => {
         'Think step by step, then give the final answer on the last line as: "The answer is X."',
     ],
   ])
+  // The published prompt of this task begins otherwise than the others'.
+  const times = await openBenchmark({
+    name: 'bbh',
+    path: directory({ temporal_sequences: [{ input: options, target: '(A)' }] }),
+  })
+  expect(promptOf(question(times))[0]?.[1]).toMatch(
+    /^Task description: Answer questions about which times certain events could have occurred\.\n\nWhich\?/,
+  )
   const one = await openBenchmark({ name: 'x', kind: 'bbh', path: join(path, 'snarks.json') })
   expect(one.questions).toHaveLength(1)
 })

@@ -62,10 +62,12 @@ test('what is asked, in both profiles', async () => {
     [
       'user',
       expect.stringMatching(
-        /^Answer the following multiple choice question\. The last line of your response should be of the following format: 'Answer: \$LETTER' \(without quotes\) where LETTER is one of ABCD\. Think step by step before answering\.\n\nWhich metal,\nif "pure",\nis liquid\?\n\nA\) .+\nB\) .+\nC\) .+\nD\) .+$/,
+        /^Answer the following multiple choice question\. The last line of your response should be of the following format: 'Answer: \$LETTER' \(without quotes\) where LETTER is one of ABCD\. Think step by step before answering\.\n\nWhich metal,\nif "pure",\nis liquid\?\n\nA\) [\s\S]+\nB\) [\s\S]+\nC\) [\s\S]+\nD\) [\s\S]+$/,
       ),
     ],
   ])
+  // White space of the file stays, as in simple-evals.
+  expect(promptOf(strict)[0]?.[1]).toMatch(/\) Mercury\n(?:\n|$)/)
   const boxed = await openBenchmark({ name: 'gpqa', path: file(), options: { boxed: true } })
   expect(boxed.version).toBe('gpqa-diamond/strict@1+boxed')
   expect(promptOf(question(boxed))[0]?.[1]).toMatch(/^Return your final response within \\boxed\{\} and only/)

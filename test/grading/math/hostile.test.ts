@@ -35,6 +35,7 @@ const short: Readonly<Record<string, string>> = {
   'many scripts': 'x_'.repeat(2000),
   'many signs of subtraction': `${'-'.repeat(4000)}1`,
   'a large matrix': r`\begin{pmatrix}${'1&2\\\\'.repeat(500)}\end{pmatrix}`,
+  'a product of many matrices': r`\begin{pmatrix}a&b\\c&d\end{pmatrix}`.repeat(60),
   'a determinant of symbols': r`\begin{vmatrix}${'a&b&c\\\\'.repeat(100)}\end{vmatrix}`,
   backslashes: '\\'.repeat(4000),
   'recurring digits': `0.\\overline{${'123'.repeat(1000)}}`,

@@ -4,10 +4,11 @@ import { pairs as fifthPairs } from './fifthPairs.js'
 import { pairs as fourthPairs } from './fourthPairs.js'
 import { pairs as firstPairs } from './pairs.js'
 import { pairs as secondPairs } from './secondPairs.js'
+import { pairs as seventhPairs } from './seventhPairs.js'
 import { pairs as sixthPairs } from './sixthPairs.js'
 import { pairs as thirdPairs } from './thirdPairs.js'
 
-const all = [firstPairs, secondPairs, thirdPairs, fourthPairs, fifthPairs, sixthPairs].flatMap((pairs) =>
+const all = [firstPairs, secondPairs, thirdPairs, fourthPairs, fifthPairs, sixthPairs, seventhPairs].flatMap((pairs) =>
   Object.entries(pairs),
 )
 
