@@ -1,11 +1,6 @@
 export type { Limits, Price } from './asking/budget.js'
 export type { Dtype, FloatDtype } from './checkpoint/dtypes.js'
-export {
-  type Checkpoint,
-  type CheckpointFile,
-  type CheckpointTensor,
-  openCheckpoint,
-} from './checkpoint/openCheckpoint.js'
+export type { Checkpoint, CheckpointFile, CheckpointTensor } from './checkpoint/openCheckpoint.js'
 export { type Conversion, type ConvertOptions, convert } from './convert.js'
 export type {
   DataOptions,
@@ -43,6 +38,7 @@ export { type FusionChoices, type PresetName, presets } from './fusion/presets.j
 export type { Progress } from './fusion/progress.js'
 export type { FusionStats, MergedTensorStats, StepStats, TensorStats } from './fusion/tensorStats.js'
 export { type MathVerdict, type VerifyMathOptions, verifyMath } from './grading/math/verify.js'
+export type { DownloadProgress } from './hub/download.js'
 export { type InitOptions, type InitSummary, init } from './init/init.js'
 export { type BatchOptions, type BatchResult, batch } from './merge/batch.js'
 export { fuse } from './merge/fuse.js'
@@ -56,6 +52,7 @@ export type { MergeFigures, MergeSummary } from './merge/run/mergeResult.js'
 export { type Verification, type VerifyOptions, verify } from './merge/verify.js'
 export type { DeviceOption } from './native/deviceOption.js'
 export { type CudaDevice, type DeviceReport, type DeviceUse, devices } from './native/devices.js'
+export { openModel as openCheckpoint } from './openModel.js'
 export { plan, type SftPlanRecord } from './plan.js'
 export { readRecipe } from './recipe/readRecipe.js'
 export type { Recipe, RecipeDocument, RecipeSource } from './recipe/recipe.js'

@@ -61,6 +61,7 @@ test.each([
     'fuseKeys.ts',
     [
       "import type { DtypeName } from '../checkpoint/dtypes.js'",
+      "import type { DownloadProgress } from '../hub/download.js'",
       "import type { DeviceOption } from '../native/deviceOption.js'",
       "import type { Progress } from './progress.js'",
       "import type { TensorStats } from './tensorStats.js'",

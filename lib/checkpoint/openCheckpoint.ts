@@ -1,5 +1,5 @@
 import { open, readdir, stat } from 'node:fs/promises'
-import { basename, join, relative } from 'node:path'
+import { basename, join } from 'node:path'
 import { BranchMergeError, fromNative } from '../errors.js'
 import { readFailure, readSmallFile } from '../files/readSmallFile.js'
 import { type NativeFileInfo, type NativeIndex, native } from '../native/native.js'
@@ -268,12 +268,7 @@ function listSome(items: string[], separator = ', '): string {
 }
 
 function notFound(path: string): BranchMergeError {
-  // A run's or recipe's path is absolute by now.
-  const names = [path, relative('.', path)]
-  const hub = names.some((name) => /^(hf:\/\/|https?:\/\/\S+\/)?[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name))
-    ? ' If it names a model on a hub, download it first.'
-    : ''
-  return new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `There is no checkpoint at ${path}.${hub}`)
+  return new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `There is no checkpoint at ${path}.`)
 }
 
 function notSafetensors(path: string): BranchMergeError {

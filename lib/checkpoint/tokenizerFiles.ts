@@ -26,7 +26,7 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
     throw new BranchMergeError(
       'ERR_TOKENIZER',
       `Expected tokenizer.json in ${directory} but there is none. ` +
-        'Pass a directory that has one as tokenizer; a model on a hub must be downloaded first.',
+        'Pass a directory or the name of a model that has one as tokenizer.',
     )
   }
   const config = (await readText(join(directory, 'tokenizer_config.json'))) ?? '{}'

@@ -1,5 +1,7 @@
+import type { DownloadProgress } from '../hub/download.js'
 import { type BatchResult, batch } from '../merge/batch.js'
 import type { MergeSummary } from '../merge/run/mergeResult.js'
+import { progressAfterDownload } from '../report/downloadProgress.js'
 import { progressReporter } from '../report/progress.js'
 import { deviceLines } from '../report/summary.js'
 import { formatPercent, formatTable, printable } from '../text/format.js'
@@ -12,14 +14,15 @@ import { printJson, printText } from './print.js'
 export async function runBatch(args: Record<string, unknown>): Promise<number> {
   const files = args.files as string[]
   const results = await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
-    let progress = progressReporter(process.stderr)
+    let progress = progressAfterDownload(process.stderr, progressReporter)
     const onRecipe = ({ file, status }: BatchResult) => {
       progress.end()
-      progress = progressReporter(process.stderr)
+      progress = progressAfterDownload(process.stderr, progressReporter)
       if (!args.json) process.stderr.write(`${printable(file)}: ${status}\n`)
     }
     const options = { ...mergeOptions(args), signal, onRecipe }
-    return await batch(files, { ...options, onProgress: (now) => progress.update(now) })
+    const onDownload = (now: DownloadProgress) => progress.download(now)
+    return await batch(files, { ...options, onDownload, onProgress: (now) => progress.update(now) })
   })
   const failed = results.filter(({ status }) => status === 'failed').length
   if (args.json) printJson({ recipes: results, failed })

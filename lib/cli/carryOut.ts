@@ -1,10 +1,12 @@
 import type { Progress } from '../fusion/progress.js'
 import type { MergedTensorStats } from '../fusion/tensorStats.js'
+import type { DownloadProgress } from '../hub/download.js'
 import type { MergeIdentity } from '../merge/output/manifest.js'
 import type { MergeRequest } from '../merge/plan/mergeOptions.js'
 import type { MergePlan } from '../merge/plan/mergePlan.js'
 import type { MergeResult } from '../merge/run/mergeResult.js'
 import { type MergeSurvey, prepare, survey } from '../merge/run/session.js'
+import { progressAfterDownload } from '../report/downloadProgress.js'
 import { planText } from '../report/plan.js'
 import { progressReporter } from '../report/progress.js'
 import { checkStatsPath, writeStatsFile } from '../report/statsFile.js'
@@ -24,6 +26,7 @@ export interface Wording {
 export interface Running {
   signal: AbortSignal
   onProgress: (progress: Progress) => void
+  onDownload: (progress: DownloadProgress) => void
 }
 
 /** Carries out the merge that is asked for, or with `--plan` plans it, and prints what came of it. */
@@ -38,9 +41,9 @@ export async function carryOut(
     const checkpoints = models.map(({ checkpoint }) => checkpoint)
     if (stats !== undefined) await checkStatsPath(stats, run, checkpoints)
   }
-  const progress = progressReporter(process.stderr)
+  const progress = progressAfterDownload(process.stderr, progressReporter)
   return await withInterrupt(args.resume ? 'kept' : 'removed', async (signal) => {
-    const request = requestOf({ signal, onProgress: progress.update })
+    const request = requestOf({ signal, onProgress: progress.update, onDownload: progress.download })
     if (args.plan) {
       const found = await survey(request)
       await checkStats(found.plan)

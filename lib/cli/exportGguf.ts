@@ -1,4 +1,5 @@
 import { type ExportGgufOptions, exportGguf } from '../export/gguf/exportGguf.js'
+import { progressAfterDownload } from '../report/downloadProgress.js'
 import { progressReporter } from '../report/progress.js'
 import { formatBytes, formatDuration } from '../text/formatUnits.js'
 import { checkPath } from '../validate.js'
@@ -10,7 +11,7 @@ export async function runExportGguf(args: Record<string, unknown>): Promise<numb
   const directory = checkPath(args.directory, 'directory')
   const { out, tokenizer, overwrite } = args
   const dtype = typeof args.dtype === 'string' ? args.dtype.toUpperCase() : args.dtype
-  const progress = progressReporter(process.stderr)
+  const progress = progressAfterDownload(process.stderr, progressReporter)
   const summary = await withInterrupt('removed', (signal) =>
     exportGguf(directory, {
       out,
@@ -19,6 +20,7 @@ export async function runExportGguf(args: Record<string, unknown>): Promise<numb
       overwrite,
       signal,
       onProgress: progress.update,
+      onDownload: progress.download,
     } as ExportGgufOptions),
   ).finally(progress.end)
   if (args.json) printJson(summary)

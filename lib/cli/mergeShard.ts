@@ -1,5 +1,6 @@
 import { checkShard, executePart, type PartSummary, type Shard } from '../merge/parts/mergePart.js'
 import { resolveMergeRequest } from '../merge/plan/mergeOptions.js'
+import { progressAfterDownload } from '../report/downloadProgress.js'
 import { progressReporter } from '../report/progress.js'
 import { formatCountOf } from '../text/format.js'
 import { formatBytes, formatDuration } from '../text/formatUnits.js'
@@ -13,9 +14,14 @@ export async function runMergeShard(args: Record<string, unknown>): Promise<numb
   const started = performance.now()
   const shard = shardOf(args.shard)
   const recipe = await recipeOf(args)
-  const progress = progressReporter(process.stderr)
+  const progress = progressAfterDownload(process.stderr, progressReporter)
   return await withInterrupt('kept', async (signal) => {
-    const request = resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onProgress: progress.update })
+    const request = resolveMergeRequest(recipe, {
+      ...mergeOptions(args),
+      signal,
+      onProgress: progress.update,
+      onDownload: progress.download,
+    })
     const summary = await executePart(request, shard, started).finally(progress.end)
     if (args.json) printJson(summary)
     else printText(partText(summary, request.run.out))

@@ -5,9 +5,11 @@ import { submitSlurm } from '../cluster/submitSlurm.js'
 import { checkFreeSpace } from '../files/outputDirectory.js'
 import { maxParts, preparePart } from '../merge/parts/mergePart.js'
 import type { PartDirectory } from '../merge/parts/partDirectory.js'
-import { resolveMergeRequest } from '../merge/plan/mergeOptions.js'
+import { fetchModels, pinModels } from '../merge/plan/hubModels.js'
+import { type MergeRequest, resolveMergeRequest } from '../merge/plan/mergeOptions.js'
 import { type MergePlan, outputBytes } from '../merge/plan/mergePlan.js'
 import { planSplitMerge } from '../merge/plan/planMerge.js'
+import { downloadReporter } from '../report/downloadProgress.js'
 import { checkInteger, invalidArgument } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
 import { mergeOptions, recipeOf } from './merge.js'
@@ -27,16 +29,27 @@ export async function runMergeSlurm(args: Record<string, unknown>): Promise<numb
   const resources = resourcesOf(args)
   const recipe = await recipeOf(args)
   return await withInterrupt('removed', async (signal) => {
-    const plan = await planSplitMerge(resolveMergeRequest(recipe, { ...mergeOptions(args), signal }))
+    // Compute nodes often have no way to the Hub, and all tasks must have the same commits.
+    const progress = downloadReporter(process.stderr)
+    const onDownload = progress.update
+    const request = await pinModels(resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onDownload }))
+    const plan = await planSplitMerge(await fetchModels(request).finally(progress.end))
     const files = plan.files.length
     const parts = args.parts === undefined ? Math.min(files, mostTasksByDefault) : partsOf(args.parts)
     const { directory } = await preparePart(plan, parts)
-    const merge = slurmMerge(args, plan, { directory, parts, resources })
+    const merge = slurmMerge({ ...args, model: pinnedModels(args, request) }, plan, { directory, parts, resources })
     if (parts > files) process.stderr.write(`branchmerge: Some tasks have nothing to do: ${fewFilesText(files)}\n`)
     if (args.plan) printScripts(merge, files, args.json === true)
     else await submit(merge, plan, { directory, json: args.json === true, signal })
     return 0
   })
+}
+
+/** What names the models for a task: those of the Hub by their commits. */
+function pinnedModels({ model }: Record<string, unknown>, { recipe }: MergeRequest): string[] {
+  const pins = recipe.models.flatMap(({ name, origin }) => (origin ? [{ name, text: `${name}=${origin.name}` }] : []))
+  const isPinned = (given: unknown) => pins.some(({ name }) => `${given}`.startsWith(`${name}=`))
+  return [...listOf(model).filter((given) => !isPinned(given)), ...pins.map(({ text }) => text)] as string[]
 }
 
 const partsOf = (value: unknown): number => checkInteger(value, 'parts', 1, maxParts)

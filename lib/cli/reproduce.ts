@@ -1,5 +1,6 @@
 import { type ReproduceOptions, reproduce } from '../merge/reproduce.js'
 import type { MergeSummary } from '../merge/run/mergeResult.js'
+import { progressAfterDownload } from '../report/downloadProgress.js'
 import { progressReporter } from '../report/progress.js'
 import { deviceLines } from '../report/summary.js'
 import { checkPath } from '../validate.js'
@@ -12,9 +13,14 @@ export async function runReproduce(args: Record<string, unknown>): Promise<numbe
   const directory = checkPath(args.directory, 'directory')
   const { model, out, overwrite, resume, threads, memory, device } = args
   const options = { models: modelPaths(model), out, overwrite, resume, threads, memory, device } as ReproduceOptions
-  const progress = progressReporter(process.stderr)
+  const progress = progressAfterDownload(process.stderr, progressReporter)
   return await withInterrupt(resume ? 'kept' : 'removed', async (signal) => {
-    const work = reproduce(directory, { ...options, signal, onProgress: progress.update })
+    const work = reproduce(directory, {
+      ...options,
+      signal,
+      onProgress: progress.update,
+      onDownload: progress.download,
+    })
     const summary = await work.finally(progress.end)
     if (args.json) printJson(summary)
     else printText(reproductionText(summary, options.out))

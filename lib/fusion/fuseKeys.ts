@@ -170,6 +170,10 @@ export const checkpointKeys = {
     meaning: 'what computes ([cuda.md](cuda.md)). The bytes are the same',
   },
   onTensor: callback('stats: TensorStats', 'called once for every tensor, when it is done'),
+  onDownload: callback(
+    'progress: DownloadProgress',
+    'called now and then while models of the Hub are fetched, before anything is merged',
+  ),
 } as const satisfies Record<Exclude<keyof FuseCheckpointsOptions, keyof FuseOptions>, Option>
 
 export const fuseCheckpoints: GroupOption = {

@@ -1,5 +1,6 @@
 // Written from fuseKeys.ts by `npx vitest run test/options.test.ts -u`: see CONTRIBUTING.md.
 import type { DtypeName } from '../checkpoint/dtypes.js'
+import type { DownloadProgress } from '../hub/download.js'
 import type { DeviceOption } from '../native/deviceOption.js'
 import type { Progress } from './progress.js'
 import type { TensorStats } from './tensorStats.js'
@@ -46,6 +47,8 @@ export interface FuseCheckpointsOptions extends FuseOptions {
   device?: DeviceOption | undefined
   /** Called once for every tensor, when it is done. */
   onTensor?: ((stats: TensorStats) => void) | undefined
+  /** Called now and then while models of the Hub are fetched, before anything is merged. */
+  onDownload?: ((progress: DownloadProgress) => void) | undefined
 }
 
 /** Options of every fusion. Each field of {@link FusionOptions} overrides the preset's. */

@@ -1,6 +1,7 @@
 import { type FloatDtype, floatDtypeFromName, floatDtypes } from '../checkpoint/dtypes.js'
 import type { ModelChoices } from '../checkpoint/modelChoices.js'
 import { modelKeys } from '../checkpoint/modelKeys.js'
+import type { DownloadProgress } from '../hub/download.js'
 import { threadsOfProcess } from '../machineLimits.js'
 import { resolveDevice } from '../native/deviceOption.js'
 import type { NativeDeviceRequest, NativeFusionOptions } from '../native/native.js'
@@ -42,6 +43,7 @@ export interface ResolvedFuseCheckpointsOptions extends ResolvedFuseOptions {
   choices: ModelChoices
   modelDtypes: Readonly<Record<string, FloatDtype>>
   onTensor: ((stats: TensorStats) => void) | undefined
+  onDownload: ((progress: DownloadProgress) => void) | undefined
 }
 
 /** Options that say how a fusion decides, as recipes have them. */
@@ -73,6 +75,7 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
     choices: givenChoices(options),
     modelDtypes: resolveModelDtypes(options.modelDtypes),
     onTensor: checkFunction(options.onTensor, 'onTensor'),
+    onDownload: checkFunction(options.onDownload, 'onDownload'),
   }
 }
 

@@ -264,14 +264,16 @@ class Cut extends Error {
 export class Source {
   private address: Promise<string> | undefined
   private readonly subject: string
+  private readonly url: string
 
   constructor(
-    private readonly name: HubName,
+    name: HubName,
     private readonly commit: string,
     private readonly file: RemoteFile,
     private readonly transport: Transport,
   ) {
     this.subject = `${file.path} of ${subjectOf(name)}`
+    this.url = resolveUrl(name, commit, file.path, transport.settings.endpoint)
   }
 
   /**
@@ -343,6 +345,8 @@ export class Source {
   }
 
   private locate(signal: AbortSignal): Promise<string> {
+    // A small file lies at the Hub itself, and its hash tells whether it is the one of the list.
+    if (this.file.hash === 'git') return Promise.resolve(this.url)
     this.address ??= this.find(signal).catch((error) => {
       this.address = undefined
       throw error
@@ -352,9 +356,8 @@ export class Source {
 
   /** Asks the Hub where the file lies, and whether it is still the one of its list. */
   private async find(signal: AbortSignal): Promise<string> {
-    const url = resolveUrl(this.name, this.commit, this.file.path, this.transport.settings.endpoint)
     const asked = { method: 'HEAD', subject: this.subject, redirects: 'return', signal } as const
-    const { status, headers, url: answered, body } = await this.transport.ask(url, asked)
+    const { status, headers, url: answered, body } = await this.transport.ask(this.url, asked)
     await body.dump()
     const tag = (headers['x-linked-etag'] ?? headers.etag)?.replace(/^W\//, '').replaceAll('"', '')
     const size = headers['x-linked-size'] ?? (status === 200 ? headers['content-length'] : undefined)

@@ -9,20 +9,12 @@ import { outputFailure } from '../files/outputDirectory.js'
 import { readSmallFile } from '../files/readSmallFile.js'
 import { CachedRepository } from './cache.js'
 import { Download, type DownloadOptions, Source } from './download.js'
-import { type HubName, hubNameText, isHubName, parseHubName } from './hubName.js'
+import { type HubName, type HubOrigin, hubNameText, isHubName, parseHubName } from './hubName.js'
 import { allOrAbort, Limiter } from './limiter.js'
 import { commitOf, listRepository, type RemoteFile, subjectOf } from './repository.js'
 import { type HubSettings, hubSettings } from './settings.js'
 import { Transport } from './transport.js'
 import { dataFiles, inFolder, moduleFiles, smallFiles, type Wanted, weightFiles } from './wantedFiles.js'
-
-/** Where something came from: enough to have the same again. */
-export interface HubOrigin {
-  /** In the full form, with the commit: hf://models/org/name/folder@commit */
-  name: string
-  /** The revision that was asked for, where it was no commit. */
-  revision: string
-}
 
 /** A name whose commit is known. */
 export interface PinnedName {
@@ -78,6 +70,8 @@ export class Hub {
     if (cached !== undefined && (this.settings.offline || (isFixed && (await this.isWhole(name, cached, wanted))))) {
       return pinned(name, revision, cached)
     }
+    // A commit is what it is; whether there is one is told by its files.
+    if (cached === revision) return pinned(name, revision, cached)
     const commit = await commitOf(name, this.transport, this.options.signal).catch((error) => {
       throw unreachable(error, name)
     })
@@ -184,7 +178,11 @@ export class Hub {
 
   private list({ name, commit }: PinnedName, folder: string): Promise<RemoteFile[]> {
     const key = [name.kind, name.repository, commit, folder].join(' ')
-    const known = this.lists.get(key) ?? listRepository(name, commit, folder, this.transport, this.options.signal)
+    const known =
+      this.lists.get(key) ??
+      listRepository(name, commit, folder, this.transport, this.options.signal).catch((error) => {
+        throw unreachable(error, name)
+      })
     this.lists.set(key, known)
     return known
   }

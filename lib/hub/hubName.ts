@@ -15,6 +15,14 @@ export interface HubName {
   path: string
 }
 
+/** Where something came from: enough to have the same again. */
+export interface HubOrigin {
+  /** In the full form, with the commit: hf://models/org/name/folder@commit */
+  name: string
+  /** The revision that was asked for, where it was no commit. */
+  revision: string
+}
+
 const scheme = 'hf://'
 const part = '[A-Za-z0-9][\\w.-]*'
 const bareName = new RegExp(`^(${part}/${part})(?:@([^@\\s]+))?$`)

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /** Lets so many work at the same time; the others wait in the order in which they came. */
 export class Limiter {
   private running = 0
@@ -29,6 +31,8 @@ export async function allOrAbort<T>(
   work: (item: T, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const controller = new AbortController()
+  // Each request listens, and there are as many as files.
+  setMaxListeners(0, controller.signal)
   const abort = () => controller.abort(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
   if (signal?.aborted) abort()

@@ -47,7 +47,7 @@ export async function fuseCheckpoints(
 
 /** The merge that a fusion is: `left & right`. */
 export function fusionRequest(left: string, right: string, options: ResolvedFuseCheckpointsOptions): MergeRequest {
-  const { preset, overrides, fusion, onTensor, out, overwrite, dtype, maxShardBytes, resume } = options
+  const { preset, overrides, fusion, onTensor, onDownload, out, overwrite, dtype, maxShardBytes, resume } = options
   const { memoryBytes, threads, device, modelDtypes } = options
   const choices: RecipeOptions = { preset, ...overrides, nonFinite: fusion.nonFinite }
   const recipe = withModelDtypes(
@@ -69,6 +69,7 @@ export function fusionRequest(left: string, right: string, options: ResolvedFuse
     signal: options.signal,
     onProgress: options.onProgress,
     onTensor: onTensor && ((stats: MergedTensorStats) => onTensor(fusedTensor(stats))),
+    onDownload,
   }
   return {
     recipe: resolved,

@@ -8,11 +8,20 @@ import type { MergePlan, PlannedModel } from './plan/mergePlan.js'
 import type { MergeSummary } from './run/mergeResult.js'
 import { prepare } from './run/session.js'
 
-/** Where the models are and where the result goes; all else is the manifest's. */
+/** Where the models are, those that did not come from the Hub, and where the result goes; all else is the manifest's. */
 export interface ReproduceOptions
   extends Pick<
     MergeOptions,
-    'models' | 'overwrite' | 'resume' | 'threads' | 'memory' | 'device' | 'signal' | 'onProgress' | 'onTensor'
+    | 'models'
+    | 'overwrite'
+    | 'resume'
+    | 'threads'
+    | 'memory'
+    | 'device'
+    | 'signal'
+    | 'onProgress'
+    | 'onTensor'
+    | 'onDownload'
   > {
   /** Directory to write: new or empty, unless `overwrite`. */
   out: string
@@ -29,6 +38,7 @@ const optionNames = [
   'signal',
   'onProgress',
   'onTensor',
+  'onDownload',
 ]
 const maxListed = 20
 
@@ -67,7 +77,13 @@ function checkNames(options: unknown): void {
 
 function requestOf({ recipe, models }: Manifest, options: ReproduceOptions): MergeRequest {
   const sha256 = Object.values(models).some(({ files }) => files.some((file) => file.sha256 !== undefined))
-  return resolveMergeRequest(recipe, { ...options, sha256 })
+  // What came from the Hub is there still, at the commit that was merged.
+  const named = Object.entries(models).flatMap(([name, { origin }]) => (origin ? [[name, origin.name] as const] : []))
+  return resolveMergeRequest(recipe, {
+    ...options,
+    models: { ...Object.fromEntries(named), ...options.models },
+    sha256,
+  })
 }
 
 function inputProblems({ name, checkpoint }: PlannedModel, { sha256 }: MergePlan, { models }: Manifest): string[] {

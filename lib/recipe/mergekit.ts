@@ -169,9 +169,7 @@ class FileConversion {
       this.names.set(path, name)
       // mergekit, too, asks a hub only for what is not there.
       if (/^[\w-][\w.-]*\/[\w.-]+$/.test(path) && !existsSync(path)) {
-        this.notes.add(
-          `${path} is not here: if it is a name on a hub, download it and write its directory here (or --model ${name}=DIR)`,
-        )
+        this.notes.add(`${path} is not here and taken for a name on the Hub (a directory: --model ${name}=DIR)`)
       }
     }
   }

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { type DtypeName, type FloatDtype, floatDtypeFromName } from '../checkpoint/dtypes.js'
+import { placeFromFile } from '../hub/hubName.js'
 import { pathFromFile } from '../pathFromFile.js'
 import { checkOptionNames, checkPath, invalidArgument, nearestName } from '../validate.js'
 import { missingParameter } from './bindTensors.js'
@@ -78,7 +79,12 @@ function checkModels(models: unknown = {}): Map<string, string> {
   if (typeof models !== 'object' || models === null || Array.isArray(models)) {
     throw invalidArgument('paths by name', 'models', models)
   }
-  return new Map(Object.entries(models).map(([name, path]) => [name, checkPath(path, `models.${name}`)]))
+  return new Map(
+    Object.entries(models).map(([name, path]) => [
+      name,
+      placeFromFile(checkPath(path, `models.${name}`), '.', 'model'),
+    ]),
+  )
 }
 
 /** A text that holds an expression, and where it stands. */
@@ -385,7 +391,7 @@ class Resolution {
     const given = this.given.get(name)
     return {
       name,
-      path: given ?? this.fromFile(path as string),
+      path: given ?? placeFromFile(path as string, this.directory, 'model'),
       dtype: floatDtype(dtype),
       sha256:
         typeof sha256 === 'object'
@@ -396,8 +402,12 @@ class Resolution {
 
   /** Paths in a file start from it. */
   private fromFile(path: string): string {
+    return pathFromFile(path, this.directory)
+  }
+
+  private get directory(): string {
     const { file } = this.document
-    return pathFromFile(path, file === undefined ? '.' : dirname(file))
+    return file === undefined ? '.' : dirname(file)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { FloatDtype } from '../checkpoint/dtypes.js'
 import type { ModelChoices } from '../checkpoint/modelChoices.js'
+import type { HubOrigin } from '../hub/hubName.js'
 import type { MethodName } from './methods.js'
 import type { RecipeExpectations } from './recipe.js'
 import type { Gradient, InputSetting, Setting } from './setting.js'
@@ -31,7 +32,10 @@ export type NodeParameters = Readonly<Record<string, number | boolean | string |
 
 export interface ResolvedModel {
   name: string
+  /** Of a directory or file; or a name on the Hub in the full form, hf://, until it is fetched. */
   path: string
+  /** What it was fetched from. */
+  origin?: HubOrigin
   /** Float tensors are converted to this as they are read; undefined: as stored. */
   dtype: FloatDtype | undefined
   /** Lower case; of the one weights file, or of each by name. */

@@ -201,7 +201,6 @@ describe('paths that hold no checkpoint', () => {
   }
   const cases: [string, () => string, string, string][] = [
     ['nothing there', () => join(empty(), 'no', 'such'), 'ERR_CHECKPOINT_NOT_FOUND', 'There is no checkpoint at'],
-    ['a name on a hub', () => 'Qwen/Qwen2.5-0.5B', 'ERR_CHECKPOINT_NOT_FOUND', 'download it first'],
     [
       'the same, from a run or recipe',
       () => resolve('Qwen/Qwen2.5-0.5B'),

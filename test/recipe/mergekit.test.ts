@@ -151,7 +151,7 @@ dtype: bfloat16
     { match: '*mlp*', options: { t: { gradient: [1, 0.5, 0.7, 0.3, 0] } } },
   ])
   expect(recipe.expect).toEqual({ layers: 32 })
-  expect(notes).toContainEqual(expect.stringContaining('org/left-7B is not here: if it is a name on a hub'))
+  expect(notes).toContainEqual(expect.stringContaining('org/left-7B is not here and taken for a name on the Hub'))
   expect(notes).toContain('a filter that matches no tensor is an error here; mergekit passes over it')
   expect(() => resolveRecipe(recipe)).not.toThrow()
 })

@@ -8,6 +8,9 @@ import { checkFreeSpace } from '../../files/outputDirectory.js'
 import { keepAlive, newToken, partialSuffix, removeAbandoned } from '../../files/owners.js'
 import { refuseExisting } from '../../files/writeWhole.js'
 import type { Progress } from '../../fusion/progress.js'
+import type { DownloadProgress } from '../../hub/download.js'
+import { fetchPlaces } from '../../hub/hub.js'
+import { parseHubName, placeFromFile } from '../../hub/hubName.js'
 import { type NativeCopyPlan, native } from '../../native/native.js'
 import { runJob } from '../../native/runJob.js'
 import { checkBoolean, checkChoice, checkFunction, checkOptionNames, checkPath, checkSignal } from '../../validate.js'
@@ -28,6 +31,8 @@ export interface ExportGgufOptions {
   overwrite?: boolean | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: Progress) => void) | undefined
+  /** Called now and then while a model of the Hub is fetched. */
+  onDownload?: ((progress: DownloadProgress) => void) | undefined
 }
 
 /** What was written; the command's `--json` prints it. */
@@ -47,6 +52,7 @@ const optionNames = [
   'overwrite',
   'signal',
   'onProgress',
+  'onDownload',
 ] as const satisfies (keyof ExportGgufOptions)[]
 
 /** `file_type` of the metadata: what most of the weights are. */
@@ -61,7 +67,7 @@ interface FactorTensor extends GgufTensor {
  * Writes a checkpoint of Qwen2, Llama or Qwen3 as one GGUF file for llama.cpp, with its tokenizer and chat template. Values
  * are rounded to nearest even where the dtype is narrower. The file appears when it is complete.
  *
- * @param path - directory of the checkpoint, with config.json and tokenizer.json
+ * @param path - directory of the checkpoint, with config.json and tokenizer.json, or the name of a model on the Hub
  * @throws ERR_MODEL_UNSUPPORTED, ERR_TOKENIZER, ERR_CONFIG_JSON, ERR_TENSOR_MISSING, ERR_SHAPE_MISMATCH,
  *   ERR_DTYPE_UNSUPPORTED, ERR_NON_FINITE, ERR_OUTPUT_EXISTS, ERR_OUTPUT_WRITE, ERR_DISK_FULL and what {@link openCheckpoint} throws; then
  *   nothing is left
@@ -74,7 +80,19 @@ export async function exportGguf(path: string, options: ExportGgufOptions): Prom
   const overwrite = options.overwrite === undefined ? false : checkBoolean(options.overwrite, 'overwrite')
   const signal = checkSignal(options.signal)
   const onProgress = options.onProgress && checkFunction(options.onProgress, 'onProgress')
-  const checkpoint = await openCheckpoint(path, { signal })
+  const onDownload = checkFunction(options.onDownload, 'onDownload')
+  const place = placeFromFile(checkPath(path, 'path'), '.', 'model')
+  const tokenizerPlace =
+    options.tokenizer === undefined ? place : placeFromFile(checkPath(options.tokenizer, 'tokenizer'), '.', 'model')
+  await refuseExisting(out, overwrite)
+  const [model, ofTokenizer] = await fetchPlaces(
+    [
+      { place, wanted: 'model' },
+      { place: tokenizerPlace, wanted: 'tokenizer' },
+    ],
+    { signal, onProgress: onDownload },
+  )
+  const checkpoint = await openCheckpoint(model?.paths[0] as string, { signal })
   const directory = checkpoint.directory
   if (directory === undefined) {
     throw new BranchMergeError(
@@ -82,18 +100,17 @@ export async function exportGguf(path: string, options: ExportGgufOptions): Prom
       `Expected a directory with config.json and a tokenizer but ${path} is a file of weights. Pass its directory.`,
     )
   }
-  await refuseExisting(out, overwrite)
 
   const configPath = join(directory, 'config.json')
   const config = await readConfigJson(configPath)
   const shape = decoderShape(config, configPath)
   const tensors = exportedTensors(checkpoint, shape, dtype)
   const factors = llama3Factors(config, shape, configPath)
-  const tokenizer = options.tokenizer === undefined ? directory : checkPath(options.tokenizer, 'tokenizer')
+  const tokenizer = ofTokenizer?.paths[0] as string
   const layout = layOut<ExportedTensor | FactorTensor>(
     new Map([
       ...modelMetadata(config, shape, configPath),
-      ['general.name', { type: 'string', value: basename(directory) }],
+      ['general.name', { type: 'string', value: basename(parseHubName(place, 'model')?.repository ?? directory) }],
       ['general.file_type', { type: 'uint32', value: fileTypes[dtype] }],
       ...(await tokenizerMetadata(tokenizer, config, shape.vocabularySize)),
     ]),

@@ -5,6 +5,7 @@ import { looksComplete, manifestFileName } from '../../checkpoint/weightFiles.js
 import { BranchMergeError } from '../../errors.js'
 import { readSmallFile } from '../../files/readSmallFile.js'
 import type { StepStats } from '../../fusion/tensorStats.js'
+import { type HubOrigin, isHubName } from '../../hub/hubName.js'
 import type { Recipe } from '../../recipe/recipe.js'
 import type { NodeParameters } from '../../recipe/resolvedRecipe.js'
 
@@ -21,7 +22,7 @@ export interface Manifest {
   /** Every merge of the recipe, its inputs before it; the last one is the result. */
   merges: ManifestMerge[]
   /** Inputs by name, in the order of their first use. */
-  models: Record<string, { files: ManifestInput[] }>
+  models: Record<string, ManifestModel>
   /** Names that were stored but left out, because the configuration ties them. */
   tiedWeights: string[]
   /** Names of buffers that models compute from their configuration, left out because not all models store them alike. */
@@ -34,6 +35,12 @@ export interface Manifest {
   }
   /** In the order of the output. */
   tensors: Record<string, ManifestTensor>
+}
+
+export interface ManifestModel {
+  /** Where it was fetched from, if it was: with the commit. */
+  origin?: HubOrigin
+  files: ManifestInput[]
 }
 
 /** Which merge of the recipe it is, and of what. */
@@ -172,7 +179,7 @@ function isComplete(value: Record<string, unknown>): boolean {
   const { branchmerge, recipe, merges, models, output, tensors } = value
   if (typeof branchmerge !== 'string' || !isObject(recipe) || !isObject(models) || !isObject(tensors)) return false
   if (!isListOf(merges, ({ id, method }) => typeof id === 'string' && typeof method === 'string')) return false
-  if (!Object.values(models).every((model) => isObject(model) && isListOf(model.files, isMeasured))) return false
+  if (!Object.values(models).every((model) => isObject(model) && isModel(model))) return false
   if (!isObject(output)) return false
   const { files, sideFiles } = output
   const isNamed = ({ name }: Record<string, unknown>) =>
@@ -190,6 +197,10 @@ function isComplete(value: Record<string, unknown>): boolean {
       (tensor.steps as unknown[]).length === length,
   )
 }
+
+const isModel = ({ origin, files }: Record<string, unknown>): boolean =>
+  isListOf(files, isMeasured) &&
+  (origin === undefined || (isObject(origin) && typeof origin.name === 'string' && isHubName(origin.name)))
 
 const isMeasured = ({ bytes, headerHash }: Record<string, unknown>): boolean =>
   typeof bytes === 'number' && typeof headerHash === 'string'

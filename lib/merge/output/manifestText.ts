@@ -7,6 +7,7 @@ import {
   type Manifest,
   type ManifestInput,
   type ManifestMerge,
+  type ManifestModel,
   type ManifestOperand,
   type ManifestOutput,
   type ManifestSideFile,
@@ -23,7 +24,7 @@ export interface WrittenOutput {
   sideFiles: ManifestSideFile[]
 }
 
-/** Text of branchmerge.json: a function of the inputs' bytes, the recipe and the version, and of nothing else. */
+/** Text of branchmerge.json: a function of the inputs' bytes and names on the Hub, the recipe and the version, and of nothing else. */
 export function manifestText(plan: MergePlan, outcome: MergeOutcome, written: WrittenOutput): string {
   const { record, models } = plan
   const head: Omit<Manifest, 'tensors'> = {
@@ -31,7 +32,7 @@ export function manifestText(plan: MergePlan, outcome: MergeOutcome, written: Wr
     branchmerge: version,
     recipe: record,
     merges: plan.recipe.merges.map((merge, i) => mergeRecord(merge, i, outcome)),
-    models: Object.fromEntries(models.map((model) => [model.name, { files: inputRecords(model, plan) }])),
+    models: Object.fromEntries(models.map((model) => [model.name, modelRecord(model, plan)])),
     tiedWeights: [...new Set(models.flatMap(({ tiedHead }) => tiedHead?.head.name ?? []))],
     ...(plan.buffers.length > 0 ? { buffers: plan.buffers } : {}),
     output: {
@@ -81,6 +82,10 @@ export function mergeIdentity({ id, step, method, base, inputs }: MergeNode): Me
     ...(base ? { base: operand(base) } : {}),
     inputs: inputs.map(operand),
   }
+}
+
+function modelRecord(model: PlannedModel, plan: MergePlan): ManifestModel {
+  return { ...(model.origin ? { origin: model.origin } : {}), files: inputRecords(model, plan) }
 }
 
 /** Files in the checkpoint's order. */

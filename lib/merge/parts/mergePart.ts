@@ -11,6 +11,7 @@ import { version } from '../../version.js'
 import { contentDifferences } from '../output/inputContent.js'
 import { changedModels, type InputState, statesOf } from '../output/inputStates.js'
 import type { MergeOutcome } from '../output/mergeOutcome.js'
+import { fetchModels, pinModels } from '../plan/hubModels.js'
 import { type MergeOptions, type MergeRequest, resolveMergeRequest } from '../plan/mergeOptions.js'
 import type { MergePlan } from '../plan/mergePlan.js'
 import { planSplitMerge, verifyInputs } from '../plan/planMerge.js'
@@ -73,7 +74,7 @@ export async function executePart(
   { part, parts }: Shard,
   started: number,
 ): Promise<PartSummary> {
-  const plan = await planSplitMerge(request)
+  const plan = await planSplitMerge(await fetchModels(await pinModels(request)))
   const { directory, fingerprint, inputs } = await preparePart(plan, parts)
   const files = filesOfPart(plan, { part, parts })
   const earlier = await directory.record(part, parts)

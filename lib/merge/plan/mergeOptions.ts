@@ -11,6 +11,7 @@ import {
 import type { FuseCheckpointsOptions } from '../../fusion/fuseOptionTypes.js'
 import type { Progress } from '../../fusion/progress.js'
 import type { MergedTensorStats } from '../../fusion/tensorStats.js'
+import type { DownloadProgress } from '../../hub/download.js'
 import { resolveDevice } from '../../native/deviceOption.js'
 import type { NativeDeviceRequest } from '../../native/native.js'
 import type { RecipeSource } from '../../recipe/recipe.js'
@@ -48,6 +49,7 @@ export interface RunOptions {
   signal: AbortSignal | undefined
   onProgress: ((progress: Progress) => void) | undefined
   onTensor: ((stats: MergedTensorStats) => void) | undefined
+  onDownload: ((progress: DownloadProgress) => void) | undefined
 }
 
 /** A merge that was asked for, everything about it resolved but the files. */
@@ -103,6 +105,7 @@ export function resolveRunOptions(options: MergeOptions): Omit<RunOptions, 'out'
     signal,
     onProgress,
     onTensor: checkFunction(options.onTensor, 'onTensor'),
+    onDownload: checkFunction(options.onDownload, 'onDownload'),
   }
 }
 

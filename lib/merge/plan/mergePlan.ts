@@ -2,6 +2,7 @@ import type { FloatDtype } from '../../checkpoint/dtypes.js'
 import type { Checkpoint } from '../../checkpoint/openCheckpoint.js'
 import type { ModelConfig } from '../../checkpoint/readConfig.js'
 import type { SideFileDifference } from '../../checkpoint/sideFiles.js'
+import type { HubOrigin } from '../../hub/hubName.js'
 import type { NativeStep } from '../../native/native.js'
 import type { MergeRequest } from './mergeOptions.js'
 import type { OutputFile } from './planOutput.js'
@@ -15,6 +16,8 @@ export interface OpenedModel {
   label: string
   checkpoint: Checkpoint
   config: ModelConfig | undefined
+  /** What it was fetched from, where it is of the Hub. */
+  origin: HubOrigin | undefined
   /** Float tensors are converted to this as they are read. */
   readAs: FloatDtype | undefined
 }

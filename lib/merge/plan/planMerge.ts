@@ -210,10 +210,13 @@ async function openModels(request: MergeRequest, refusals: Refusals): Promise<Op
   return models
 }
 
-async function openModel({ name, path, dtype }: ResolvedModel, { run, label }: MergeRequest): Promise<OpenedModel> {
+async function openModel(
+  { name, path, origin, dtype }: ResolvedModel,
+  { run, label }: MergeRequest,
+): Promise<OpenedModel> {
   const checkpoint = await openCheckpoint(path, { signal: run.signal })
   const config = checkpoint.directory ? await readConfig(checkpoint.directory) : undefined
-  return { name, label: label(name), checkpoint, config, readAs: dtype }
+  return { name, label: label(name), checkpoint, config, origin, readAs: dtype }
 }
 
 const participant = ({ label, checkpoint, tiedHead, readAs }: PlannedModel, buffers: string[]): MatchedModel => ({
@@ -363,6 +366,7 @@ function vocabularyNotes({
 
 function modelNotes(models: PlannedModel[]): string[] {
   return [
+    ...models.flatMap(({ label, origin }) => (origin ? [`${label} is ${origin.name}`] : [])),
     ...models.flatMap(({ label, checkpoint }) => checkpoint.problems.map((problem) => `${label}: ${problem}`)),
     ...models.flatMap(({ label, tiedHead }) =>
       tiedHead

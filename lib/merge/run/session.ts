@@ -1,9 +1,10 @@
-import { freeBytes } from '../../files/outputDirectory.js'
+import { checkFreeSpace, freeBytes } from '../../files/outputDirectory.js'
 import type { KnownHashes } from '../output/inputContent.js'
 import type { Manifest } from '../output/manifest.js'
+import { fetchModels, hasHubModels, pinModels, withHeaders } from '../plan/hubModels.js'
 import type { MergeRequest } from '../plan/mergeOptions.js'
-import type { MergePlan } from '../plan/mergePlan.js'
-import { planMerge, preflightMerge } from '../plan/planMerge.js'
+import { type MergePlan, outputBytes } from '../plan/mergePlan.js'
+import { planMerge, planSplitMerge, preflightMerge } from '../plan/planMerge.js'
 import { executeMerge } from './executeMerge.js'
 import { finishedMerge } from './finishedMerge.js'
 import { earlierResult, type MergeResult, resultOf } from './mergeResult.js'
@@ -35,9 +36,10 @@ export interface PrepareOptions {
  * @throws BranchMergeError with whatever makes the merge impossible, all of it at once
  */
 export async function prepare(
-  request: MergeRequest,
+  asked: MergeRequest,
   { started = performance.now(), known }: PrepareOptions = {},
 ): Promise<MergeSession> {
+  const request = await fetchSound(asked, asked.run.resume || known !== undefined)
   const earlier = request.run.resume || known ? await finishedMerge(request, known) : undefined
   if (earlier) {
     const { plan, manifest } = earlier
@@ -45,6 +47,18 @@ export async function prepare(
   }
   const plan = await preflightMerge(request)
   return { plan, finished: undefined, run: async () => resultOf(plan, await executeMerge(plan), started) }
+}
+
+/** Fetches the models of the Hub, after what their headers tell of the merge was found to be in order. */
+async function fetchSound(asked: MergeRequest, mayBeFinished: boolean): Promise<MergeRequest> {
+  if (!hasHubModels(asked)) return asked
+  const request = await pinModels(asked)
+  await withHeaders(request, async (headers) => {
+    // What is in the output of a merge that may be finished is looked at with the models.
+    const plan = mayBeFinished ? await planSplitMerge(headers) : await planMerge(headers)
+    if (!mayBeFinished) await checkFreeSpace(plan.run.out, outputBytes(plan))
+  })
+  return await fetchModels(request)
 }
 
 /** What a merge would read and write, and how much room there is. */
@@ -60,5 +74,6 @@ export interface MergeSurvey {
  * @throws BranchMergeError with whatever else makes the merge impossible, all of it at once
  */
 export async function survey(request: MergeRequest): Promise<MergeSurvey> {
-  return { plan: await planMerge(request), freeBytes: await freeBytes(request.run.out) }
+  const plan = await withHeaders(await pinModels(request), planMerge)
+  return { plan, freeBytes: await freeBytes(request.run.out) }
 }
