@@ -220,7 +220,7 @@ describe('before a download', () => {
     server.bytesServed = 0
     useCache()
     expect(await inspect('deepseek/large')).toMatchObject({ parameters: 160 * 290 * 2048 * 7168 })
-    expect(server.bytesServed).toBeLessThan(20 * 2 ** 20)
+    expect(server.bytesServed).toBeLessThan(12 * 2 ** 20)
     const ranges = server.requests.filter(({ path }) => path.startsWith('store'))
     expect(ranges.length).toBeLessThanOrEqual(2 * 160)
   })
