@@ -268,7 +268,9 @@ function listSome(items: string[], separator = ', '): string {
 }
 
 function notFound(path: string): BranchMergeError {
-  return new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `There is no checkpoint at ${path}.`)
+  const [, name] = /^https?:\/\/[^/]+\/([\w-][\w.-]*\/[\w-][\w.-]*)/.exec(path) ?? []
+  const advice = name === undefined ? '' : ` Of a model on the Hub pass the name, ${name}.`
+  return new BranchMergeError('ERR_CHECKPOINT_NOT_FOUND', `There is no checkpoint at ${path}.${advice}`)
 }
 
 function notSafetensors(path: string): BranchMergeError {
