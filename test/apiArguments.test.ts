@@ -91,6 +91,7 @@ describe('missing, null and wrong arguments are refused with the error of the li
       'regrade',
       'report',
       'reproduce',
+      'selectData',
       'sft',
       'verify',
       'verifyMath',

@@ -57,7 +57,10 @@ export function writeLines(directory: string, name: string, rows: readonly unkno
 }
 
 /** What came into each step is what stayed and what was rejected, and the next step gets what stayed. */
-export function funnelProblems({ funnel, rowsRead }: SelectionSummary, rejected: readonly Rejected[]): string[] {
+export function funnelProblems(
+  { funnel, rowsRead }: Pick<SelectionSummary, 'funnel' | 'rowsRead'>,
+  rejected: readonly Rejected[],
+): string[] {
   const sum = ({ rejected }: FunnelStep) => Object.values(rejected).reduce((total, rows) => total + rows, 0)
   const problems = funnel.flatMap((step, i) => [
     ...(step.rowsIn === step.rowsKept + sum(step) ? [] : [`${step.name}: ${step.rowsIn} rows came`]),
