@@ -23,7 +23,7 @@ import { compareOrigin, type OriginChange, type OriginInputs, writeOrigin } from
 import {
   examineTraining,
   failureFileName,
-  hasCheckpoint,
+  hasSnapshot,
   makeTrainingDirectory,
   type OutputState,
   trainingDirectoryName,
@@ -83,7 +83,7 @@ export async function planSft(
     signal,
     onProgress: (progress) => onProgress({ phase: 'data', data: progress }),
   })
-  const goesOn = state !== 'new' && (await hasCheckpoint(join(run.output, trainingDirectoryName)))
+  const goesOn = state !== 'new' && (await hasSnapshot(join(run.output, trainingDirectoryName)))
   const file = trainerRun(run, data, host, { exportDtype: await exportDtype(run), resume: goesOn })
   const isCompared = state === 'finished' || (state === 'begun' && goesOn)
   const changed = isCompared ? await compareOrigin(originInputs(run, data, file, signal), state) : []

@@ -27,13 +27,13 @@ export interface StepEvent {
 /** Lines of metrics.jsonl. */
 export type TrainingEvent =
   | PlanEvent
-  /** changed: names of options that are not as they were when the checkpoint was written. */
+  /** changed: names of options that are not as they were when the snapshot was written. */
   | { event: 'start'; step: number; resumedFrom: string | null; changed?: string[] }
   | StepEvent
   | { event: 'validation'; step: number; loss: number }
   | { event: 'checkpoint'; step: number; path: string }
   | { event: 'skipped'; step: number; reason: string; samples: { source: number; row: number }[] }
-  /** A checkpoint that is not what its manifest says: set aside, and the one before is used. */
+  /** A snapshot that is not what its manifest says: set aside, and the one before is used. */
   | { event: 'damaged'; path: string; reason: string }
   | { event: 'end'; step: number; reason: 'done' | 'requeue' | 'interrupted' }
 

@@ -80,7 +80,7 @@ export function trainingError(failure: FirstFailure, log: readonly string[], log
     [
       `${who} failed first: ${message}${code === undefined ? '' : ` [${code}]`}`,
       ...(lines.length > 0 ? [`The last lines of ${logFile}:`, ...lines] : []),
-      'With --resume (resume: true) training continues from the last checkpoint.',
+      'With --resume (resume: true) training continues from the last snapshot.',
     ].join('\n'),
   )
 }

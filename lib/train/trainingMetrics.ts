@@ -9,7 +9,7 @@ export const metricsFileName = 'metrics.jsonl'
 export interface TrainingMetrics {
   steps: StepEvent[]
   validations: { step: number; loss: number }[]
-  checkpoints: number
+  snapshots: number
   skipped: number
   /** Options that were others at a later start. */
   changed: string[]
@@ -25,14 +25,14 @@ export interface TrainingMetrics {
 export async function readMetrics(directory: string): Promise<TrainingMetrics> {
   const steps = new Map<number, StepEvent>()
   const validations = new Map<number, { step: number; loss: number }>()
-  const checkpoints = new Set<number>()
+  const snapshots = new Set<number>()
   const changed = new Set<string>()
   let totalSteps: number | undefined
   const take = (event: TrainingEvent) => {
     if (event.event === 'step') steps.set(event.step as number, event as StepEvent)
     else if (event.event === 'validation')
       validations.set(event.step as number, event as { step: number; loss: number })
-    else if (event.event === 'checkpoint') checkpoints.add(event.step as number)
+    else if (event.event === 'checkpoint') snapshots.add(event.step as number)
     else if (event.event === 'start') for (const name of event.changed ?? []) changed.add(name)
     else if (event.event === 'plan') totalSteps = (event as PlanEvent).totalSteps
   }
@@ -45,7 +45,7 @@ export async function readMetrics(directory: string): Promise<TrainingMetrics> {
   return {
     steps: ordered,
     validations: inOrder(validations),
-    checkpoints: checkpoints.size,
+    snapshots: snapshots.size,
     skipped: ordered.filter(({ skipped }) => skipped).length,
     changed: [...changed],
     totalSteps,

@@ -119,8 +119,8 @@ async function copyWhole(source: string, path: string): Promise<void> {
   })
 }
 
-/** Whether there is a checkpoint that training can go on from. */
-export async function hasCheckpoint(directory: string): Promise<boolean> {
+/** Whether there is a snapshot that training can go on from. */
+export async function hasSnapshot(directory: string): Promise<boolean> {
   const names = await namesIn(join(directory, 'checkpoints'))
   return names.some((name) => /^step-\d+$/.test(name))
 }

@@ -64,7 +64,7 @@ export const requiredValues: Record<string, { value: readonly unknown[]; otherwi
   train_from_scratch: { value: [false], otherwise: 'branchmerge init makes a model of random weights' },
   resume_from_checkpoint: {
     value: [null, false],
-    otherwise: 'only checkpoints of branchmerge can be resumed, with --resume',
+    otherwise: 'only snapshots of branchmerge can be resumed, with --resume',
   },
   load_best_model_at_end: { value: [false], otherwise: 'the expert is the last state' },
   rope_scaling: { value: [null], otherwise: "it is that of the model's config.json" },

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "sft/parallel/connect.h"
 #include "sft/train/batch_builder.h"
-#include "sft/train/checkpoint_writer.h"
 #include "sft/train/pack_order.h"
+#include "sft/train/snapshot_writer.h"
 
 namespace branchmerge::sft {
 namespace {
@@ -29,7 +29,7 @@ std::array<Entry, 11> entries_of(const MemoryPlan& plan) {
            {"lossChunk", plan.loss_chunk},
            {"data", plan.data},
            {"communication", plan.communication},
-           {"checkpoint", plan.checkpoint},
+           {"checkpoint", plan.snapshot},
            {"processBase", plan.process_base}}};
 }
 
@@ -96,8 +96,8 @@ MemoryPlan plan_memory(const PlannedRun& planned) {
   const auto& blocks = planned.layout.block_floats;
   plan.communication = std::min<uint64_t>(communication_bytes(planned.processes),
                                           *std::max_element(blocks.begin(), blocks.end()) * sizeof(float));
-  if (planned.run.checkpoint_every_steps)
-    plan.checkpoint = CheckpointWriter::memory_bytes(planned.layout, planned.processes);
+  if (planned.run.snapshot_every_steps)
+    plan.snapshot = SnapshotWriter::memory_bytes(planned.layout, planned.processes);
   return plan;
 }
 

@@ -17,7 +17,7 @@ struct MemoryPlan {
   uint64_t loss_chunk = 0;     ///< logits that are held at a time
   uint64_t data = 0;           ///< indices of the prepared data, order, batch
   uint64_t communication = 0;  ///< buffers between processes
-  uint64_t checkpoint = 0;     ///< copy of the state that is written while training goes on
+  uint64_t snapshot = 0;       ///< copy of the state that is written while training goes on
   uint64_t process_base = 0;   ///< measured: the program and its libraries, before anything of the above
 
   uint64_t total() const;

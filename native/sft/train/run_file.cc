@@ -27,9 +27,9 @@ AdamWOptions read_adam(JsonFields fields) {
   return adam;
 }
 
-void read_checkpoint(JsonFields fields, RunFile& run) {
-  run.checkpoint_every_steps = fields.integer_or_null("everySteps", 1);
-  run.checkpoint_keep = fields.integer("keep", 1);
+void read_snapshot(JsonFields fields, RunFile& run) {
+  run.snapshot_every_steps = fields.integer_or_null("everySteps", 1);
+  run.snapshot_keep = fields.integer("keep", 1);
   fields.finish();
 }
 
@@ -74,7 +74,7 @@ RunFile read_run_file(const std::string& path) {
   run.recompute = Recompute(fields.choice("recompute", {"none", "selective", "full"}));
   run.loss_chunk_tokens = fields.integer("lossChunkTokens", 1, 1 << 20);
   run.zero_stage = int(fields.integer("zeroStage", 0, 3));
-  read_checkpoint(fields.object("checkpoint"), run);
+  read_snapshot(fields.object("checkpoint"), run);
   read_validation(fields.object("validation"), run);
   read_export(fields.object("export"), run);
   run.max_skipped_steps = fields.integer("maxSkippedSteps", 1);

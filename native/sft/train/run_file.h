@@ -28,8 +28,8 @@ struct RunFile {
   AdamWOptions adam;
   std::optional<double> max_gradient_norm;
   uint64_t loss_chunk_tokens;
-  std::optional<uint64_t> checkpoint_every_steps;
-  uint64_t checkpoint_keep;
+  std::optional<uint64_t> snapshot_every_steps;
+  uint64_t snapshot_keep;
   std::optional<uint64_t> validation_every_steps;
   uint64_t export_max_shard_bytes;
   uint64_t max_skipped_steps;

@@ -43,7 +43,7 @@ RunLog::RunLog(std::string output, size_t rank)
 
 void RunLog::make_directories() {
   if (rank_ != 0) return;
-  sft::make_directories(checkpoints());
+  sft::make_directories(snapshots());
   lock_ = lock_run(training_ + "/run.lock");
 }
 

@@ -46,7 +46,7 @@ class RunLog {
   void set_phase(const char* phase);
 
   const std::string& output() const { return output_; }
-  std::string checkpoints() const { return training_ + "/checkpoints"; }
+  std::string snapshots() const { return training_ + "/checkpoints"; }
   std::string export_staging() const { return training_ + "/export"; }
 
  private:

@@ -38,9 +38,9 @@ std::string samples_text(const std::vector<PreparedData::Sample>& samples, const
   return text;
 }
 
-/// What is not as it was when the checkpoint was written, as a JSON array of names. Of what it does not tell,
+/// What is not as it was when the snapshot was written, as a JSON array of names. Of what it does not tell,
 /// nothing is known.
-std::string changed_fields(const CheckpointHead& before, const CheckpointHead& now) {
+std::string changed_fields(const SnapshotHead& before, const SnapshotHead& now) {
   std::string json = "[";
   const auto add = [&](const std::string& name) { json += (json.size() > 1 ? ",\"" : "\"") + name + "\""; };
   for (const auto& field : now.run)
@@ -66,9 +66,9 @@ Trainer::Trainer(RunSetup& setup, Collectives& collectives, RunLog& log)
       builder_(setup.data) {
   if (setup.validation_data) validation_builder_.emplace(*setup.validation_data);
   start_or_resume();
-  checkpoints_.emplace(CheckpointWriter::Options{log.checkpoints(), run_.checkpoint_keep,
-                                                 run_.checkpoint_every_steps.has_value()},
-                       store_, collectives_, workers_);
+  snapshots_.emplace(
+      SnapshotWriter::Options{log.snapshots(), run_.snapshot_keep, run_.snapshot_every_steps.has_value()},
+      store_, collectives_, workers_);
   total_steps_ = setup.course.total_steps(position_);
   const uint64_t warmup = run_.warmup_steps.value_or(warmup_updates(run_.warmup_ratio, total_steps_));
   schedule_.emplace(run_.schedule, run_.learning_rate, warmup, total_steps_);
@@ -76,15 +76,15 @@ Trainer::Trainer(RunSetup& setup, Collectives& collectives, RunLog& log)
 
 void Trainer::start_or_resume() {
   if (collectives_.rank() == 0) {
-    remove_unfinished_checkpoints(log_.checkpoints());
-    if (!run_.resume && !list_checkpoints(log_.checkpoints()).empty())
-      throw Error("ERR_OUTPUT_EXISTS", log_.checkpoints() +
-                                           ": expected no checkpoint of an earlier run. Resume that "
+    remove_unfinished_snapshots(log_.snapshots());
+    if (!run_.resume && !list_snapshots(log_.snapshots()).empty())
+      throw Error("ERR_OUTPUT_EXISTS", log_.snapshots() +
+                                           ": expected no snapshot of an earlier run. Resume that "
                                            "run, or choose another output directory");
   }
   collectives_.barrier();
-  const auto found = find_checkpoint(
-      log_.checkpoints(), collectives_, [&](const std::string& path, const std::string& reason) {
+  const auto found =
+      find_snapshot(log_.snapshots(), collectives_, [&](const std::string& path, const std::string& reason) {
         JsonLine line;
         line.text("event", "damaged").text("path", path).text("reason", reason);
         log_.emit(line);
@@ -93,7 +93,7 @@ void Trainer::start_or_resume() {
   if (found) {
     resume(*found);
     start.text("event", "start").integer("step", position_.step).text("resumedFrom", found->path);
-    start.raw("changed", changed_fields(found->manifest.head, checkpoint_head()));
+    start.raw("changed", changed_fields(found->manifest.head, snapshot_head()));
   } else {
     load_model();
     start.text("event", "start").integer("step", 0).null("resumedFrom");
@@ -111,8 +111,8 @@ void Trainer::load_model() {
   store_.share_weights();
 }
 
-void Trainer::resume(const FoundCheckpoint& found) {
-  const CheckpointHead& head = found.manifest.head;
+void Trainer::resume(const FoundSnapshot& found) {
+  const SnapshotHead& head = found.manifest.head;
   if (head.data_key != setup_.data.key())
     throw Error("ERR_RESUME", found.path + ": expected the data that this run began with, of key " +
                                   head.data_key + ", but received those of key " + setup_.data.key() +
@@ -121,7 +121,7 @@ void Trainer::resume(const FoundCheckpoint& found) {
     throw Error("ERR_RESUME", found.path + ": expected the seed that this run began with, " +
                                   std::to_string(head.seed) + ", but received " + std::to_string(run_.seed) +
                                   ". Give the same seed, or another output directory to begin anew");
-  load_checkpoint(found, store_);
+  load_snapshot(found, store_);
   position_ = setup_.course.settle(head.position);
   skipped_in_a_row_ = head.skipped_in_a_row;
   saved_step_ = head.position.step;
@@ -132,11 +132,11 @@ StopRequest Trainer::run() {
   start.share();
   stop_ = start.stop();
   for (;;) {
-    report_checkpoint(false);
-    if (checkpoint_is_due()) start_checkpoint();
+    report_snapshot(false);
+    if (snapshot_is_due()) start_snapshot();
     if (stop_ == StopRequest::kNone && validation_is_due()) validate();
     if (stop_ != StopRequest::kNone) {
-      save_checkpoint();
+      save_snapshot();
       return stop_;
     }
     if (position_.step == total_steps_) break;
@@ -251,7 +251,7 @@ void Trainer::note_skipped(const StepLosses& losses, const PackLists& packs) {
           " steps in a row were skipped, the last one step " + std::to_string(position_.step) + " (" +
           reason + "), with " + samples_text(samples, setup_.data) +
           ". Look at these samples and at the weights training started from, or lower the learning rate; "
-          "earlier checkpoints are complete");
+          "earlier snapshots are complete");
 }
 
 /// The mean over all trained tokens. The processes take turns; those that have no pack left in the last turn
@@ -281,9 +281,9 @@ void Trainer::validate() {
   log_.report_validation(position_.step, sum / double(trained));
 }
 
-bool Trainer::checkpoint_is_due() const {
-  if (!run_.checkpoint_every_steps || saved_step_ == position_.step || position_.step == 0) return false;
-  return position_.step % *run_.checkpoint_every_steps == 0 || position_.step == total_steps_;
+bool Trainer::snapshot_is_due() const {
+  if (!run_.snapshot_every_steps || saved_step_ == position_.step || position_.step == 0) return false;
+  return position_.step % *run_.snapshot_every_steps == 0 || position_.step == total_steps_;
 }
 
 /// Before the first step, too: what the training is to improve on.
@@ -293,32 +293,32 @@ bool Trainer::validation_is_due() const {
   return position_.step == 0 || position_.step == total_steps_ || (every && position_.step % *every == 0);
 }
 
-CheckpointHead Trainer::checkpoint_head() const {
+SnapshotHead Trainer::snapshot_head() const {
   return {position_, store_.updates(),  skipped_in_a_row_, collectives_.size(),
           run_.seed, setup_.data.key(), run_fields(run_)};
 }
 
-void Trainer::start_checkpoint() {
-  report_checkpoint(true);
+void Trainer::start_snapshot() {
+  report_snapshot(true);
   // A run that goes on from here has the metrics up to here.
   log_.sync();
-  checkpoints_->start(checkpoint_head());
+  snapshots_->start(snapshot_head());
   saved_step_ = position_.step;
 }
 
 /// Before the end: nothing is left under way.
-void Trainer::save_checkpoint() {
+void Trainer::save_snapshot() {
   log_.set_phase("saving");
-  report_checkpoint(true);
+  report_snapshot(true);
   if (position_.step == 0 || saved_step_ == position_.step) return;
   log_.sync();
-  checkpoints_->save(checkpoint_head());
+  snapshots_->save(snapshot_head());
   saved_step_ = position_.step;
-  report_checkpoint(true);
+  report_snapshot(true);
 }
 
-void Trainer::report_checkpoint(bool wait) {
-  const auto completed = checkpoints_->take_completed(wait);
+void Trainer::report_snapshot(bool wait) {
+  const auto completed = snapshots_->take_completed(wait);
   if (!completed) return;
   JsonLine line;
   line.text("event", "checkpoint").integer("step", completed->step).text("path", completed->path);
@@ -327,12 +327,12 @@ void Trainer::report_checkpoint(bool wait) {
 
 void Trainer::finish() {
   log_.set_phase("exporting");
-  report_checkpoint(true);
+  report_snapshot(true);
   decoder_.reset();
   const std::string too_large = first_text(collectives_, find_too_large(store_, run_.export_dtype));
   if (!too_large.empty()) {
     // The training is not to be lost for that: with another dtype the run goes on from its last step.
-    save_checkpoint();
+    save_snapshot();
     throw Error("ERR_NON_FINITE",
                 too_large + " (export.dtype). The run was saved: resume it with that dtype.");
   }

@@ -8,18 +8,18 @@
 #include "sft/optimizer/learning_rate.h"
 #include "sft/parallel/parameter_store.h"
 #include "sft/train/batch_builder.h"
-#include "sft/train/checkpoint_reader.h"
-#include "sft/train/checkpoint_writer.h"
 #include "sft/train/heartbeat.h"
 #include "sft/train/pack_order.h"
 #include "sft/train/run_log.h"
 #include "sft/train/run_setup.h"
+#include "sft/train/snapshot_reader.h"
+#include "sft/train/snapshot_writer.h"
 #include "sft/train/step_losses.h"
 #include "sft/train/stop_signals.h"
 
 namespace branchmerge::sft {
 
-/// One training run on this process, from the newest checkpoint or the start to the exported weights. All
+/// One training run on this process, from the newest snapshot or the start to the exported weights. All
 /// that it writes is below the run's output directory. Every function is collective.
 class Trainer {
  public:
@@ -37,16 +37,16 @@ class Trainer {
  private:
   void start_or_resume();
   void load_model();
-  void resume(const FoundCheckpoint& found);
+  void resume(const FoundSnapshot& found);
   void take_step();
   void validate();
-  void start_checkpoint();
-  void save_checkpoint();
-  void report_checkpoint(bool wait);
+  void start_snapshot();
+  void save_snapshot();
+  void report_snapshot(bool wait);
   void finish();
-  bool checkpoint_is_due() const;
+  bool snapshot_is_due() const;
   bool validation_is_due() const;
-  CheckpointHead checkpoint_head() const;
+  SnapshotHead snapshot_head() const;
   std::vector<uint32_t> packs_of(uint32_t micro_batch, uint64_t rank);
   uint64_t trained_tokens(const std::vector<uint32_t>& packs) const;
   std::vector<std::vector<uint32_t>> packs_of_step();
@@ -63,13 +63,13 @@ class Trainer {
   PackOrder order_;
   BatchBuilder builder_;
   std::optional<BatchBuilder> validation_builder_;
-  std::optional<CheckpointWriter> checkpoints_;
+  std::optional<SnapshotWriter> snapshots_;
   std::optional<LearningRateSchedule> schedule_;
 
   DataPosition position_;
   uint64_t total_steps_ = 0;
   uint64_t skipped_in_a_row_ = 0;
-  std::optional<uint64_t> saved_step_;  // of the newest checkpoint, whole or under way
+  std::optional<uint64_t> saved_step_;  // of the newest snapshot, whole or under way
   StopRequest stop_ = StopRequest::kNone;
 };
 

@@ -88,8 +88,8 @@ TEST_CASE("every field is read") {
   CHECK(run.recompute == Recompute::kFull);
   CHECK(run.loss_chunk_tokens == 512);
   CHECK(run.zero_stage == 3);
-  CHECK(run.checkpoint_every_steps == 200);
-  CHECK(run.checkpoint_keep == 2);
+  CHECK(run.snapshot_every_steps == 200);
+  CHECK(run.snapshot_keep == 2);
   CHECK(!run.validation_every_steps);
   CHECK(run.export_dtype == DType::BF16);
   CHECK(run.export_max_shard_bytes == 5'000'000'000);

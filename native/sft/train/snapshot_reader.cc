@@ -1,4 +1,4 @@
-#include "sft/train/checkpoint_reader.h"
+#include "sft/train/snapshot_reader.h"
 
 #include <algorithm>
 #include <span>
@@ -10,8 +10,8 @@
 #include "io/file.h"
 #include "sft/parallel/shared_text.h"
 #include "sft/parallel/state_loader.h"
-#include "sft/train/checkpoint_writer.h"
 #include "sft/train/durable_files.h"
+#include "sft/train/snapshot_writer.h"
 
 namespace branchmerge::sft {
 namespace {
@@ -20,7 +20,7 @@ constexpr std::string_view kDamaged = ".damaged";
 constexpr size_t kReadBytes = 4 << 20;
 static_assert(kReadBytes % kHashPieceBytes == 0);
 
-/// What a process found of a checkpoint.
+/// What a process found of a snapshot.
 struct Finding {
   std::string damage;      // other bytes than the manifest tells of
   std::string unreadable;  // it could not be told
@@ -44,7 +44,7 @@ std::string find_damage(const std::string& directory, const SavedFile& saved) {
 }
 
 /// Reads the manifest, and of the files those from `first` on in steps of `step`.
-Finding examine(const std::string& path, size_t first, size_t step, CheckpointManifest& manifest) {
+Finding examine(const std::string& path, size_t first, size_t step, SnapshotManifest& manifest) {
   try {
     manifest = read_manifest(path + "/" + std::string(kManifestName));
     for (size_t i = first; i < manifest.files.size(); i += step) {
@@ -63,35 +63,35 @@ Finding examine(const std::string& path, size_t first, size_t step, CheckpointMa
 
 [[noreturn]] void throw_unreadable(const std::string& path, const std::string& why) {
   throw Error("ERR_FILE_READ",
-              why + ". The checkpoint " + path +
+              why + ". The snapshot " + path +
                   " was left as it is. Repair the disk, mount or permissions and start again, or remove "
-                  "that checkpoint to continue from the one before it");
+                  "that snapshot to continue from the one before it");
 }
 
 /// What all processes together found, the same on all: damage is what process 0 sees as well. Where it does
 /// not, a process sees another file system.
-std::string agree_on_damage(const std::string& path, Collectives& collectives, CheckpointManifest& manifest) {
+std::string agree_on_damage(const std::string& path, Collectives& collectives, SnapshotManifest& manifest) {
   const Finding own = examine(path, collectives.rank(), collectives.size(), manifest);
   const std::string unreadable = first_text(collectives, own.unreadable);
   if (!unreadable.empty()) throw_unreadable(path, unreadable);
   const std::string damage = first_text(collectives, own.damage);
   if (damage.empty()) return {};
   Finding all;
-  CheckpointManifest again;
+  SnapshotManifest again;
   if (collectives.rank() == 0) all = examine(path, 0, 1, again);
   if (const std::string why = first_text(collectives, all.unreadable); !why.empty())
     throw_unreadable(path, why);
   if (std::string confirmed = first_text(collectives, all.damage); !confirmed.empty()) return confirmed;
   throw_unreadable(path,
                    damage +
-                       ", on one process, while process 0 finds the checkpoint whole: they do not see the "
+                       ", on one process, while process 0 finds the snapshot whole: they do not see the "
                        "same file system");
 }
 
 /// Rank 0's list: on a network file system, others might see another one.
 std::vector<uint64_t> agree_on_steps(const std::string& directory, Collectives& collectives) {
   std::vector<uint64_t> steps;
-  if (collectives.rank() == 0) steps = list_checkpoints(directory);
+  if (collectives.rank() == 0) steps = list_snapshots(directory);
   uint64_t count = steps.size();
   collectives.broadcast(std::as_writable_bytes(std::span(&count, 1)), 0);
   steps.resize(count);
@@ -124,7 +124,7 @@ void read_piece(const File& file, uint64_t begin, const SavedPiece& piece, const
 
 }  // namespace
 
-void remove_unfinished_checkpoints(const std::string& directory) {
+void remove_unfinished_snapshots(const std::string& directory) {
   std::vector<std::string> unfinished;
   for (const std::string& name : list_names(directory)) {
     const std::string path = std::string(directory).append("/").append(name);
@@ -135,11 +135,11 @@ void remove_unfinished_checkpoints(const std::string& directory) {
   for (const std::string& path : unfinished) remove_path(path);
 }
 
-std::optional<FoundCheckpoint> find_checkpoint(const std::string& directory, Collectives& collectives,
-                                               const OnDamaged& on_damaged) {
+std::optional<FoundSnapshot> find_snapshot(const std::string& directory, Collectives& collectives,
+                                           const OnDamaged& on_damaged) {
   std::string last_damage;
   for (const uint64_t step : agree_on_steps(directory, collectives)) {
-    FoundCheckpoint found{directory + "/" + checkpoint_name(step), {}};
+    FoundSnapshot found{directory + "/" + snapshot_name(step), {}};
     last_damage = agree_on_damage(found.path, collectives, found.manifest);
     if (last_damage.empty()) return found;
     if (collectives.rank() == 0) {
@@ -150,15 +150,14 @@ std::optional<FoundCheckpoint> find_checkpoint(const std::string& directory, Col
   // Also those that an earlier start set aside: a run that had come so far must not begin again unasked.
   if (last_damage.empty()) last_damage = first_text(collectives, name_of_damaged(directory, collectives));
   if (last_damage.empty()) return std::nullopt;
-  throw Error("ERR_RESUME", directory +
-                                ": expected a checkpoint that is whole but all are damaged, at last " +
+  throw Error("ERR_RESUME", directory + ": expected a snapshot that is whole but all are damaged, at last " +
                                 last_damage + ". Remove " + directory + " to begin again");
 }
 
-void load_checkpoint(const FoundCheckpoint& checkpoint, ParameterStore& store) {
+void load_snapshot(const FoundSnapshot& snapshot, ParameterStore& store) {
   StateLoader loader(store);
-  for (const SavedFile& saved : checkpoint.manifest.files) {
-    const File file = File::open_for_reading(checkpoint.path + "/" + saved.name);
+  for (const SavedFile& saved : snapshot.manifest.files) {
+    const File file = File::open_for_reading(snapshot.path + "/" + saved.name);
     uint64_t begin = 0;
     for (const SavedPiece& piece : saved.pieces) {
       if (const auto target = loader.claim(piece.parameter, piece.offset, piece.count))
@@ -166,7 +165,7 @@ void load_checkpoint(const FoundCheckpoint& checkpoint, ParameterStore& store) {
       begin += piece.count * 3 * sizeof(float);
     }
   }
-  loader.finish(checkpoint.manifest.head.updates);
+  loader.finish(snapshot.manifest.head.updates);
 }
 
 }  // namespace branchmerge::sft

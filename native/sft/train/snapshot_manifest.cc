@@ -1,4 +1,4 @@
-#include "sft/train/checkpoint_manifest.h"
+#include "sft/train/snapshot_manifest.h"
 
 #include <array>
 #include <charconv>
@@ -98,7 +98,7 @@ JsonLine file_json(const SavedFile& file) {
   return line.raw("pieces", json_array(pieces));
 }
 
-JsonLine manifest_json(const CheckpointHead& head, const std::vector<std::string>& files) {
+JsonLine manifest_json(const SnapshotHead& head, const std::vector<std::string>& files) {
   JsonLine run;
   for (const auto& [name, value] : head.run) run.text(name, value);
   JsonLine line;
@@ -109,14 +109,14 @@ JsonLine manifest_json(const CheckpointHead& head, const std::vector<std::string
   return line.raw("files", json_array(files));
 }
 
-CheckpointManifest read_manifest(const std::string& path) {
+SnapshotManifest read_manifest(const std::string& path) {
   const JsonNode root = read_json_file(path, kMaxManifestBytes, "ERR_RESUME");
   JsonFields fields(root, path, "ERR_RESUME");
   // Of another version it is not damaged.
   if (fields.integer("format", 1) != 1)
-    throw Error("ERR_FILE_READ", path + ": the checkpoint is of another version of branchmerge");
-  CheckpointManifest manifest;
-  CheckpointHead& head = manifest.head;
+    throw Error("ERR_FILE_READ", path + ": the snapshot is of another version of branchmerge");
+  SnapshotManifest manifest;
+  SnapshotHead& head = manifest.head;
   head.position = {fields.integer("step", 0), fields.integer("epoch", 0), fields.integer("packsTaken", 0)};
   head.updates = fields.integer("updates", 0);
   head.skipped_in_a_row = fields.integer("skippedInARow", 0);
@@ -130,7 +130,7 @@ CheckpointManifest read_manifest(const std::string& path) {
   return manifest;
 }
 
-std::string checkpoint_name(uint64_t step) {
+std::string snapshot_name(uint64_t step) {
   const std::string digits = std::to_string(step);
   return "step-" + std::string(digits.size() < 8 ? 8 - digits.size() : 0, '0') + digits;
 }

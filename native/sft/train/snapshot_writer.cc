@@ -1,4 +1,4 @@
-#include "sft/train/checkpoint_writer.h"
+#include "sft/train/snapshot_writer.h"
 
 #include <algorithm>
 #include <chrono>
@@ -48,7 +48,7 @@ class HashedFile {
       if (std::string_view(error.code) == "ERR_DISK_FULL")
         throw Error("ERR_DISK_FULL",
                     path + ": cannot reserve " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
-                        " MiB for a checkpoint. Free some space, and resume from the last checkpoint, "
+                        " MiB for a snapshot. Free some space, and resume from the last snapshot, "
                         "which is complete");
     }
   }
@@ -90,30 +90,30 @@ std::span<const std::byte> bytes_at(const float* values, uint64_t count) {
 
 }  // namespace
 
-CheckpointWriter::CheckpointWriter(const Options& options, const ParameterStore& store,
-                                   Collectives& collectives, WorkerPool& workers)
+SnapshotWriter::SnapshotWriter(const Options& options, const ParameterStore& store, Collectives& collectives,
+                               WorkerPool& workers)
     : options_(options), collectives_(collectives), workers_(workers), pieces_(store.state()) {
   for (const StatePiece& piece : pieces_) bytes_ += piece.count * 3 * sizeof(float);
   if (options.in_background && bytes_ > 0) snapshot_.emplace(bytes_);
 }
 
-CheckpointWriter::~CheckpointWriter() {
+SnapshotWriter::~SnapshotWriter() {
   abandoned_ = true;
   if (thread_.joinable()) thread_.join();
 }
 
-uint64_t CheckpointWriter::memory_bytes(const ParameterLayout& layout, uint64_t processes) {
+uint64_t SnapshotWriter::memory_bytes(const ParameterLayout& layout, uint64_t processes) {
   const Sharding sharding(layout.block_floats, 0, 0, processes);
   uint64_t floats = 0;
   for (const uint64_t slice : sharding.slices()) floats += slice;
   return floats * 3 * sizeof(float) + kWriteBytes;
 }
 
-std::string CheckpointWriter::partial_path(uint64_t step) const {
-  return options_.directory + "/" + checkpoint_name(step) + ".partial";
+std::string SnapshotWriter::partial_path(uint64_t step) const {
+  return options_.directory + "/" + snapshot_name(step) + ".partial";
 }
 
-void CheckpointWriter::start(const CheckpointHead& head) {
+void SnapshotWriter::start(const SnapshotHead& head) {
   prepare(head);
   copy_state();
   std::vector<std::span<const std::byte>> contents;
@@ -121,7 +121,7 @@ void CheckpointWriter::start(const CheckpointHead& head) {
   write_in_thread(std::move(contents), head);
 }
 
-void CheckpointWriter::save(const CheckpointHead& head) {
+void SnapshotWriter::save(const SnapshotHead& head) {
   prepare(head);
   std::vector<std::span<const std::byte>> contents;
   for (const StatePiece& piece : pieces_)
@@ -133,8 +133,8 @@ void CheckpointWriter::save(const CheckpointHead& head) {
   collectives_.barrier();
 }
 
-/// Rank 0's thread ends when the checkpoint is whole: behind the barrier none is under way.
-void CheckpointWriter::prepare(const CheckpointHead& head) {
+/// Rank 0's thread ends when the snapshot is whole: behind the barrier none is under way.
+void SnapshotWriter::prepare(const SnapshotHead& head) {
   if (thread_.joinable()) thread_.join();
   if (failure_) std::rethrow_exception(failure_);
   collectives_.barrier();
@@ -145,7 +145,7 @@ void CheckpointWriter::prepare(const CheckpointHead& head) {
   collectives_.barrier();
 }
 
-void CheckpointWriter::copy_state() {
+void SnapshotWriter::copy_state() {
   if (!snapshot_) return;
   std::vector<uint64_t> begins;
   uint64_t at = 0;
@@ -163,8 +163,8 @@ void CheckpointWriter::copy_state() {
   });
 }
 
-void CheckpointWriter::write_in_thread(std::vector<std::span<const std::byte>> contents,
-                                       const CheckpointHead& head) {
+void SnapshotWriter::write_in_thread(std::vector<std::span<const std::byte>> contents,
+                                     const SnapshotHead& head) {
   done_ = false;
   thread_ = start_thread([this, contents = std::move(contents), head] {
     try {
@@ -176,8 +176,8 @@ void CheckpointWriter::write_in_thread(std::vector<std::span<const std::byte>> c
   });
 }
 
-void CheckpointWriter::write(const std::vector<std::span<const std::byte>>& contents,
-                             const CheckpointHead& head) {
+void SnapshotWriter::write(const std::vector<std::span<const std::byte>>& contents,
+                           const SnapshotHead& head) {
   const std::string path = partial_path(head.position.step) + "/" + state_name(collectives_.rank());
   try {
     write_state_file(path, contents);
@@ -189,8 +189,8 @@ void CheckpointWriter::write(const std::vector<std::span<const std::byte>>& cont
   }
 }
 
-void CheckpointWriter::write_state_file(const std::string& path,
-                                        const std::vector<std::span<const std::byte>>& contents) {
+void SnapshotWriter::write_state_file(const std::string& path,
+                                      const std::vector<std::span<const std::byte>>& contents) {
   SavedFile saved{state_name(collectives_.rank()) + ".bin", bytes_, "", {}};
   HashedFile file(path + ".bin", bytes_);
   for (const auto& bytes : contents) file.append(bytes);
@@ -200,15 +200,15 @@ void CheckpointWriter::write_state_file(const std::string& path,
   replace_file(path + ".json", file_json(saved).json(), true);
 }
 
-void CheckpointWriter::publish(const CheckpointHead& head) {
+void SnapshotWriter::publish(const SnapshotHead& head) {
   const std::string partial = partial_path(head.position.step);
   std::vector<std::string> files;
   for (size_t rank = 0; rank < collectives_.size(); rank++)
     files.push_back(await_file_json(partial + "/" + state_name(rank) + ".json"));
-  // The manifest is what makes the directory a checkpoint; it also holds what the small files say.
+  // The manifest is what makes the directory a snapshot; it also holds what the small files say.
   replace_file(partial + "/" + std::string(kManifestName), manifest_json(head, files).json() + "\n", true);
   for (size_t rank = 0; rank < files.size(); rank++) remove_path(partial + "/" + state_name(rank) + ".json");
-  const std::string path = options_.directory + "/" + checkpoint_name(head.position.step);
+  const std::string path = options_.directory + "/" + snapshot_name(head.position.step);
   remove_path(path);
   rename_path(partial, path);
   sync_directory(options_.directory);
@@ -217,46 +217,46 @@ void CheckpointWriter::publish(const CheckpointHead& head) {
 }
 
 /// A process's description of its file appears when the file is whole and synced.
-std::string CheckpointWriter::await_file_json(const std::string& path) const {
+std::string SnapshotWriter::await_file_json(const std::string& path) const {
   while (!std::filesystem::exists(path)) {
-    if (abandoned_) throw Error("ERR_CANCELLED", path + ": the checkpoint was given up");
+    if (abandoned_) throw Error("ERR_CANCELLED", path + ": the snapshot was given up");
     std::this_thread::sleep_for(kPoll);
   }
   return read_text(path);
 }
 
-/// The manifest goes first: what is left of a removal that was cut off is no checkpoint.
-void CheckpointWriter::remove_old(uint64_t step) const {
-  std::vector<uint64_t> steps = list_checkpoints(options_.directory);
+/// The manifest goes first: what is left of a removal that was cut off is no snapshot.
+void SnapshotWriter::remove_old(uint64_t step) const {
+  std::vector<uint64_t> steps = list_snapshots(options_.directory);
   std::erase_if(steps, [&](uint64_t other) { return other > step; });
   for (size_t i = options_.keep; i < steps.size(); i++) {
-    const std::string path = options_.directory + "/" + checkpoint_name(steps[i]);
+    const std::string path = options_.directory + "/" + snapshot_name(steps[i]);
     remove_path(path + "/" + std::string(kManifestName));
     remove_path(path);
   }
 }
 
-std::optional<CheckpointWriter::Completed> CheckpointWriter::take_completed(bool wait) {
+std::optional<SnapshotWriter::Completed> SnapshotWriter::take_completed(bool wait) {
   if (thread_.joinable() && (wait || done_)) thread_.join();
   if (thread_.joinable()) return std::nullopt;
   if (failure_) std::rethrow_exception(failure_);
   return std::exchange(completed_, std::nullopt);
 }
 
-bool has_manifest(const std::string& checkpoint) {
-  const std::string path = checkpoint + "/" + std::string(kManifestName);
+bool has_manifest(const std::string& snapshot) {
+  const std::string path = snapshot + "/" + std::string(kManifestName);
   std::error_code error;
   const bool exists = std::filesystem::exists(path, error);
   if (error) throw Error("ERR_FILE_READ", path + ": cannot look for the file: " + error.message());
   return exists;
 }
 
-std::vector<uint64_t> list_checkpoints(const std::string& directory) {
+std::vector<uint64_t> list_snapshots(const std::string& directory) {
   std::vector<uint64_t> steps;
   for (const std::string& name : list_names(directory)) {
     if (!name.starts_with("step-")) continue;
     const auto step = parse_integer(std::string_view(name).substr(5));
-    if (!step || name != checkpoint_name(*step)) continue;
+    if (!step || name != snapshot_name(*step)) continue;
     if (has_manifest(std::string(directory).append("/").append(name))) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end(), std::greater<>());

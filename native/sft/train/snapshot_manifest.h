@@ -29,8 +29,8 @@ struct SavedFile {
 /// Name and value of each field of a run that shapes its weights.
 using RunFields = std::vector<std::pair<std::string, std::string>>;
 
-/// What a checkpoint says beside its weights and moments.
-struct CheckpointHead {
+/// What a snapshot says beside its weights and moments.
+struct SnapshotHead {
   DataPosition position;
   uint64_t updates;           // of the optimizer; steps less skipped ones
   uint64_t skipped_in_a_row;  // steps before this one
@@ -40,8 +40,8 @@ struct CheckpointHead {
   RunFields run;
 };
 
-struct CheckpointManifest {
-  CheckpointHead head;
+struct SnapshotManifest {
+  SnapshotHead head;
   std::vector<SavedFile> files;
 };
 
@@ -52,12 +52,12 @@ RunFields run_fields(const RunFile& run);
 
 JsonLine file_json(const SavedFile& file);
 /// `files`: the file_json of each.
-JsonLine manifest_json(const CheckpointHead& head, const std::vector<std::string>& files);
+JsonLine manifest_json(const SnapshotHead& head, const std::vector<std::string>& files);
 
 /// Throws ERR_RESUME, or what reading the file throws.
-CheckpointManifest read_manifest(const std::string& path);
+SnapshotManifest read_manifest(const std::string& path);
 
 /// "step-00000200": sorts as the steps do.
-std::string checkpoint_name(uint64_t step);
+std::string snapshot_name(uint64_t step);
 
 }  // namespace branchmerge::sft

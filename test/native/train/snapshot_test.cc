@@ -10,8 +10,8 @@
 #include "../error_code.h"
 #include "../parallel/thread_group.h"
 #include "../temporary_directory.h"
-#include "sft/train/checkpoint_reader.h"
-#include "sft/train/checkpoint_writer.h"
+#include "sft/train/snapshot_reader.h"
+#include "sft/train/snapshot_writer.h"
 
 namespace branchmerge::sft {
 namespace {
@@ -49,17 +49,17 @@ uint64_t count_wrong(const ParameterStore& store, uint64_t step) {
   return wrong;
 }
 
-CheckpointHead head_of(uint64_t step, uint64_t processes) {
+SnapshotHead head_of(uint64_t step, uint64_t processes) {
   return {{step, 1, step * 3}, step - 1, 1, processes, 42, "key", {{"learningRate", "1e-05"}}};
 }
 
-/// Writes checkpoints of these steps with so many processes.
+/// Writes snapshots of these steps with so many processes.
 void write(const std::string& directory, const std::vector<uint64_t>& steps, size_t processes, int stage,
            bool in_background = false, uint64_t keep = 10) {
   ThreadGroup(processes).run([&](Collectives& collectives) {
     WorkerPool workers(1);
     ParameterStore store(small_layout(), stage, collectives, workers);
-    CheckpointWriter writer({directory, keep, in_background}, store, collectives, workers);
+    SnapshotWriter writer({directory, keep, in_background}, store, collectives, workers);
     for (const uint64_t step : steps) {
       fill(store, step);
       writer.take_completed(true);
@@ -72,7 +72,7 @@ void write(const std::string& directory, const std::vector<uint64_t>& steps, siz
     }
     const auto completed = writer.take_completed(true);
     CHECK(completed.has_value() == (collectives.rank() == 0));
-    if (completed) CHECK(completed->path == directory + "/" + checkpoint_name(steps.back()));
+    if (completed) CHECK(completed->path == directory + "/" + snapshot_name(steps.back()));
   });
 }
 
@@ -89,14 +89,14 @@ Found read(const std::string& directory, size_t processes, int stage) {
     WorkerPool workers(1);
     ParameterStore store(small_layout(), stage, collectives, workers);
     const auto found =
-        find_checkpoint(directory, collectives, [&](const std::string& path, const std::string&) {
+        find_snapshot(directory, collectives, [&](const std::string& path, const std::string&) {
           result.damaged.push_back(std::filesystem::path(path).filename());
         });
     if (!found) return;
-    load_checkpoint(*found, store);
-    const CheckpointHead& head = found->manifest.head;
+    load_snapshot(*found, store);
+    const SnapshotHead& head = found->manifest.head;
     wrong += count_wrong(store, head.position.step);
-    const CheckpointHead expected = head_of(head.position.step, head.processes);
+    const SnapshotHead expected = head_of(head.position.step, head.processes);
     wrong += head.position != expected.position || store.updates() != expected.updates ||
              head.skipped_in_a_row != 1 || head.seed != 42 || head.data_key != "key" ||
              head.run != expected.run;
@@ -114,7 +114,7 @@ void flip_byte(const std::string& path, size_t at) {
   file.put(char(byte ^ 1));
 }
 
-TEST_CASE("a checkpoint of any number of processes is read by any other") {
+TEST_CASE("a snapshot of any number of processes is read by any other") {
   for (const size_t writers : {1, 2, 3})
     for (const int stage : {0, 1, 3}) {
       const TemporaryDirectory directory;
@@ -127,7 +127,7 @@ TEST_CASE("a checkpoint of any number of processes is read by any other") {
 TEST_CASE("what is written in the background is the state at the start of it, and the newest are kept") {
   const TemporaryDirectory directory;
   write(directory.file("."), {5, 10, 15, 20}, 2, 1, true, 2);
-  CHECK(list_checkpoints(directory.file(".")) == std::vector<uint64_t>{20, 15});
+  CHECK(list_snapshots(directory.file(".")) == std::vector<uint64_t>{20, 15});
   CHECK(read(directory.file("."), 1, 0).step == 20);
   size_t entries = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory.file(".")))
@@ -135,7 +135,7 @@ TEST_CASE("what is written in the background is the state at the start of it, an
   CHECK(entries == 2);
 }
 
-TEST_CASE("a damaged checkpoint is set aside and the one before is used") {
+TEST_CASE("a damaged snapshot is set aside and the one before is used") {
   const char* const files[] = {"state-00000.bin", "state-00001.bin"};
   for (const size_t readers : {1, 2})
     for (const char* file : files) {
@@ -175,17 +175,17 @@ TEST_CASE("when all are damaged, nothing is begun silently") {
     CHECK(error_code([&] { read(directory.file("."), 1, 0); }) == "ERR_RESUME");
 }
 
-/// find_checkpoint on two processes that see two directories.
+/// find_snapshot on two processes that see two directories.
 std::string code_of_two(const std::string& first, const std::string& second) {
   return error_code([&] {
     ThreadGroup(2).run([&](Collectives& collectives) {
-      find_checkpoint(collectives.rank() == 0 ? first : second, collectives,
-                      [](const std::string&, const std::string&) { FAIL("set aside"); });
+      find_snapshot(collectives.rank() == 0 ? first : second, collectives,
+                    [](const std::string&, const std::string&) { FAIL("set aside"); });
     });
   });
 }
 
-TEST_CASE("a checkpoint that a process cannot read, or sees otherwise, is not damaged") {
+TEST_CASE("a snapshot that a process cannot read, or sees otherwise, is not damaged") {
   const TemporaryDirectory directory, other;
   write(directory.file("."), {5, 10}, 2, 1);
   const std::string newest = directory.file("step-00000010"), state = newest + "/state-00001.bin";
@@ -208,25 +208,25 @@ TEST_CASE("a directory that cannot be read is not an empty one") {
   const TemporaryDirectory directory;
   const std::string file = directory.write("file", "");
   for (const std::string& path : {file, directory.file("missing")}) {
-    CHECK(error_code([&] { list_checkpoints(path); }) == "ERR_FILE_READ");
-    CHECK(error_code([&] { remove_unfinished_checkpoints(path); }) == "ERR_FILE_READ");
+    CHECK(error_code([&] { list_snapshots(path); }) == "ERR_FILE_READ");
+    CHECK(error_code([&] { remove_unfinished_snapshots(path); }) == "ERR_FILE_READ");
   }
 }
 
-TEST_CASE("what a killed writer leaves is no checkpoint, and goes") {
+TEST_CASE("what a killed writer leaves is no snapshot, and goes") {
   const TemporaryDirectory directory;
   write(directory.file("."), {5, 10}, 1, 0);
   std::filesystem::rename(directory.file("step-00000010"), directory.file("step-00000010.partial"));
   write(directory.file("."), {15}, 1, 0);
   std::filesystem::remove(directory.file("step-00000015/manifest.json"));
   CHECK(read(directory.file("."), 1, 0).step == 5);
-  remove_unfinished_checkpoints(directory.file("."));
+  remove_unfinished_snapshots(directory.file("."));
   CHECK(!std::filesystem::exists(directory.file("step-00000010.partial")));
   CHECK(!std::filesystem::exists(directory.file("step-00000015")));
   CHECK(read(directory.file("."), 1, 0).step == 5);
 }
 
-TEST_CASE("a checkpoint of another model is refused") {
+TEST_CASE("a snapshot of another model is refused") {
   const TemporaryDirectory directory;
   write(directory.file("."), {5}, 1, 0);
   ParameterLayout other = small_layout();
@@ -236,17 +236,17 @@ TEST_CASE("a checkpoint of another model is refused") {
           ThreadGroup(1).run([&](Collectives& collectives) {
             WorkerPool workers(1);
             ParameterStore store(other, 0, collectives, workers);
-            load_checkpoint(*find_checkpoint(directory.file("."), collectives, {}), store);
+            load_snapshot(*find_snapshot(directory.file("."), collectives, {}), store);
           });
         }) == "ERR_RESUME");
 }
 
-TEST_CASE("no checkpoint is none") {
+TEST_CASE("no snapshot is none") {
   const TemporaryDirectory directory;
   CHECK(read(directory.file("."), 2, 1).step == 0);
 }
 
-TEST_CASE("a write that fails is told, and the checkpoint before stays") {
+TEST_CASE("a write that fails is told, and the snapshot before stays") {
   const TemporaryDirectory directory;
   write(directory.file("."), {5}, 1, 0);
   rlimit before;
@@ -257,7 +257,7 @@ TEST_CASE("a write that fails is told, and the checkpoint before stays") {
     ThreadGroup(1).run([&](Collectives& collectives) {
       WorkerPool workers(1);
       ParameterStore store(small_layout(), 0, collectives, workers);
-      CheckpointWriter writer({directory.file("."), 1, true}, store, collectives, workers);
+      SnapshotWriter writer({directory.file("."), 1, true}, store, collectives, workers);
       setrlimit(RLIMIT_FSIZE, &limited);
       const std::string code = error_code([&] {
         if (in_background) writer.start(head_of(10, 1));
