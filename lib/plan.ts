@@ -1,7 +1,7 @@
 import { resolveFuseCheckpointsOptions } from './fusion/fuseOptions.js'
 import type { FuseCheckpointsOptions } from './fusion/fuseOptionTypes.js'
 import { fusionRequest } from './merge/fuseCheckpoints.js'
-import { type MergeOptions, resolveMergeRequest } from './merge/plan/mergeOptions.js'
+import { type MergeOptions, resolveMergeRequest } from './merge/plan/mergeRequest.js'
 import { survey } from './merge/run/session.js'
 import { readSource } from './recipe/readRecipe.js'
 import type { RecipeDocument, RecipeSource } from './recipe/recipe.js'

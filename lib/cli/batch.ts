@@ -7,7 +7,7 @@ import { deviceLines } from '../report/summary.js'
 import { formatPercent, formatTable, printable } from '../text/format.js'
 import { formatBytes, formatDuration } from '../text/formatUnits.js'
 import { withInterrupt } from './interrupt.js'
-import { mergeOptions } from './merge.js'
+import { givenOptions } from './merge.js'
 import { printJson, printText } from './print.js'
 
 /** `branchmerge batch FILE…` */
@@ -20,7 +20,7 @@ export async function runBatch(args: Record<string, unknown>): Promise<number> {
       progress = progressAfterDownload(process.stderr, progressReporter)
       if (!args.json) process.stderr.write(`${printable(file)}: ${status}\n`)
     }
-    const options = { ...mergeOptions(args), signal, onRecipe }
+    const options = { ...givenOptions(args), signal, onRecipe }
     const onDownload = (now: DownloadProgress) => progress.download(now)
     return await batch(files, { ...options, onDownload, onProgress: (now) => progress.update(now) })
   })

@@ -1,4 +1,4 @@
-import { type MergeOptions, resolveMergeRequest } from '../merge/plan/mergeOptions.js'
+import { type MergeOptions, resolveMergeRequest } from '../merge/plan/mergeRequest.js'
 import { recipeText } from '../recipe/mergekit.js'
 import { readRecipe } from '../recipe/readRecipe.js'
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
@@ -14,7 +14,7 @@ import { UsageError } from './usageError.js'
 /** `branchmerge merge EXPRESSION|FILE --model NAME=DIR … --out DIR` */
 export async function runMerge(args: Record<string, unknown>): Promise<number> {
   const recipe = await recipeOf(args)
-  return await carryOut(args, (running) => resolveMergeRequest(recipe, { ...mergeOptions(args), ...running }), {
+  return await carryOut(args, (running) => resolveMergeRequest(recipe, { ...givenOptions(args), ...running }), {
     planRecord: mergePlanRecord,
     summary: ({ summary }) => summary,
     text: mergeText,
@@ -43,7 +43,7 @@ function tellUnderstood({ value, mergekitNotes }: RecipeDocument, file: string, 
 }
 
 /** The options of the API among the arguments; resolveMergeRequest checks their values. */
-export function mergeOptions(args: Record<string, unknown>): MergeOptions {
+export function givenOptions(args: Record<string, unknown>): MergeOptions {
   const { model, out, overwrite, resume, maxShardSize, preset, nonFinite, threads, memory, device, sha256 } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }

@@ -1,12 +1,12 @@
 import { checkShard, executePart, type PartSummary, type Shard } from '../merge/parts/mergePart.js'
-import { resolveMergeRequest } from '../merge/plan/mergeOptions.js'
+import { resolveMergeRequest } from '../merge/plan/mergeRequest.js'
 import { progressAfterDownload } from '../report/downloadProgress.js'
 import { progressReporter } from '../report/progress.js'
 import { formatCountOf } from '../text/format.js'
 import { formatBytes, formatDuration } from '../text/formatUnits.js'
 import { invalidArgument } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
-import { mergeOptions, recipeOf } from './merge.js'
+import { givenOptions, recipeOf } from './merge.js'
 import { printJson, printText } from './print.js'
 
 /** `branchmerge merge … --shard I/N` */
@@ -17,7 +17,7 @@ export async function runMergeShard(args: Record<string, unknown>): Promise<numb
   const progress = progressAfterDownload(process.stderr, progressReporter)
   return await withInterrupt('kept', async (signal) => {
     const request = resolveMergeRequest(recipe, {
-      ...mergeOptions(args),
+      ...givenOptions(args),
       signal,
       onProgress: progress.update,
       onDownload: progress.download,

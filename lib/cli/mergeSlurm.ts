@@ -6,14 +6,14 @@ import { checkFreeSpace } from '../files/outputDirectory.js'
 import { maxParts, preparePart } from '../merge/parts/mergePart.js'
 import type { PartDirectory } from '../merge/parts/partDirectory.js'
 import { fetchModels, pinModels } from '../merge/plan/hubModels.js'
-import { type MergeRequest, resolveMergeRequest } from '../merge/plan/mergeOptions.js'
 import { type MergePlan, outputBytes } from '../merge/plan/mergePlan.js'
+import { type MergeRequest, resolveMergeRequest } from '../merge/plan/mergeRequest.js'
 import { planSplitMerge } from '../merge/plan/planMerge.js'
 import { downloadReporter } from '../report/downloadProgress.js'
 import { checkInteger, invalidArgument } from '../validate.js'
 import { withInterrupt } from './interrupt.js'
-import { mergeOptions, recipeOf } from './merge.js'
-import { mergeOptions as declaredOptions } from './mergeOptions.js'
+import { givenOptions, recipeOf } from './merge.js'
+import { mergeOptions } from './mergeOptions.js'
 import { fewFilesText } from './mergeShard.js'
 import { printJson, printText } from './print.js'
 
@@ -32,7 +32,7 @@ export async function runMergeSlurm(args: Record<string, unknown>): Promise<numb
     // Compute nodes often have no way to the Hub, and all tasks must have the same commits.
     const progress = downloadReporter(process.stderr)
     const onDownload = progress.update
-    const request = await pinModels(resolveMergeRequest(recipe, { ...mergeOptions(args), signal, onDownload }))
+    const request = await pinModels(resolveMergeRequest(recipe, { ...givenOptions(args), signal, onDownload }))
     const plan = await planSplitMerge(await fetchModels(request).finally(progress.end))
     const files = plan.files.length
     const parts = args.parts === undefined ? Math.min(files, mostTasksByDefault) : partsOf(args.parts)
@@ -95,7 +95,7 @@ function slurmMerge(
 
 /** What the user wrote, for a task to read again. */
 function mergeArguments(args: Record<string, unknown>): string[] {
-  const names = Object.keys(declaredOptions).filter((name) => !notOfTasks.has(name) && !ofSlurm.has(name))
+  const names = Object.keys(mergeOptions).filter((name) => !notOfTasks.has(name) && !ofSlurm.has(name))
   const options = names.flatMap((name) =>
     listOf(args[name]).map((value) => (value === true ? `--${name}` : `--${name}=${value}`)),
   )

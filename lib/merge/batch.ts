@@ -5,7 +5,7 @@ import { readRecipe } from '../recipe/readRecipe.js'
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { checkFunction, checkObject, checkPath, invalidArgument } from '../validate.js'
 import { KnownHashes } from './output/inputContent.js'
-import { type MergeOptions, type MergeRequest, resolveMergeRequest, resolveRunOptions } from './plan/mergeOptions.js'
+import { type MergeOptions, type MergeRequest, resolveExecution, resolveMergeRequest } from './plan/mergeRequest.js'
 import { executeTogether, type PlanResult } from './run/executeTogether.js'
 import { type MergeSummary, summariseMerge } from './run/mergeResult.js'
 import { prepare } from './run/session.js'
@@ -52,7 +52,7 @@ export async function batch(files: readonly string[], options: BatchOptions = {}
   checkObject(options, 'options')
   const { onRecipe, ...merges } = options
   checkFunction(onRecipe, 'onRecipe')
-  resolveRunOptions(merges) // what is wrong with every recipe is told once
+  resolveExecution(merges) // what is wrong with every recipe is told once
   if (options.out !== undefined) checkPath(options.out, 'out')
   return await new Batch(options).run(files)
 }

@@ -6,7 +6,7 @@ import type { DeviceUse } from '../native/devices.js'
 import { type RecipeOptions, recipeObject } from '../recipe/recipe.js'
 import { resolveRecipe } from '../recipe/resolveRecipe.js'
 import { checkPath } from '../validate.js'
-import { type MergeRequest, recordOf, withModelDtypes } from './plan/mergeOptions.js'
+import { type MergeRequest, recordOf, withModelDtypes } from './plan/mergeRequest.js'
 import type { MergeSummary } from './run/mergeResult.js'
 import { prepare } from './run/session.js'
 

@@ -1,6 +1,6 @@
 import { readSource } from '../recipe/readRecipe.js'
 import type { RecipeSource } from '../recipe/recipe.js'
-import { type MergeOptions, resolveMergeRequest } from './plan/mergeOptions.js'
+import { type MergeOptions, resolveMergeRequest } from './plan/mergeRequest.js'
 import type { MergeSummary } from './run/mergeResult.js'
 import { prepare } from './run/session.js'
 

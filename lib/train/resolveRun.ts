@@ -11,11 +11,11 @@ import type { RecipeDocument } from '../recipe/recipe.js'
 import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
 import { isMapping } from '../validate.js'
 import { looksLikeLlamaFactory } from './looksLikeLlamaFactory.js'
-import { type PresetName, presets } from './presets.js'
 import { exportKeys, launcherKeys, run as runGroup, slurmKeys } from './runKeys.js'
 import type { LauncherOptions, RunOptions, SlurmOptions } from './runOptions.js'
 import { trainingKeys } from './trainingKeys.js'
 import type { TrainingOptions } from './trainingOptions.js'
+import { type TrainingPresetName, trainingPresets } from './trainingPresets.js'
 
 /** Every hyperparameter has a value. */
 export type Hyperparameters = { [K in keyof TrainingOptions]-?: Exclude<TrainingOptions[K], undefined> }
@@ -35,7 +35,7 @@ export interface ResolvedLauncher extends Pick<LauncherOptions, 'hosts' | 'threa
 
 /** A run whose every choice is made but for those that depend on the model's files and the machine. */
 export interface ResolvedRun {
-  preset: PresetName | undefined
+  preset: TrainingPresetName | undefined
   /** Absolute, as the other paths. */
   model: string
   output: string
@@ -85,7 +85,9 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
   }
   schemaProblems(validator(), given, problems, { subject: 'the run' })
   const run = (isMapping(given) ? given : {}) as unknown as RunOptions
-  const preset = Object.hasOwn(presets, run.preset ?? '') ? presets[run.preset as PresetName] : undefined
+  const preset = Object.hasOwn(trainingPresets, run.preset ?? '')
+    ? trainingPresets[run.preset as TrainingPresetName]
+    : undefined
   const directory = document.file === undefined ? '.' : dirname(document.file)
   const dataOptions = isMapping(run.data) ? { ...preset?.data, ...run.data } : run.data
   const data = isMapping(dataOptions) ? resolveData(dataOptions, problems, { base: ['data'], directory }) : undefined
@@ -173,7 +175,7 @@ function asOptions(
 
 function notesOf({ preset, training, launcher }: Pick<ResolvedRun, 'preset' | 'training' | 'launcher'>): string[] {
   const batch = training.perDeviceTrainBatchSize * training.gradientAccumulationSteps * launcher.processes
-  const published = preset && presets[preset].batch
+  const published = preset && trainingPresets[preset].batch
   if (published === undefined || batch === published) return []
   const steps = published / (training.perDeviceTrainBatchSize * launcher.processes)
   const advice = Number.isInteger(steps) ? `: training.gradientAccumulationSteps ${steps} makes it the same` : ''

@@ -1,7 +1,7 @@
 import type { GroupOption, Option, Options, TextOption } from '../options/option.js'
-import { presets } from './presets.js'
 import type { ExportOptions, LauncherOptions, RunOptions, SlurmOptions } from './runOptions.js'
 import { trainingKeys } from './trainingKeys.js'
+import { trainingPresets } from './trainingPresets.js'
 
 const path = (meaning: string): TextOption => ({ type: 'text', expected: 'a path', meaning })
 const word = (meaning: string): TextOption => ({ type: 'text', meaning })
@@ -90,7 +90,7 @@ export const launcherKeys = {
 const runKeys = {
   preset: {
     type: 'choice',
-    choices: Object.keys(presets),
+    choices: Object.keys(trainingPresets),
     meaning: 'published hyperparameters. Keys of the run override them',
   },
   model: { ...path('directory of the checkpoint to start from. Relative paths start from the file'), required: true },

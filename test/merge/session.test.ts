@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { resolveMergeRequest } from '../../lib/merge/plan/mergeOptions.js'
+import { resolveMergeRequest } from '../../lib/merge/plan/mergeRequest.js'
 import { prepare, survey } from '../../lib/merge/run/session.js'
 import { fileNames, stampFiles } from '../support/directoryContents.js'
 import { temporaryDirectory } from '../support/temporary.js'

@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { recipeObject } from '../../lib/recipe/recipe.js'
 import { toRun } from '../../lib/train/llamaFactory/toRun.js'
-import { presets } from '../../lib/train/presets.js'
 import { resolveRun } from '../../lib/train/resolveRun.js'
+import { trainingPresets } from '../../lib/train/trainingPresets.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
@@ -105,7 +105,7 @@ describe('the published commands', () => {
   test.each(domains)('of %s are its preset', async (name, domain) => {
     const directory = datasets()
     const { run, notes } = await toRun(published(directory, domain), 'lf.yaml')
-    const { data, training } = presets[name]
+    const { data, training } = trainingPresets[name]
     // The YAML does not say with which Transformers it ran.
     const { lossNormalization: _, ...said } = training
     expect(run.training).toMatchObject(said)

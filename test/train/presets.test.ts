@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { recipeObject } from '../../lib/recipe/recipe.js'
-import { presets } from '../../lib/train/presets.js'
 import { resolveRun } from '../../lib/train/resolveRun.js'
+import { trainingPresets } from '../../lib/train/trainingPresets.js'
 
 /** train/run.sh of Qihoo360/TinyR1-32B-Preview with the arguments that its README gives for each domain. */
 const published = {
@@ -45,7 +45,7 @@ test.each(Object.entries(published))('%s is what its authors ran', (preset, row)
 })
 
 test.each(['math', 'coding'] as const)('the paper of %s differs from the script in the schedule alone', (domain) => {
-  const [script, paper] = [presets[`tinyr1-${domain}`], presets[`tinyr1-${domain}-paper`]]
+  const [script, paper] = [trainingPresets[`tinyr1-${domain}`], trainingPresets[`tinyr1-${domain}-paper`]]
   expect(paper).toEqual({ ...script, training: { ...script.training, lrSchedulerType: 'constant', warmupRatio: 0 } })
 })
 
@@ -64,5 +64,5 @@ test('what a run says itself comes before the preset', () => {
 
 test('docs/sft.md has each preset', () => {
   const page = readFileSync('docs/sft.md', 'utf8')
-  for (const name of Object.keys(presets)) expect(page).toContain(`\`${name}\``)
+  for (const name of Object.keys(trainingPresets)) expect(page).toContain(`\`${name}\``)
 })

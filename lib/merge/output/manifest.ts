@@ -172,10 +172,10 @@ const notManifest = (path: string) =>
  * @throws ERR_MANIFEST
  */
 export function checkManifest(path: string, manifest: Manifest): void {
-  if (!isComplete(manifest as unknown as Record<string, unknown>)) throw notManifest(path)
+  if (!hasAllFields(manifest as unknown as Record<string, unknown>)) throw notManifest(path)
 }
 
-function isComplete(value: Record<string, unknown>): boolean {
+function hasAllFields(value: Record<string, unknown>): boolean {
   const { branchmerge, recipe, merges, models, output, tensors } = value
   if (typeof branchmerge !== 'string' || !isObject(recipe) || !isObject(models) || !isObject(tensors)) return false
   if (!isListOf(merges, ({ id, method }) => typeof id === 'string' && typeof method === 'string')) return false

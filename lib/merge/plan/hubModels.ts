@@ -2,7 +2,7 @@ import { Hub, withLayout } from '../../hub/hub.js'
 import { isHubName } from '../../hub/hubName.js'
 import { hubSettings } from '../../hub/settings.js'
 import type { ResolvedModel } from '../../recipe/resolvedRecipe.js'
-import type { MergeRequest } from './mergeOptions.js'
+import type { MergeRequest } from './mergeRequest.js'
 
 /** Whether models are still to be fetched. */
 export const hasHubModels = ({ recipe }: MergeRequest): boolean => recipe.models.some(({ path }) => isHubName(path))

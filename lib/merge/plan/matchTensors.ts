@@ -60,7 +60,7 @@ export function matchTensors(
   const matched: MatchedTensor[] = []
   for (const name of (byName[reference] as Map<string, CheckpointTensor>).keys()) {
     const stored = byName.map((tensors) => tensors.get(name))
-    const found = rows && isComplete(stored) ? commonRows(stored) : stored
+    const found = rows && isInEveryModel(stored) ? commonRows(stored) : stored
     const tensor = found[reference] as CheckpointTensor
     const dtypes = readDtypes(found, models, mixedAs)
     const faults = found.flatMap(
@@ -87,7 +87,7 @@ export function matchTensors(
   return matched
 }
 
-const isComplete = (found: (CheckpointTensor | undefined)[]): found is CheckpointTensor[] =>
+const isInEveryModel = (found: (CheckpointTensor | undefined)[]): found is CheckpointTensor[] =>
   found.every((tensor) => tensor !== undefined)
 
 function matchOf(

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../../checkpoint/readConfig.js'
 import type { SideFileDifference } from '../../checkpoint/sideFiles.js'
 import type { HubOrigin } from '../../hub/hubName.js'
 import type { NativeStep } from '../../native/native.js'
-import type { MergeRequest } from './mergeOptions.js'
+import type { MergeRequest } from './mergeRequest.js'
 import type { OutputFile } from './planOutput.js'
 import type { TiedHead } from './tiedWeights.js'
 

@@ -7,8 +7,8 @@ import { runJob } from '../../native/runJob.js'
 import { contentDifferences, type KnownHashes } from '../output/inputContent.js'
 import { completeManifest, type Manifest } from '../output/manifest.js'
 import { describeManifest, describePlan, descriptionDifferences } from '../output/mergeDescription.js'
-import type { MergeRequest } from '../plan/mergeOptions.js'
 import type { MergePlan, PlannedModel } from '../plan/mergePlan.js'
+import type { MergeRequest } from '../plan/mergeRequest.js'
 import { planSplitMerge, verifyInputs } from '../plan/planMerge.js'
 
 /**

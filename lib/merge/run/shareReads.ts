@@ -1,7 +1,7 @@
 import { resolve, sep } from 'node:path'
 import { freeBytes } from '../../files/outputDirectory.js'
-import type { MergeRequest } from '../plan/mergeOptions.js'
 import { type MergePlan, outputBytes } from '../plan/mergePlan.js'
+import type { MergeRequest } from '../plan/mergeRequest.js'
 import { layoutOf, outputBlockBytes } from './mergePass.js'
 import { commonOrder, mostFilesAtOnce } from './tensorOrder.js'
 

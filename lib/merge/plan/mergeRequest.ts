@@ -35,7 +35,7 @@ export interface MergeOptions extends Omit<FuseCheckpointsOptions, 'out' | 'onTe
 }
 
 /** How a merge is carried out: what does not change its tensors, and where it goes. */
-export interface RunOptions {
+export interface Execution {
   out: string
   overwrite: boolean
   dtype: FloatDtype | undefined
@@ -57,7 +57,7 @@ export interface MergeRequest {
   recipe: ResolvedRecipe
   /** The recipe as it is carried out, without places: what the manifest keeps. */
   record: Recipe
-  run: RunOptions
+  run: Execution
   /** What messages call a model. */
   label(model: string): string
 }
@@ -71,7 +71,7 @@ const optionNames = [...checkpointOptionNames, 'models', 'sha256']
  * @throws ERR_INVALID_ARGUMENT, or ERR_RECIPE with everything that is wrong with the recipe
  */
 export function resolveMergeRequest(source: RecipeSource, options: MergeOptions): MergeRequest {
-  const given = resolveRunOptions(options)
+  const given = resolveExecution(options)
   const document = withOptions(documentOf(source), options)
   const recipe = resolveRecipe(document, { models: options.models })
   const out = options.out ?? recipe.output.path
@@ -90,7 +90,7 @@ export function resolveMergeRequest(source: RecipeSource, options: MergeOptions)
  *
  * @throws ERR_INVALID_ARGUMENT, also for options of the fusion
  */
-export function resolveRunOptions(options: MergeOptions): Omit<RunOptions, 'out'> {
+export function resolveExecution(options: MergeOptions): Omit<Execution, 'out'> {
   checkNames(options)
   const { dtype, threads, signal, onProgress } = resolveCommon(options)
   return {
@@ -154,7 +154,7 @@ function givenFusionOptions(options: MergeOptions): RecipeOptions {
 }
 
 /** Paths go, and what the call or a default says of the output is written out. */
-export function recordOf(recipe: Recipe, resolved: ResolvedRecipe, run: RunOptions): Recipe {
+export function recordOf(recipe: Recipe, resolved: ResolvedRecipe, run: Execution): Recipe {
   const { $schema: _, models = {}, output: __, ...rest } = recipe as Recipe & { $schema?: string }
   const named = resolved.models.map(({ name }) => {
     const model = models[name]

@@ -50,7 +50,7 @@ const asInPaper = ({ training, ...preset }: Preset): Preset => ({
 })
 
 /** docs/sft.md has them as a table with their sources. */
-export const presets = {
+export const trainingPresets = {
   'tinyr1-math': math,
   'tinyr1-math-paper': asInPaper(math),
   'tinyr1-science': {
@@ -62,4 +62,4 @@ export const presets = {
   'tinyr1-coding-paper': asInPaper(coding),
 } as const satisfies Record<string, Preset>
 
-export type PresetName = keyof typeof presets
+export type TrainingPresetName = keyof typeof trainingPresets
