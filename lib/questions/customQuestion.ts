@@ -58,6 +58,7 @@ export function readQuestion(row: QuestionRow): Question {
   const { reference, suffix, grade } = grader.read(row, id)
   return {
     id,
+    text: messages.at(-1)?.content ?? '',
     labels: readLabels(row),
     prompt: (trial, seed) => ({ messages: suffix ? withSuffix(messages, suffix(trial, seed)) : messages }),
     reference,

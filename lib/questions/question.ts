@@ -17,6 +17,8 @@ export interface GradeContext {
 export interface Question {
   /** Unique among those that are asked together, the same for every model. */
   id: string
+  /** What is asked alone: without instructions, examples and options. */
+  text: string
   /** By which scores are also shown: `difficulty`, `subject`, `task`. */
   labels: Readonly<Record<string, string>>
   /** Text instead of messages where a benchmark renders its own. The same arguments give the same prompt. */

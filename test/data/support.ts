@@ -13,7 +13,7 @@ export const referenceIds: Record<string, number[]> = JSON.parse(readFileSync(ne
 /** Ids of the fixture's tokenizer. */
 export const vocabularySize = 4106
 
-const files = (config: object = {}) => ({
+export const filesOfTokenizer = (config: object = {}) => ({
   directory: 'fixture',
   tokenizer: tokenizerText,
   config: JSON.stringify(config),
@@ -21,7 +21,7 @@ const files = (config: object = {}) => ({
   namedTemplates: new Map(),
 })
 
-export const fixtureTokenizer = () => new TextTokenizer(files())
+export const fixtureTokenizer = () => new TextTokenizer(filesOfTokenizer())
 
 /** ChatML as checkpoints have it: without marks of what the model writes. */
 export const plainChatml =
@@ -33,7 +33,7 @@ export const shippedTemplate = (name: string): string =>
 
 export function encoderOf(templateText: string, options: Partial<Encoding> = {}): Encoder {
   return new Encoder({
-    tokenizer: files({ eos_token: '<|im_end|>' }),
+    tokenizer: filesOfTokenizer({ eos_token: '<|im_end|>' }),
     templateName: 'the template',
     templateText,
     vocabularySize,

@@ -64,6 +64,7 @@ export function sums(count: number, change: Partial<Benchmark> = {}): Benchmark 
     const right = `${2 * n}`
     return {
       id: `q${n}`,
+      text: `${n} + ${n}?`,
       labels: { parity: n % 2 ? 'odd' : 'even' },
       prompt: () => ({ messages: [{ role: 'user', content: `${n} + ${n}?` }] }),
       reference: right,

@@ -50,6 +50,7 @@ function readQuestion(row: QuestionRow, profile: Profile): Question {
   const paper = { text: `<｜begin▁of▁sentence｜>${instruction}<｜User｜>${problem}<｜Assistant｜>` }
   return {
     id,
+    text: problem,
     labels: yearOf(row),
     prompt: () => (profile === 'paper' ? paper : strict),
     reference: String(gold),

@@ -130,6 +130,7 @@ function questionOf({ name, index, input, target, shots, type, description }: Ta
     : `${description}\n\n${input}\n\nThink step by step, then give the final answer on the last line as: "The answer is X."`
   return {
     id: `${name}/${index}`,
+    text: input,
     labels: { task: name },
     prompt: () => ({ messages: [{ role: 'user', content }] }),
     reference: target,

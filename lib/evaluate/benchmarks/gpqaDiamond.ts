@@ -55,6 +55,7 @@ function readQuestion(row: QuestionRow, profile: Profile, boxed: boolean): Quest
   const orderOf = (trial: number, seed: number) => permutation(texts.length, id, seed, trial)
   return {
     id,
+    text: question,
     labels: labelsOf(row),
     prompt: (trial, seed) => ({
       messages: render(

@@ -110,6 +110,7 @@ function questionOf(task: Task, timeout: number): Question {
   const grader = new Grader(task, timeout)
   return {
     id,
+    text: prompt,
     labels: {},
     prompt: () => ({ messages: [{ role: 'user', content }] }),
     reference: `the tests of ${id}`,

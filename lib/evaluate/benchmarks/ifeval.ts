@@ -45,6 +45,7 @@ function readQuestion(row: QuestionRow): Question {
   const prompt = row.text('prompt')
   return {
     id: row.textOrNumber('key'),
+    text: prompt,
     labels: { instructions: String(instructions.length) },
     prompt: () => ({ messages: [{ role: 'user', content: prompt }] }),
     reference: instructions.map(({ id }) => id).join(', '),

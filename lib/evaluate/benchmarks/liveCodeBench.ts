@@ -199,6 +199,7 @@ function questionOf(
   const content = promptOf(problem, profile)
   return {
     id,
+    text: problem.content,
     labels: { difficulty, platform, ...(fault === undefined ? {} : { errata: fault }) },
     prompt: () => ({ messages: [{ role: 'user', content }] }),
     reference: `the tests of ${title}`,

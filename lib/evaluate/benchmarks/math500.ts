@@ -39,6 +39,7 @@ function readQuestion(row: QuestionRow): Question {
   const labels = ['subject', 'level'].flatMap((name) => (row.has(name) ? [[name, row.textOrNumber(name)]] : []))
   return {
     id: row.textOrNumber('unique_id'),
+    text: problem,
     labels: Object.fromEntries(labels),
     prompt: () => ({ messages: [{ role: 'user', content: `${problem}\n\n${instruction}` }] }),
     reference: gold,

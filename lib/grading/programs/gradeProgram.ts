@@ -25,6 +25,8 @@ export interface ProgramGradeOptions {
   seconds?: number | undefined
   /** As the code of the paper's authors: their extraction, their comparisons, their limits. */
   paper?: boolean | undefined
+  /** A list of one item that is expected stands for the item, too, as in APPS and TACO. Default: false. */
+  unwrap?: boolean | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -78,7 +80,7 @@ export async function gradeFunction(
   runner: ProgramRunner,
   options: ProgramGradeOptions = {},
 ): Promise<Verdict> {
-  const { paper = false, signal } = options
+  const { paper = false, unwrap = false, signal } = options
   const expected = tests.map(({ output }, test) => readExpected(output, test))
   const taken = paper
     ? extractAsPaper(completion.full)
@@ -93,7 +95,7 @@ export async function gradeFunction(
       names: undefined,
     })
   }
-  const compare = paper ? compareValuesAsPaper : compareValues
+  const compare = paper ? compareValuesAsPaper : unwrap ? compareValuesOrOnly : compareValues
   const judge = ({ value }: RunOutcome, test: number): OutputComparison => {
     const rule = compare(expected[test] as PythonValue, readValue(value))
     if (rule !== undefined) return { equal: true, rule }
@@ -205,6 +207,13 @@ function verdict({ code, rule }: Taken, { total, rules, failure }: TestsResult):
 /** The rule by which values are equal; undefined where they are not. */
 function compareValues(expected: PythonValue, found: PythonValue | undefined): string | undefined {
   return found !== undefined && equalInPython(found, expected) ? 'value' : undefined
+}
+
+/** Also the only item of a list for the list. */
+function compareValuesOrOnly(expected: PythonValue, found: PythonValue | undefined): string | undefined {
+  const rule = compareValues(expected, found)
+  if (rule !== undefined || found === undefined || !Array.isArray(expected) || expected.length !== 1) return rule
+  return equalInPython(found, expected[0]) ? 'only item' : undefined
 }
 
 /** The authors' checker also takes the first item of a list for the list. */
