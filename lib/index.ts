@@ -60,6 +60,8 @@ export type { HeatMapCell, HeatMapRecord } from './report/heatMapRecord.js'
 export type { FusionPlan, MergePlanRecord } from './report/plan.js'
 export { type ReportOptions, report } from './report/report.js'
 export type { Cell, Condition, Test, TestObject } from './select/condition.js'
+export type { ContaminationBenchmark, ContaminationOptions } from './select/contamination/contamination.js'
+export type { DuplicatesOptions } from './select/duplicates/duplicates.js'
 export type {
   FunnelStep,
   JoinRecord,
@@ -67,6 +69,7 @@ export type {
   SelectionProgress,
   SelectionRecord,
 } from './select/funnel.js'
+export type { QualityOptions, RepetitionLimits, TokenRange } from './select/quality/qualityOptions.js'
 export { type SelectDataOptions, selectData } from './select/run/selectData.js'
 export type {
   Selection,
@@ -79,6 +82,7 @@ export type { ChooseOptions } from './select/steps/choose.js'
 export type { FormOptions } from './select/steps/form.js'
 export type { SizeOptions } from './select/steps/size.js'
 export type { SelectionSummary } from './select/summary.js'
+export type { VerifyOptions as VerifyStepOptions } from './select/verification/verify.js'
 export type { LauncherOptions, RunOptions } from './train/runOptions.js'
 export type { SftProgress } from './train/runTraining.js'
 export { type SftOptions, sft } from './train/sft.js'

@@ -1,7 +1,11 @@
 import type { Condition } from '../condition.js'
+import type { ContaminationOptions } from '../contamination/contamination.js'
+import type { DuplicatesOptions } from '../duplicates/duplicates.js'
+import type { QualityOptions } from '../quality/qualityOptions.js'
 import type { ChooseOptions } from '../steps/choose.js'
 import type { FormOptions } from '../steps/form.js'
 import type { SizeOptions } from '../steps/size.js'
+import type { VerifyOptions } from '../verification/verify.js'
 
 /** Which rows become training data: recipes/selection.schema.json in types; docs/select.md explains each. */
 export interface Selection {
@@ -68,4 +72,8 @@ export interface SelectionStep {
   choose?: ChooseOptions
   form?: FormOptions
   size?: number | SizeOptions
+  quality?: QualityOptions
+  verify?: VerifyOptions
+  duplicates?: DuplicatesOptions
+  contamination?: ContaminationOptions
 }
