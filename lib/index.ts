@@ -1,6 +1,20 @@
+export { type AnalysisSummary, analyse } from './analyse.js'
+export type { AnalyseOptions } from './analysis/analyseOptions.js'
+export type {
+  AnalysedFiles,
+  AnalysisGroup,
+  AnalysisPlace,
+  AnalysisResults,
+  ExpertChange,
+  ExpertPair,
+  GradientInterference,
+  MergedChange,
+  Survival,
+} from './analysis/results.js'
 export type { Limits, Price } from './asking/budget.js'
 export type { Dtype, FloatDtype } from './checkpoint/dtypes.js'
 export type { Checkpoint, CheckpointFile, CheckpointTensor } from './checkpoint/openCheckpoint.js'
+export type { WeightKind } from './checkpoint/weightKind.js'
 export { type Conversion, type ConvertOptions, convert } from './convert.js'
 export type {
   DataOptions,
@@ -56,6 +70,7 @@ export { openModel as openCheckpoint } from './openModel.js'
 export { plan, type SftPlanRecord } from './plan.js'
 export { readRecipe } from './recipe/readRecipe.js'
 export type { Recipe, RecipeDocument, RecipeSource } from './recipe/recipe.js'
+export type { AnalysisPlanRecord } from './report/analysis/analysisText.js'
 export type { HeatMapCell, HeatMapRecord } from './report/heatMapRecord.js'
 export type { FusionPlan, MergePlanRecord } from './report/plan.js'
 export { type ReportOptions, report } from './report/report.js'

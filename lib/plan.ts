@@ -1,3 +1,5 @@
+import { surveyAnalysis } from './analyse.js'
+import { type AnalyseOptions, resolveAnalysis } from './analysis/analyseOptions.js'
 import { resolveFuseCheckpointsOptions } from './fusion/fuseOptions.js'
 import type { FuseCheckpointsOptions } from './fusion/fuseOptionTypes.js'
 import { fusionRequest } from './merge/fuseCheckpoints.js'
@@ -5,6 +7,7 @@ import { type MergeOptions, resolveMergeRequest } from './merge/plan/mergeReques
 import { survey } from './merge/run/session.js'
 import { readSource } from './recipe/readRecipe.js'
 import type { RecipeDocument, RecipeSource } from './recipe/recipe.js'
+import { type AnalysisPlanRecord, analysisPlanRecord } from './report/analysis/analysisText.js'
 import { type FusionPlan, fusionPlanRecord, type MergePlanRecord, mergePlanRecord } from './report/plan.js'
 import type { RunOptions } from './train/runOptions.js'
 import { planSft, type SftPlan } from './train/runTraining.js'
@@ -60,6 +63,16 @@ async function planTraining(
   return sftPlanRecord(await planSft(resolved, { ...running, place: 'here' }))
 }
 
+/**
+ * What `analyse` with the same options would read and need. Reads no tensor, but heads that must equal their embeddings, and
+ * writes nothing.
+ *
+ * @throws BranchMergeError as `analyse` does before it reads tensors
+ */
+async function planAnalyse(options: AnalyseOptions): Promise<AnalysisPlanRecord> {
+  return analysisPlanRecord(await surveyAnalysis(resolveAnalysis(options)))
+}
+
 export function sftPlanRecord({ run, trainerRun, launch, data, plan, changed }: SftPlan): SftPlanRecord {
   return {
     run: run.options,
@@ -73,4 +86,4 @@ export function sftPlanRecord({ run, trainerRun, launch, data, plan, changed }: 
 }
 
 /** What the functions of these names would do: the command's `--plan`. */
-export const plan = { fuse: planFuse, merge: planMerge, sft: planTraining } as const
+export const plan = { fuse: planFuse, merge: planMerge, analyse: planAnalyse, sft: planTraining } as const

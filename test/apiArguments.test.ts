@@ -70,6 +70,7 @@ describe('missing, null and wrong arguments are refused with the error of the li
 
   test('all functions are called', () => {
     expect(functions.map(([name]) => name).sort()).toEqual([
+      'analyse',
       'batch',
       'compare',
       'convert',
@@ -82,6 +83,7 @@ describe('missing, null and wrong arguments are refused with the error of the li
       'merge',
       'mergePart',
       'openCheckpoint',
+      'plan.analyse',
       'plan.fuse',
       'plan.merge',
       'plan.sft',

@@ -316,6 +316,33 @@ const inspect: Command = {
   load: async () => (await import('./inspect.js')).runInspect,
 }
 
+const analyse: Command = {
+  usage: 'analyse <base>',
+  describe: 'Compare the changes of experts with each other and with a merge',
+  positionals: { base: { type: 'string', describe: 'Checkpoint that the experts were trained from' } },
+  options: {
+    expert: { type: 'string', describe: 'NAME=PATH of an expert; once for each', group: 'Inputs:' },
+    merged: { type: 'string', describe: 'What was merged from them', group: 'Inputs:' },
+    gradient: {
+      type: 'string',
+      describe: 'NAME=PATH of what sft --gradients-out wrote for a domain; once for each',
+      group: 'Inputs:',
+    },
+    out: { type: 'string', describe: 'Directory for tables and heat maps', group: output },
+    overwrite: { type: 'boolean', describe: 'Replace files of the same names in --out', group: output },
+    plan: { type: 'boolean', describe: 'Show what would be read and read nothing', group: output },
+    threads: checkpointOptions.threads,
+    memory: checkpointOptions.memory,
+    json,
+  },
+  examples: [
+    ['analyse base/ --expert math=a/ --expert science=b/ --out analysis/', 'How alike their changes are'],
+    ['analyse base/ --expert math=a/ --expert science=b/ --merged c/ --out analysis/', 'And what survives in c/'],
+    ['analyse base/ --gradient math=ga/ --gradient science=gb/', 'Whether the domains pull apart'],
+  ],
+  load: async () => (await import('./analyse.js')).runAnalyse,
+}
+
 const report: Command = {
   usage: 'report [directory]',
   describe: 'Draw what was taken from Right, by layer and kind of weight',
@@ -437,6 +464,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   batch,
   verify,
   reproduce,
+  analyse,
   report,
   inspect,
   convert,

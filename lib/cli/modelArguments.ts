@@ -6,8 +6,11 @@ import { invalidArgument } from '../validate.js'
 import { UsageError } from './usageError.js'
 
 /** `--model NAME=PATH`, any number of times, as paths by name. */
-export function modelPaths(given: unknown): Record<string, string> {
-  return byModel(listOf(given), 'PATH', 'model')
+export const modelPaths = (given: unknown): Record<string, string> => namedPaths(given, 'model')
+
+/** The same of another option. */
+export function namedPaths(given: unknown, option: string): Record<string, string> {
+  return byModel(listOf(given), 'PATH', option)
 }
 
 /** `--dtype DTYPE` and `--dtype NAME=DTYPE`, and the choices about models that are not stored alike. */
@@ -30,7 +33,7 @@ function byModel(texts: unknown[], value: string, option: string): Record<string
     const [, name, rest] = typeof text === 'string' ? (/^([^=]+)=(.+)$/s.exec(text) ?? []) : []
     if (name === undefined || rest === undefined) throw invalidArgument(`NAME=${value}`, option, text)
     if (found.has(name)) {
-      throw new BranchMergeError('ERR_INVALID_ARGUMENT', `Expected the model ${name} once, not twice, for ${option}`)
+      throw new BranchMergeError('ERR_INVALID_ARGUMENT', `Expected the name ${name} once, not twice, for ${option}`)
     }
     found.set(name, rest)
   }

@@ -216,6 +216,77 @@ export interface NativeCopyPlan {
   }[]
 }
 
+/** Where one model, or one gradient, has a tensor. */
+export type NativeStoredRange = NativeByteRange & { dtype: string }
+
+export interface NativeAnalysisPlan {
+  inputs: { path: string; bytes: number }[]
+  /** All have as many ranges of each kind: one base where there are experts, else none; at most one merged model. */
+  tensors: {
+    name: string
+    elements: number
+    base: NativeStoredRange[]
+    experts: NativeStoredRange[]
+    merged: NativeStoredRange[]
+    gradients: NativeStoredRange[]
+  }[]
+  /** As of {@link NativeMergePlan}. */
+  memory: number
+  threads: number
+}
+
+/**
+ * What a tensor tells of changes Δ = x − base. Arrays of four are of the supports of the largest 1, 5, 10 and 20 % of |Δ|. Pairs
+ * i < j are in the order (0,1), (0,2), (1,2), (0,3), …
+ */
+export interface NativeTensorFindings {
+  name: string
+  elements: number
+  /** Σ base². */
+  baseSquares: number
+  /** Of each expert. */
+  changes: {
+    /** Elements with Δ ≠ 0. */
+    changed: number
+    /** ΣΔ², Σ|Δ|, max |Δ|. */
+    squares: number
+    magnitudes: number
+    largest: number
+    /** The least |Δ| of each support, 0 where all that changed are in it; how many elements are. */
+    thresholds: number[]
+    supports: number[]
+  }[]
+  pairs: {
+    /** ΣΔ_i·Δ_j, Σ|Δ_i·Δ_j|. */
+    product: number
+    magnitudes: number
+    /** Elements that both changed; of these, with different signs. */
+    both: number
+    opposite: number
+    /** The same of the supports. */
+    shared: number[]
+    sharedOpposite: number[]
+  }[]
+  merged: {
+    /** Σ(merged − base)². */
+    squares: number
+    /** Elements that differ from the base; of these, with the value of an expert. */
+    changed: number
+    fromExperts: number
+    /** Σ(merged − base)·Δ; of the elements that the expert changed, those with its value and with the base's. */
+    experts: { product: number; taken: number; undone: number }[]
+  }
+  /** Of each domain, and of each pair. */
+  gradientSquares: number[]
+  gradientProducts: number[]
+}
+
+export interface NativeAnalysisTotals {
+  bytesRead: number
+  seconds: number
+  inputAccess: string
+}
+
 export interface NativeProgress {
   bytesDone: number
   bytesTotal: number
@@ -261,6 +332,12 @@ export interface Native {
     header: Uint8Array,
     onProgress: ((bytes: number) => void) | undefined,
   ): NativeJob<undefined>
+  /** Compares tensor by tensor; onTensor comes in the plan's order. */
+  analyseCheckpoints(
+    plan: NativeAnalysisPlan,
+    onProgress: ((progress: NativeProgress) => void) | undefined,
+    onTensor: ((findings: NativeTensorFindings) => void) | undefined,
+  ): NativeJob<NativeAnalysisTotals>
   /** Merges tensors in memory into `out`. The name is that of messages and of random numbers (docs/methods). */
   mergeTensor(
     input: {

@@ -1,5 +1,5 @@
+import { type WeightKind, weightKind, weightKinds } from '../checkpoint/weightKind.js'
 import { layerOf } from '../recipe/bindTensors.js'
-import { type WeightKind, weightKind, weightKinds } from './weightKind.js'
 
 /** What a heat map is drawn from: of every fusion, every tensor. */
 export interface ReportInput {

@@ -1,3 +1,4 @@
+import { type WeightKind, weightKind, weightKinds } from '../checkpoint/weightKind.js'
 import type { MergedTensorStats, StepStats, TensorStats } from '../fusion/tensorStats.js'
 import { fusedTensor, fusionSummary } from '../merge/fuseCheckpoints.js'
 import type { MergeOutcome } from '../merge/output/mergeOutcome.js'
@@ -7,7 +8,6 @@ import type { DeviceUse } from '../native/devices.js'
 import { type MergeNode, operands } from '../recipe/resolvedRecipe.js'
 import { formatCount, formatPercent, formatTable, printable } from '../text/format.js'
 import { formatBytes, formatDuration, formatRate } from '../text/formatUnits.js'
-import { type WeightKind, weightKind, weightKinds } from './weightKind.js'
 
 const maxNames = 10
 

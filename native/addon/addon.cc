@@ -7,6 +7,7 @@
 #include <deque>
 #include <mutex>
 
+#include "addon/analysis_job.h"
 #include "addon/copy_job.h"
 #include "addon/job.h"
 #include "addon/values.h"
@@ -382,6 +383,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("hashFile", Napi::Function::New<hash_file>(env, "hashFile"));
   exports.Set("equalRanges", Napi::Function::New<compare_ranges>(env, "equalRanges"));
   exports.Set("copyTensors", Napi::Function::New<start_copy>(env, "copyTensors"));
+  exports.Set("analyseCheckpoints", Napi::Function::New<start_analysis>(env, "analyseCheckpoints"));
   exports.Set("mergeTensor", Napi::Function::New<merge_in_memory>(env, "mergeTensor"));
   exports.Set("mergeCheckpoints", Napi::Function::New<merge_checkpoint_files>(env, "mergeCheckpoints"));
   return exports;

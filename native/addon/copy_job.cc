@@ -9,19 +9,8 @@
 namespace branchmerge {
 namespace {
 
-Napi::Object object_at(const Napi::Value& value, const char* name) {
-  if (!value.IsObject()) throw Error("ERR_INVALID_ARGUMENT", std::string("Expected an object for ") + name);
-  return value.As<Napi::Object>();
-}
-
-Napi::Array array_at(const Napi::Object& object, const char* name) {
-  const Napi::Value value = object.Get(name);
-  if (!value.IsArray()) throw Error("ERR_INVALID_ARGUMENT", std::string("Expected an array for ") + name);
-  return value.As<Napi::Array>();
-}
-
 TensorCopy read_copy(const Napi::Value& value) {
-  const Napi::Object o = object_at(value, "a tensor");
+  const Napi::Object o = read_object(value, "a tensor");
   return {read_string(o.Get("name"), "name"),
           size_t(read_count(o.Get("input"), "input")),
           read_count(o.Get("begin"), "begin"),
@@ -34,12 +23,12 @@ TensorCopy read_copy(const Napi::Value& value) {
 }
 
 CopyPlan read_copy_plan(const Napi::Value& value) {
-  const Napi::Object o = object_at(value, "plan");
+  const Napi::Object o = read_object(value, "plan");
   CopyPlan plan{
       read_string(o.Get("output"), "output"), read_count(o.Get("outputBytes"), "outputBytes"), {}, {}};
-  const Napi::Array inputs = array_at(o, "inputs"), tensors = array_at(o, "tensors");
+  const Napi::Array inputs = read_array(o, "inputs"), tensors = read_array(o, "tensors");
   for (uint32_t i = 0; i < inputs.Length(); i++) {
-    const Napi::Object input = object_at(inputs.Get(i), "an input");
+    const Napi::Object input = read_object(inputs.Get(i), "an input");
     plan.inputs.push_back({read_string(input.Get("path"), "path"), read_count(input.Get("bytes"), "bytes")});
   }
   for (uint32_t i = 0; i < tensors.Length(); i++) plan.tensors.push_back(read_copy(tensors.Get(i)));

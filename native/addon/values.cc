@@ -10,16 +10,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& what) { throw Error("ERR_INVALID_ARGUMENT", what); }
 
-Napi::Object read_object(const Napi::Value& value, const char* name) {
-  if (!value.IsObject()) refuse(std::string("Expected an object for ") + name);
-  return value.As<Napi::Object>();
-}
-
-Napi::Array read_array(const Napi::Value& value, const char* name) {
-  if (!value.IsArray()) refuse(std::string("Expected an array for ") + name);
-  return value.As<Napi::Array>();
-}
-
 double read_number(const Napi::Value& value, const char* name) {
   if (!value.IsNumber()) refuse(std::string("Expected a number for ") + name);
   return value.As<Napi::Number>().DoubleValue();
@@ -158,6 +148,16 @@ std::vector<Step> read_program(const Napi::Value& value) {
 }
 
 }  // namespace
+
+Napi::Object read_object(const Napi::Value& value, const char* name) {
+  if (!value.IsObject()) refuse(std::string("Expected an object for ") + name);
+  return value.As<Napi::Object>();
+}
+
+Napi::Array read_array(const Napi::Value& value, const char* name) {
+  if (!value.IsArray()) refuse(std::string("Expected an array for ") + name);
+  return value.As<Napi::Array>();
+}
 
 std::string read_string(const Napi::Value& value, const char* name) {
   if (!value.IsString()) refuse(std::string("Expected a string for ") + name);

@@ -20,6 +20,8 @@ DType read_dtype(const Napi::Value& value);
 std::vector<uint64_t> read_shape(const Napi::Value& value);
 uint64_t read_count(const Napi::Value& value, const char* name);
 std::string read_string(const Napi::Value& value, const char* name);
+Napi::Object read_object(const Napi::Value& value, const char* name);
+Napi::Array read_array(const Napi::Value& value, const char* name);
 
 Napi::Value write_header_file(Napi::Env env, const std::string& path, const HeaderFile& file);
 Napi::Object write_stats(Napi::Env env, const std::string& name, DType dtype,

@@ -1,11 +1,6 @@
-import { open } from 'node:fs/promises'
-import { join } from 'node:path'
-import { BranchMergeError } from '../../errors.js'
 import type { EvaluationResults } from '../../evaluate/analysis/results.js'
 import type { Transcript } from '../../evaluate/readOutcomes.js'
-import { makeDirectory, removeIfPresent } from '../../files/durableFiles.js'
-import { firstOf, listIfPresent } from '../../files/outputDirectory.js'
-import { writeWhole } from '../../files/writeWhole.js'
+import { type ReportKind, refuseOtherFiles, writeReportFiles } from '../../files/reportDirectory.js'
 import { checkInteger } from '../../validate.js'
 import { lengthChart } from './lengthChart.js'
 import { evaluationPage } from './page.js'
@@ -24,7 +19,6 @@ export interface EvaluationReportOptions {
   signal?: AbortSignal | undefined
 }
 
-const resultsFile = 'results.json'
 const otherFiles = [
   'report.html',
   'tables.md',
@@ -34,6 +28,12 @@ const otherFiles = [
   'lengths.svg',
   'questions.svg',
 ]
+
+const kind = {
+  main: 'results.json',
+  format: 'branchmerge evaluation results',
+  isFile: (name: string) => otherFiles.includes(name),
+} satisfies ReportKind
 
 /**
  * Writes a report into a directory, which is made where it is missing: results.json, tables.md, tables.tex, scores.csv,
@@ -51,47 +51,18 @@ export async function writeEvaluationReport(
 ): Promise<string[]> {
   const { transcriptBytes = 2 ** 25, overwrite = false, signal } = options
   checkInteger(transcriptBytes, 'transcriptBytes', 0, 2 ** 28)
-  await refuseOthers(directory, overwrite)
+  await refuseOtherFiles(directory, kind, overwrite)
   const figures = [scoreChart(results), lengthChart(results), questionMap(results)].filter((each) => each !== undefined)
   const chosen = await chooseTranscripts(untilAborted(transcripts, signal), results, transcriptBytes)
   const files: [name: string, content: string][] = [
-    [resultsFile, `${JSON.stringify(results, undefined, 2)}\n`],
+    [kind.main, `${JSON.stringify(results, undefined, 2)}\n`],
     ['tables.md', evaluationMarkdown(results)],
     ['tables.tex', evaluationLatex(results)],
     ['scores.csv', evaluationCsv(results)],
     ...figures.map(({ name, svg }): [string, string] => [`${name}.svg`, svg]),
     ['report.html', evaluationPage(results, figures, chosen)],
   ]
-  if ((await listIfPresent(directory)) === undefined) await makeDirectory(directory)
-  // A crash in between leaves a report with files missing, never files of two reports.
-  for (const name of otherFiles) await removeIfPresent(join(directory, name))
-  for (const [name, content] of files) {
-    signal?.throwIfAborted()
-    await writeWhole(join(directory, name), content)
-  }
-  return files.map(([name]) => join(directory, name))
-}
-
-async function refuseOthers(directory: string, overwrite: boolean): Promise<void> {
-  const names = (await listIfPresent(directory)) ?? []
-  const taken = names.filter((name) => name === resultsFile || otherFiles.includes(name))
-  if (overwrite || taken.length === 0 || (await isReport(join(directory, resultsFile)))) return
-  throw new BranchMergeError(
-    'ERR_OUTPUT_EXISTS',
-    `Expected no other files where the report is written, but ${directory} holds ${firstOf(taken)}. Choose another directory, or overwrite them.`,
-  )
-}
-
-/** Whether an earlier report wrote it: a file of results begins with its format. */
-async function isReport(path: string): Promise<boolean> {
-  const handle = await open(path, 'r').catch(() => undefined)
-  if (!handle) return false
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(100), 0, 100, 0)
-    return buffer.toString('latin1', 0, bytesRead).includes('"format": "branchmerge evaluation results"')
-  } finally {
-    await handle.close()
-  }
+  return await writeReportFiles(directory, kind, files, signal)
 }
 
 async function* untilAborted(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type WeightKind, weightKind } from '../../lib/report/weightKind.js'
+import { type WeightKind, weightKind } from '../../lib/checkpoint/weightKind.js'
 
 /** Names as the published checkpoints have them. */
 const names: Record<WeightKind, string[]> = {
