@@ -1,6 +1,5 @@
 /** Files in the published schema of open-r1/OpenR1-Math-220k, with rows that are made up. */
-import { closeSync, openSync, writeSync } from 'node:fs'
-import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
+import { leaf, list, text, writeRows } from './parquetRows.js'
 
 /**
  * @typedef {object} OpenR1Row
@@ -20,19 +19,7 @@ import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
  * @property {{ content: string, role: string }[]} messages
  */
 
-/** @typedef {import('hyparquet').SchemaElement} SchemaElement */
-
-const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8' }
-/** @param {string} name @param {object} type */
-const leaf = (name, type) => /** @type {SchemaElement} */ ({ name, repetition_type: 'OPTIONAL', ...type })
-/** @param {string} name @param {SchemaElement[]} element @returns {SchemaElement[]} */
-const list = (name, element) => [
-  { name, repetition_type: 'OPTIONAL', converted_type: 'LIST', num_children: 1 },
-  { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
-  ...element,
-]
-
-/** @type {SchemaElement[][]} */
+/** @type {import('./parquetRows.js').SchemaElement[][]} */
 const columns = [
   [leaf('problem', text)],
   [leaf('solution', text)],
@@ -55,42 +42,9 @@ const columns = [
  *
  * @param {string} path
  * @param {Iterable<OpenR1Row>} rows
- * @param {object} [options]
- * @param {number} [options.groupRows] as Hugging Face's writer has them by default
- * @param {'SNAPPY' | 'UNCOMPRESSED' | 'ZSTD'} [options.codec]
- * @param {import('hyparquet-writer').ParquetWriteOptions['compressors']} [options.compressors]
+ * @param {import('./parquetRows.js').RowsOptions} [options]
  */
-export function writeOpenR1(path, rows, { groupRows = 1000, codec = 'SNAPPY', compressors } = {}) {
-  const file = openSync(path, 'w')
-  const bytes = new ByteWriter()
-  const flush = () => {
-    writeSync(file, bytes.getBytes())
-    bytes.index = 0
-  }
-  const schema = [{ name: 'schema', num_children: columns.length }, ...columns.flat()]
-  const writer = new ParquetWriter({ writer: bytes, schema, codec, ...(compressors && { compressors }) })
-  /** @param {OpenR1Row[]} group */
-  const write = (group) => {
-    const columnData = columns.map(([{ name = '' } = {}]) => ({
-      name,
-      data: group.map((row) => row[/** @type {keyof OpenR1Row} */ (name)]),
-    }))
-    writer.write({ columnData, rowGroupSize: groupRows })
-    flush()
-  }
-  /** @type {OpenR1Row[]} */
-  let group = []
-  for (const row of rows) {
-    group.push(row)
-    if (group.length < groupRows) continue
-    write(group)
-    group = []
-  }
-  if (group.length > 0) write(group)
-  writer.finish()
-  flush()
-  closeSync(file)
-}
+export const writeOpenR1 = (path, rows, options) => writeRows(path, columns, rows, options)
 
 const types = ['math-word-problem', 'math-word-problem', 'math-word-problem', 'proof', 'MCQ', 'other']
 const sources = ['olympiads', 'cn_contest', 'aops_forum', 'amc_aime', 'inequalities']

@@ -52,7 +52,11 @@ test('a selection with every filter: what remains, why the rest does not, and a 
 })
 
 const refused: [name: string, step: SelectionStep, message: string][] = [
-  ['lengths without a tokenizer', { quality: { length: { whole: { max: 9 } } } }, 'Expected tokenizer at the top'],
+  [
+    'lengths without a tokenizer',
+    { quality: { length: { whole: { max: 9 } } } },
+    'Expected tokenizer in the recipe, or --tokenizer',
+  ],
   ['a range without a number', { quality: { length: { answer: { min: 9, max: 3 } } } }, 'received 9 and 3'],
   ['repetition: false', { quality: { repetition: false as unknown as true } }, 'Expected true, or an object'],
   ['a share above 1', { verify: { by: 'math', unverifiable: 'keep', wrong: 2 } }, 'a number from 0 to 1'],

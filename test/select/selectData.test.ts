@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { compressors } from 'hyparquet-compressors'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { describe, expect, test } from 'vitest'
 import { type OpenR1Row, openR1Row, writeOpenR1 } from '../../bench/openR1.js'
@@ -10,6 +9,7 @@ import type { ChooseOptions } from '../../lib/select/steps/choose.js'
 import type { SizeOptions } from '../../lib/select/steps/size.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { funnelProblems, rejections, select, writeLines } from './support.js'
+import { zstd } from './zstd.js'
 
 const openR1Map: SelectionMap = {
   question: 'problem',
@@ -60,7 +60,7 @@ describe('rows in the schema of OpenR1-Math-220k', () => {
   test.each([
     ['snappy, one group', {}],
     ['groups of one row', { groupRows: 1 }],
-    ['zstd', { codec: 'ZSTD' as const, compressors: { ZSTD: (bytes: Uint8Array) => zstd(bytes) } }],
+    ['zstd', zstd],
   ])('the first correct and complete answer of each is taken: %s', async (_, options) => {
     const directory = temporaryDirectory()
     const path = join(directory, 'a.parquet')
@@ -108,23 +108,6 @@ describe('rows in the schema of OpenR1-Math-220k', () => {
     expect(new Set(results).size).toBe(1)
   })
 })
-
-/** A frame of Zstandard with one raw block: what a decoder needs, without compression. */
-function zstd(bytes: Uint8Array): Uint8Array {
-  const blocks: Buffer[] = []
-  for (let begin = 0; begin === 0 || begin < bytes.length; begin += 2 ** 16) {
-    const block = bytes.subarray(begin, begin + 2 ** 16)
-    const isLast = begin + 2 ** 16 >= bytes.length
-    const head = (block.length << 3) | (isLast ? 1 : 0)
-    blocks.push(Buffer.from([head & 255, (head >> 8) & 255, head >> 16]), Buffer.from(block))
-  }
-  const size = Buffer.alloc(4)
-  size.writeUInt32LE(bytes.length)
-  const frame = Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0b10100000]), size, ...blocks])
-  // What makes it is tested by the decoder itself.
-  expect(Buffer.from(compressors.ZSTD?.(frame, bytes.length) ?? []).equals(Buffer.from(bytes))).toBe(true)
-  return frame
-}
 
 describe('mapping', () => {
   const one = async (row: unknown, map: SelectionMap, more: Partial<Selection> = {}) => {

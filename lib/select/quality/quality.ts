@@ -16,7 +16,7 @@ export const quality: StepKind<QualityOptions> = {
     if (!hasTokenizer) {
       problems.add(
         [...path, 'length'],
-        'Expected tokenizer at the top of the recipe: tokens are those of the student',
+        'Expected tokenizer in the recipe, or --tokenizer: tokens are those of the student',
         {
           key: true,
         },
