@@ -10,6 +10,8 @@ import type { SourceFile } from './sourceFiles.js'
 /** What the slowest disk and machine could need, and more: only a decoder that a damaged file has trapped takes longer. */
 const patienceSeconds = 60
 const patienceSecondsPerMegabyte = 2
+/** The parts in which its time is counted: a process that was stopped meanwhile (Ctrl+Z) loses one of them, and no more. */
+const patienceTicks = 20
 /** JavaScript objects of a row group; groups are tens of megabytes, a few have a gigabyte. */
 const maxHeapMegabytes = 8192
 
@@ -84,12 +86,15 @@ class ParquetThread {
 
   private async ask<T>(request: number, part: string, seconds: number): Promise<T> {
     const answer = await new Promise<ParquetAnswer>((resolve) => {
-      const timer = setTimeout(
-        () => resolve({ failure: `it takes more than ${Math.round(seconds)} s` }),
-        seconds * 1000,
+      let ticks = 0
+      const timer = setInterval(
+        () => {
+          if (++ticks > patienceTicks) this.settle?.({ failure: `it takes more than ${Math.round(seconds)} s` })
+        },
+        (seconds * 1000) / patienceTicks,
       )
       this.settle = (given) => {
-        clearTimeout(timer)
+        clearInterval(timer)
         resolve(given)
       }
       this.worker.postMessage(request)

@@ -28,6 +28,22 @@ export interface Owner {
   place: string
 }
 
+/** Within which a process number means one process, together with the time of its start. */
+export interface Place {
+  host: string
+  /** Of the host's start. */
+  boot: string
+  /** Of the container. */
+  pidNamespace: string
+}
+
+/** As an owner has it. */
+export const placeName = ({ host, boot, pidNamespace }: Place): string =>
+  createHash('sha256')
+    .update(JSON.stringify([host, boot, pidNamespace]))
+    .digest('hex')
+    .slice(0, 8)
+
 const ownTime = () => startOf(readFileSync('/proc/self/stat', 'latin1')) ?? 0
 
 let self: Owner | undefined
@@ -37,12 +53,11 @@ function thisProcess(): Owner {
     pid: process.pid,
     started: orElse(0, ownTime),
     host: (hostname().split('.')[0] ?? '').replace(/\W/g, '_').slice(0, 32) || '_',
-    place: createHash('sha256')
-      .update(orElse('', () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1')))
-      .update(orElse('', () => readlinkSync('/proc/self/ns/pid')))
-      .update(hostname())
-      .digest('hex')
-      .slice(0, 8),
+    place: placeName({
+      host: hostname(),
+      boot: orElse('', () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()),
+      pidNamespace: orElse('', () => readlinkSync('/proc/self/ns/pid')),
+    }),
   }
   return self
 }
@@ -69,7 +84,8 @@ export function ownerOf(name: string): Owner | undefined {
   return { pid: Number(pid), started: Number(started), host, place }
 }
 
-const isHere = ({ place }: Owner): boolean => place === thisProcess().place
+/** Whether process numbers of there mean the same here. */
+export const isHere = ({ place }: Pick<Owner, 'place'>): boolean => place === thisProcess().place
 
 /** Whether it is this process. */
 export const isOwn = (owner: Owner): boolean =>

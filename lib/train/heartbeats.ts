@@ -1,8 +1,7 @@
 import { readFile, rm } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
-import { changes, isRunning } from '../files/owners.js'
+import { changes, isHere, isRunning, placeName } from '../files/owners.js'
 import { namesIn } from './namesIn.js'
 
 /** A process that shows no life. */
@@ -22,7 +21,10 @@ interface Pulse {
 /** What a heartbeat file may say beside that it changes. */
 interface Heartbeat {
   host?: unknown
+  boot?: unknown
+  pidNamespace?: unknown
   pid?: unknown
+  started?: unknown
   phase?: unknown
   step?: unknown
 }
@@ -115,7 +117,8 @@ const watchSeconds = 15
 
 /**
  * @throws ERR_OUTPUT_EXISTS when a trainer of an earlier launcher is still at work, on this host or another: two would write the
- *   same files. Process numbers tell of this host alone; a process of another one is at work when its heartbeat changes.
+ *   same files. A process number tells of this host and container alone, and together with the time of the start, for numbers
+ *   are given again; a process of another one is at work when its heartbeat changes.
  */
 export async function refuseRunning(directory: string): Promise<void> {
   const names = await heartbeatNames(directory)
@@ -130,9 +133,11 @@ export async function refuseRunning(directory: string): Promise<void> {
 }
 
 async function trainerAtWork(path: string): Promise<{ pid: number; host: string } | undefined> {
-  const { host, pid, phase } = parse(await readFile(path, 'utf8').catch(() => ''))
+  const { host, boot, pidNamespace, pid, started, phase } = parse(await readFile(path, 'utf8').catch(() => ''))
   if (typeof host !== 'string' || typeof pid !== 'number' || phase === 'ended') return undefined
-  const works = host === hostname() ? await isRunning(pid) : await changes(path, watchSeconds)
+  const place = placeName({ host, boot: String(boot), pidNamespace: String(pidNamespace) })
+  const works =
+    isHere({ place }) && typeof started === 'number' ? await isRunning(pid, started) : await changes(path, watchSeconds)
   return works ? { pid, host } : undefined
 }
 

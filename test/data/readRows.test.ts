@@ -352,12 +352,22 @@ describe('damage never ends the process', () => {
 test('a file in which the decoder never ends is given up', async () => {
   const file = await open(fileURLToPath(new URL('fixtures/endless.parquet', import.meta.url)))
   const read = async () => {
-    for await (const _ of readParquet(file, undefined, 1));
+    for await (const _ of readParquet(file, undefined, 5));
   }
   await expect(read()).rejects.toMatchObject({
     code: 'ERR_DATA',
-    message: expect.stringMatching(/but its row group \d cannot be read: it takes more than 1 s/),
+    message: expect.stringMatching(/but its row group \d cannot be read: it takes more than 5 s/),
   })
+})
+
+test('a process that was stopped for longer than a decoder may take (Ctrl+Z, fg) reads on', async () => {
+  const file = await open(written('a.parquet', parquet(25)))
+  const portions = readParquet(file, undefined, 1)
+  // It has asked for the footer; nothing is heard of the answer until the process goes on.
+  const first = portions.next()
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500)
+  expect((await first).value).toHaveLength(10)
+  await portions.return(undefined)
 })
 
 describe('the files of a source', () => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
@@ -135,11 +135,32 @@ describe('an output into which another host writes', () => {
   test('as a training', async () => {
     const directory = temporaryDirectory()
     const path = join(directory, 'heartbeat-3.json')
-    const write = (host: string) =>
-      writeFileSync(path, JSON.stringify({ rank: 3, host, pid: 999999999, phase: 'train' }))
-    write(hostname())
+    const here = {
+      host: hostname(),
+      boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+      pidNamespace: readlinkSync('/proc/self/ns/pid'),
+      pid: process.ppid,
+      started: startOf(process.ppid),
+    }
+    const write = (other: object) =>
+      writeFileSync(path, JSON.stringify({ rank: 3, phase: 'training', ...here, ...other }))
+    write({})
+    await expect(refuseRunning(directory)).rejects.toThrow(`Process ${process.ppid} is still training`)
+    write({ phase: 'ended' })
     await refuseRunning(directory)
-    write('node17')
+    write({ pid: 999999999 })
+    await refuseRunning(directory)
+    // Another process has its number by now: after the container's start, too, whose host keeps its name.
+    write({ started: here.started - 1 })
+    await refuseRunning(directory)
+    // A number of elsewhere tells nothing here.
+    for (const other of [{ host: 'node17' }, { boot: 'earlier' }, { pidNamespace: 'pid:[1]' }]) {
+      write({ ...other, pid: 999999999 })
+      await whileTouched(path, async () => {
+        await expect(refuseRunning(directory)).rejects.toThrow('Process 999999999 is still training')
+      })
+    }
+    write({ host: 'node17' })
     await whileTouched(path, async () => {
       await expect(refuseRunning(directory)).rejects.toMatchObject({
         code: 'ERR_OUTPUT_EXISTS',

@@ -1,7 +1,16 @@
 #!/usr/bin/env node
 // A stand-in for branchmerge-trainer that computes nothing: it speaks the trainer's events, writes its files and answers
 // its signals, and fails where BRANCHMERGE_DOUBLE says. It shows how the launcher behaves when a trainer misbehaves.
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 
@@ -43,13 +52,21 @@ const emit = (event) => {
   appendFileSync(join(directory, 'metrics.jsonl'), line)
   process.stdout.write(line)
 }
+const self = {
+  host: hostname(),
+  boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+  pidNamespace: readlinkSync('/proc/self/ns/pid'),
+  pid: process.pid,
+  started: Number(
+    readFileSync('/proc/self/stat', 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')[19],
+  ),
+}
 /** @type {(step: number, phase: string) => void} */
 const beat = (step, phase) => {
   const path = join(directory, `heartbeat-${rank}.json`)
-  writeFileSync(
-    `${path}.new`,
-    `${JSON.stringify({ rank, host: hostname(), pid: process.pid, phase, step, time: Date.now() })}\n`,
-  )
+  writeFileSync(`${path}.new`, `${JSON.stringify({ rank, ...self, phase, step, time: Date.now() })}\n`)
   renameSync(`${path}.new`, path)
 }
 const saved = () => readdirSync(checkpoints).sort().at(-1)

@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include "sft/train/json_line.h"
+
 namespace branchmerge::sft {
 
 /// Tells every few seconds, in heartbeat-<rank>.json, that this process lives and how far it is. A file that
@@ -26,7 +28,8 @@ class Heartbeat {
   void beat() const;
 
   const std::string path_;
-  const size_t rank_;
+  /// Which process it is: its number means one only on its host, in its container, since its start.
+  JsonLine process_;
   std::atomic<uint64_t> step_{0};
   std::atomic<const char*> phase_{"loading"};
   std::mutex mutex_;

@@ -1,7 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { decode, encode } from '../../support/floats.js'
+import { startOf } from '../../support/owners.js'
 import { readSafetensors } from '../../support/readSafetensors.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import {
@@ -65,7 +67,17 @@ describe('a run from start to end', () => {
     expect(training.filter((name) => name.startsWith('events.out.tfevents.'))).toHaveLength(1)
     expect(training).not.toContain('export')
     const heartbeat = JSON.parse(readFileSync(join(run.output, 'training/heartbeat-0.json'), 'utf8'))
-    expect(heartbeat).toMatchObject({ rank: 0, phase: 'ended', step: 30 })
+    expect(heartbeat).toMatchObject({
+      rank: 0,
+      phase: 'ended',
+      step: 30,
+      host: hostname(),
+      boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+      pidNamespace: readlinkSync('/proc/self/ns/pid'),
+    })
+    // It began after this process, and less than an hour later.
+    expect(heartbeat.started - startOf(process.pid)).toBeGreaterThan(0)
+    expect(heartbeat.started - startOf(process.pid)).toBeLessThan(360_000)
   })
 
   test('exports every tensor of the model, rounded to nearest even, and shards within the limit', async () => {
