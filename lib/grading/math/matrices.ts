@@ -1,4 +1,5 @@
-import type { Node } from './syntax.js'
+import { maximumNodes } from './budget.js'
+import { type Node, partsOf } from './syntax.js'
 
 type Matrix = Extract<Node, { kind: 'matrix' }>
 
@@ -61,7 +62,21 @@ function timesMatrix(left: Matrix, right: Matrix): Matrix | undefined {
     kind: 'add',
     terms: row.map((factor, k): Node => ({ kind: 'multiply', factors: [factor, right.rows[k]?.[j] as Node] })),
   })
-  return { kind: 'matrix', rows: left.rows.map((row) => Array.from({ length: columns }, (_, j) => cell(row, j))) }
+  const rows = left.rows.map((row) => Array.from({ length: columns }, (_, j) => cell(row, j)))
+  // Each factor more multiplies the parts of a cell; they are shared in memory, and looked at one by one.
+  return rows.flat().reduce((left, node) => left - sizeWithin(node, left), maximumNodes) > 0
+    ? { kind: 'matrix', rows }
+    : undefined
+}
+
+/** How many parts a node has, or the limit where it has more. */
+function sizeWithin(node: Node, limit: number): number {
+  let size = 1
+  for (const part of partsOf(node)) {
+    if (size >= limit) return limit
+    size += sizeWithin(part, limit - size)
+  }
+  return Math.min(size, limit)
 }
 
 function sum(terms: readonly Node[]): Matrix | undefined {
