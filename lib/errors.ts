@@ -61,6 +61,7 @@ export type ErrorCode =
   | 'ERR_TRAINING_DIVERGED'
   | 'ERR_BENCHMARK'
   | 'ERR_EVALUATION'
+  | 'ERR_TEACHING'
   | 'ERR_ENGINE'
   | 'ERR_ENGINE_MISSING'
   | 'ERR_BUDGET'

@@ -95,6 +95,7 @@ describe('missing, null and wrong arguments are refused with the error of the li
       'reproduce',
       'selectData',
       'sft',
+      'teach',
       'verify',
       'verifyMath',
     ])

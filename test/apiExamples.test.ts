@@ -176,6 +176,25 @@ test('evaluate, regrade, compare', async () => {
   await expect(api.regrade('results', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
 })
 
+test('teach', async () => {
+  process.chdir(temporaryDirectory())
+  const rows = [0, 1, 2, 3].map((i) => ({ id: i, question: `What is ${i} + 1?`, answer: i + 1, grader: 'integer' }))
+  writeFileSync('questions.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const script = withProbe((_, response) => {
+    beginEvents(response)
+    response.end(streamOf(['\\boxed{2}']))
+  })
+  const server = await ScriptedServer.start(script)
+  onTestFinished(() => server.stop())
+  const code = example('teach').replace('http://localhost:8000/v1', server.url)
+  const found = await run(code, '({ counts, failed })')
+  // Three questions are asked as often as is allowed, and one is right at once.
+  expect(found).toMatchObject({ failed: 0, counts: { answers: 25, accepted: 1, rejected: { 'wrong-answer': 24 } } })
+  const reason = new Error('enough')
+  const again = { questions: 'questions.jsonl', teacher: server.url, out: 'other.jsonl' }
+  await expect(api.teach(again, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+})
+
 test('verifyMath', async () => {
   expect(await run(example('verifyMath'), '({ equal, rule, unsupported })')).toEqual({
     equal: true,

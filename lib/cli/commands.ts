@@ -447,6 +447,59 @@ const compare: Command = {
   load: async () => (await import('./compare.js')).runCompare,
 }
 
+const asking = 'Asking:'
+const batching = 'Batch API, instead of calling:'
+
+const teach: Command = {
+  usage: 'teach <source>',
+  describe: 'Let a teacher answer questions, and keep what is right as training data',
+  positionals: {
+    source: { type: 'string', describe: 'Questions: .jsonl, .json or .parquet; or a teaching, a .yaml file' },
+  },
+  options: {
+    server: { type: 'string', describe: 'URL of a server that has the teacher; repeatable', group: asking },
+    model: {
+      type: 'string',
+      describe: 'Its name there; without a server, the directory of a checkpoint',
+      group: asking,
+    },
+    out: { type: 'string', describe: 'File of trajectories, .jsonl', group: output },
+    reasoning: {
+      choices: ['think', 'field'],
+      describe: 'Reasoning as <think> (default) or reasoning_content',
+      group: output,
+    },
+    answers: { type: 'number', describe: 'Answers to each question. Default: 1', group: asking },
+    'until-correct': { type: 'number', describe: 'Instead: ask until so many are accepted', group: asking },
+    attempts: { type: 'number', describe: 'With --until-correct: answers at most. Default: 8', group: asking },
+    limit: { type: 'number', describe: 'Ask only the first questions', group: asking },
+    grader: { type: 'string', describe: 'Of rows that name none: math, choice, exact, ...', group: asking },
+    seed: { type: 'number', describe: 'Of requests and shuffles. Default: 0', group: asking },
+    temperature: { type: 'number', describe: 'Default: 0.6', group: asking },
+    'top-p': { type: 'number', describe: 'Default: 0.95', group: asking },
+    'max-tokens': { type: 'number', describe: 'Of an answer. Default: 32768', group: asking },
+    'max-requests': { type: 'number', describe: 'Stop before more answers are asked for', group: 'Budget:' },
+    'max-tokens-total': { type: 'number', describe: 'Stop before more are used in all', group: 'Budget:' },
+    'max-cost': { type: 'number', describe: 'Stop before more is spent, by --price', group: 'Budget:' },
+    price: { type: 'string', describe: 'INPUT,OUTPUT: money for a million tokens', group: 'Budget:' },
+    'sandbox-level': { ...sandboxLevel, group: asking },
+    set: { ...set, group: asking },
+    'write-batch': { type: 'string', describe: 'Write requests into this new directory', group: batching },
+    'read-batch': { type: 'string', array: true, describe: 'Read answers and errors from files', group: batching },
+    resume: { type: 'boolean', describe: 'Continue or extend a teaching', group: running },
+    plan: { type: 'boolean', describe: 'Show how much would be asked and ask nothing', group: running },
+    json,
+  },
+  examples: [
+    ['teach questions.jsonl --server http://localhost:8000/v1 --model r1 --out math.jsonl --until-correct 1'],
+    ['teach questions.jsonl --model teacher/ --answers 4 --max-tokens 2048 --out math.jsonl', 'A checkpoint teaches'],
+    ['teach teaching.yaml --resume', 'Asks only for what is missing'],
+    ['teach questions.jsonl --model gpt --write-batch requests/ --out math.jsonl', 'For a batch API'],
+    ['teach questions.jsonl --model gpt --read-batch output.jsonl --out math.jsonl', 'What it answered'],
+  ],
+  load: async () => (await import('./teach.js')).runTeach,
+}
+
 const doctor: Command = {
   usage: 'doctor',
   describe: 'Show what this build and machine can do',
@@ -470,6 +523,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   convert,
   sft,
   data,
+  teach,
   evaluate,
   regrade,
   compare,

@@ -9,7 +9,7 @@ import { evaluationReporter } from '../report/evaluation/progress.js'
 import { summaryText } from '../report/evaluation/summaryText.js'
 import { printable } from '../text/format.js'
 import { checkPath, invalidArgument } from '../validate.js'
-import { Interrupted } from './interrupt.js'
+import { type Interrupted, withStop } from './interrupt.js'
 import { modelPaths } from './modelArguments.js'
 import { printJson, printText } from './print.js'
 import { UsageError } from './usageError.js'
@@ -37,7 +37,7 @@ export async function runEvaluate(args: Record<string, unknown>): Promise<number
       printJson({ ...summary, ...(failure && { error: { code: failure.code, message: failure.message } }) })
     else printText(summaryText(summary))
     if (failure) progress.print(`branchmerge: ${failure.message} [${failure.code}]`)
-    if (stop.aborted) return new Interrupted('SIGINT', 'kept').exitCode
+    if (stop.aborted) return (stop.reason as Interrupted).exitCode
     return failure ? 1 : 0
   })
 }
@@ -96,29 +96,4 @@ function benchmarksOf(given: unknown): [name: string, path: string][] {
     benchmarks.set(name, path)
   }
   return [...benchmarks]
-}
-
-/**
- * The first Ctrl-C asks nothing more and waits for the answers that are on their way, some of which took long; the second ends
- * at once, and so does SIGTERM.
- */
-async function withStop<T>(work: (signals: { signal: AbortSignal; stop: AbortSignal }) => Promise<T>): Promise<T> {
-  const [stop, end] = [new AbortController(), new AbortController()]
-  const onInterrupt = () => {
-    if (stop.signal.aborted) end.abort(new Interrupted('SIGINT', 'kept'))
-    else {
-      const text = 'Asking nothing more, and waiting for answers that are on their way; Ctrl-C again ends at once'
-      process.stderr.write(`\nbranchmerge: ${text}\n`)
-      stop.abort()
-    }
-  }
-  const onTerminate = () => end.abort(new Interrupted('SIGTERM', 'kept'))
-  process.on('SIGINT', onInterrupt)
-  process.on('SIGTERM', onTerminate)
-  try {
-    return await work({ signal: end.signal, stop: stop.signal })
-  } finally {
-    process.off('SIGINT', onInterrupt)
-    process.off('SIGTERM', onTerminate)
-  }
 }

@@ -40,3 +40,30 @@ export async function withInterrupt<T>(
     release()
   }
 }
+
+/**
+ * The first Ctrl-C asks nothing more and waits for the answers that are on their way, some of which took long; the second ends
+ * at once, and so does SIGTERM.
+ */
+export async function withStop<T>(
+  work: (signals: { signal: AbortSignal; stop: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  const [stop, end] = [new AbortController(), new AbortController()]
+  const onInterrupt = () => {
+    if (stop.signal.aborted) end.abort(new Interrupted('SIGINT', 'kept'))
+    else {
+      const text = 'Asking nothing more, and waiting for answers that are on their way; Ctrl-C again ends at once'
+      process.stderr.write(`\nbranchmerge: ${text}\n`)
+      stop.abort(new Interrupted('SIGINT', 'kept'))
+    }
+  }
+  const onTerminate = () => end.abort(new Interrupted('SIGTERM', 'kept'))
+  process.on('SIGINT', onInterrupt)
+  process.on('SIGTERM', onTerminate)
+  try {
+    return await work({ signal: end.signal, stop: stop.signal })
+  } finally {
+    process.off('SIGINT', onInterrupt)
+    process.off('SIGTERM', onTerminate)
+  }
+}

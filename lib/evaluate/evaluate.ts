@@ -1,3 +1,5 @@
+import { paperSampling } from '../asking/paperSampling.js'
+import type { ResolvedModel } from '../asking/resolveModel.js'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { isServerSpec } from '../engines/open/engineSpec.js'
 import { openEngine } from '../engines/open/openEngine.js'
@@ -8,8 +10,8 @@ import { checkBoolean, checkFunction, checkObject, checkOptionNames, checkSignal
 import type { EvaluationResults } from './analysis/results.js'
 import { openBenchmark } from './benchmarks/openBenchmark.js'
 import { compareEvaluations } from './compare.js'
-import { type EvaluationOptions, paperSampling } from './evaluationOptions.js'
-import { type ResolvedEvaluation, type ResolvedModel, resolveEvaluation } from './resolveEvaluation.js'
+import type { EvaluationOptions } from './evaluationOptions.js'
+import { type ResolvedEvaluation, resolveEvaluation } from './resolveEvaluation.js'
 import {
   type Answered,
   type Contestant,

@@ -1,10 +1,7 @@
-import type { Limits, Price } from '../asking/budget.js'
+import type { Limits } from '../asking/budget.js'
+import type { GivenModel } from '../asking/resolveModel.js'
 import type { Sampling } from '../engines/generation.js'
-import type { EngineSpec } from '../engines/open/engineSpec.js'
-import { samplingKeys } from '../engines/samplingKeys.js'
-import type { SamplingOptions } from '../engines/samplingOptions.js'
-import { withDefaults } from '../options/option.js'
-import type { SandboxLevel } from '../sandbox/program.js'
+import type { SandboxOptions } from '../sandbox/sandboxOptions.js'
 import type { BenchmarkSpec } from './benchmarks/openBenchmark.js'
 
 /** Which models answer which questions, and how: recipes/evaluation.schema.json in types; docs/evaluate.md explains each. */
@@ -12,7 +9,7 @@ export interface EvaluationOptions {
   /** Directory of answers, grades and reports. */
   out: string
   /** By name: a directory, a URL (`http://host:8000/v1#served-name`), or an engine with options. */
-  models: Readonly<Record<string, string | (EngineSpec & { price?: Price | undefined })>>
+  models: Readonly<Record<string, GivenModel>>
   /** By name: a path, or a benchmark with options. */
   benchmarks: Readonly<Record<string, string | BenchmarkOptions>>
   /** Answers to each question. Default: each benchmark's own. */
@@ -35,15 +32,3 @@ export interface BenchmarkOptions extends Omit<BenchmarkSpec, 'name'> {
   limit?: number | undefined
   sampling?: Partial<Sampling> | undefined
 }
-
-export interface SandboxOptions {
-  /** The least safety that will do. Default: 2. */
-  level?: SandboxLevel | undefined
-  /** Programs at the same time. Default: all cores but one. */
-  workers?: number | undefined
-  /** The interpreter. Default: python3. */
-  python?: string | undefined
-}
-
-/** The paper's: temperature 0.6, top-p 0.95, 32,768 tokens. */
-export const paperSampling: Sampling = withDefaults(samplingKeys, {} as SamplingOptions)

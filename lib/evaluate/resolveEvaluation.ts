@@ -1,25 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
-import type { Limits, Price } from '../asking/budget.js'
+import type { Limits } from '../asking/budget.js'
+import { type ResolvedModel, resolveModel } from '../asking/resolveModel.js'
 import type { Sampling } from '../engines/generation.js'
-import { checkEngineSpec, type EngineSpec, parseEngineSpec } from '../engines/open/engineSpec.js'
 import { BranchMergeError } from '../errors.js'
 import { pathFromFile } from '../pathFromFile.js'
 import { applyOverrides, locateWith, type Override } from '../recipe/overrides.js'
 import { type Path, Problems } from '../recipe/problems.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
 import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
+import type { SandboxOptions } from '../sandbox/sandboxOptions.js'
 import type { BenchmarkSpec } from './benchmarks/openBenchmark.js'
-import type { BenchmarkOptions, EvaluationOptions, SandboxOptions } from './evaluationOptions.js'
-
-export interface ResolvedModel {
-  name: string
-  /** As the user named it, without what is secret. */
-  place: string
-  spec: EngineSpec
-  price: Price | undefined
-}
+import type { BenchmarkOptions, EvaluationOptions } from './evaluationOptions.js'
 
 export interface ResolvedBenchmark {
   spec: BenchmarkSpec
@@ -91,32 +84,6 @@ function collect<T>(problems: Problems, path: Path, make: () => T): T[] {
     problems.add(path, error.message)
     return []
   }
-}
-
-const pathKeys = ['path', 'tokenizer', 'cache', 'log'] as const
-
-function resolveModel(name: string, given: EvaluationOptions['models'][string], directory: string): ResolvedModel {
-  if (typeof given === 'string') {
-    const spec = fromFile(parseEngineSpec(given), directory)
-    return { name, place: placeOf(spec), spec, price: undefined }
-  }
-  const { price, ...rest } = given
-  const spec = checkEngineSpec(fromFile(rest, directory))
-  return { name, place: placeOf(spec), spec, price }
-}
-
-function fromFile<T extends object>(spec: T, directory: string): T {
-  const paths = pathKeys.flatMap((key) => {
-    const path = (spec as Record<string, unknown>)[key]
-    return typeof path === 'string' ? [[key, pathFromFile(path, directory)] as const] : []
-  })
-  return { ...spec, ...Object.fromEntries(paths) }
-}
-
-/** URLs without user, password and query, which may be secret. */
-function placeOf(spec: EngineSpec): string {
-  if (!('urls' in spec)) return spec.path
-  return spec.urls.map((text) => `${new URL(text).origin}${new URL(text).pathname}`).join(',')
 }
 
 function resolveBenchmark(

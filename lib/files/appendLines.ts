@@ -7,19 +7,20 @@ const syncMilliseconds = 2000
 const newline = 0x0a
 const chunkBytes = 2 ** 20
 
-/** A line of a file, and where it stands. */
+/** A line of a file, where it stands, and its length without the newline. */
 export interface Line {
   text: string
   offset: number
+  bytes: number
 }
 
 /**
  * The lines of a file that end in a newline, which alone separates them; nothing of a file that is not there. What follows the
- * last newline was cut off and is left out.
+ * last newline was cut off and is left out, unless `rest` is true: files of others may end without one.
  *
  * @throws ERR_FILE_READ; the signal's reason after an abort
  */
-export async function* readLines(path: string, signal?: AbortSignal | undefined): AsyncGenerator<Line> {
+export async function* readLines(path: string, signal?: AbortSignal | undefined, rest = false): AsyncGenerator<Line> {
   const handle = await open(path, 'r').catch((cause) => {
     if (cause.code === 'ENOENT') return undefined
     throw readFailure(path, cause)
@@ -34,13 +35,18 @@ export async function* readLines(path: string, signal?: AbortSignal | undefined)
       const { bytesRead } = await handle.read(chunk, 0, chunkBytes, position).catch((cause) => {
         throw readFailure(path, cause)
       })
-      if (bytesRead === 0) return
+      if (bytesRead === 0) {
+        const line = Buffer.concat(parts)
+        if (rest && line.length > 0) yield { text: line.toString('utf8'), offset: begin, bytes: line.length }
+        return
+      }
       let from = 0
       for (;;) {
         const end = chunk.subarray(0, bytesRead).indexOf(newline, from)
         if (end < 0) break
         parts.push(chunk.subarray(from, end))
-        yield { text: Buffer.concat(parts).toString('utf8'), offset: begin }
+        const line = Buffer.concat(parts)
+        yield { text: line.toString('utf8'), offset: begin, bytes: line.length }
         parts = []
         from = end + 1
         begin = position + from

@@ -42,11 +42,21 @@ const graders: ReadonlyMap<string, Grader> = new Map([
   ['python-function', { fields: ['entry', 'seconds'], needsPrograms: true, read: readFunction }],
 ])
 
+/** Of the graders together: changes when any does. */
+export const gradersVersion = 'custom/strict@1'
+
 /** Names of the graders, as rows have them. */
 export const graderNames: readonly string[] = [...graders.keys()]
 
 /** Whether grading the answers to a row's question runs programs. */
 export const needsPrograms = (row: QuestionRow): boolean => graders.get(row.text('grader'))?.needsPrograms ?? false
+
+/** All of a row that decides how answers are graded. */
+export function gradingText(row: QuestionRow): string {
+  const own = graders.get(row.text('grader'))?.fields ?? []
+  const fields = ['grader', 'answer', ...own].filter((name) => row.has(name))
+  return writeJson(new Map(fields.map((name) => [name, row.value(name)])))
+}
 
 /** A question of the user's own, with the right answer and how answers are compared with it. */
 export function readQuestion(row: QuestionRow): Question {
@@ -71,7 +81,8 @@ function withSuffix(messages: readonly Message[], suffix: string): Message[] {
   return [...messages.slice(0, -1), { ...last, content: `${last.content}${suffix}` }]
 }
 
-function readMessages(row: QuestionRow): Message[] {
+/** What is asked, from `question` or `messages`, and `system`. */
+export function readMessages(row: QuestionRow): Message[] {
   if (row.has('question') === row.has('messages')) {
     throw row.problem(`expected either question or messages but there are ${row.has('question') ? 'both' : 'none'}`)
   }
@@ -98,7 +109,7 @@ function readMessage(row: QuestionRow, message: unknown, index: number): Message
   return { role, content }
 }
 
-function readLabels(row: QuestionRow): Record<string, string> {
+export function readLabels(row: QuestionRow): Record<string, string> {
   if (!row.has('labels')) return {}
   const entries = entriesOf(row.value('labels'))
   if (!entries) throw row.problem(`expected an object for labels but ${shown(row.value('labels'))}`)
@@ -259,7 +270,7 @@ const testsInWords = (count: number): string => `passes ${count} ${count === 1 ?
 export function notesOnFields(rows: readonly QuestionRow[]): string[] {
   const unused = new Set<string>()
   for (const row of rows) {
-    const fields = graders.get(row.text('grader'))?.fields ?? []
+    const fields = (row.has('grader') && graders.get(row.text('grader'))?.fields) || []
     for (const name of Object.keys(row.fields)) {
       if (row.has(name) && !commonFields.includes(name) && !fields.includes(name)) unused.add(name)
     }

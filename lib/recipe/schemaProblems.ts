@@ -2,8 +2,12 @@ import { Ajv2020, type DefinedError, type ValidateFunction } from 'ajv/dist/2020
 import { invalidArgument, isMapping, nearestName } from '../validate.js'
 import { type Path, type Problems, pathText } from './problems.js'
 
-/** A JSON Schema as a function. Every part that can be wrong says in `$comment` what is expected there. */
-export function compileSchema(schema: object): ValidateFunction {
+/**
+ * A JSON Schema as a function. Every part that can be wrong says in `$comment` what is expected there.
+ *
+ * @param others - schemas to which it refers, by the names of their files
+ */
+export function compileSchema(schema: object, others: Readonly<Record<string, object>> = {}): ValidateFunction {
   const options = {
     allErrors: true,
     verbose: true,
@@ -11,7 +15,9 @@ export function compileSchema(schema: object): ValidateFunction {
     strictRequired: false,
     allowUnionTypes: true,
   } as const
-  return new Ajv2020(options).compile(schema)
+  const ajv = new Ajv2020(options)
+  for (const [name, other] of Object.entries(others)) ajv.addSchema(other, name)
+  return ajv.compile(schema)
 }
 
 export interface SchemaPlace {

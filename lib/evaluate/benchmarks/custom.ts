@@ -1,4 +1,4 @@
-import { needsPrograms, notesOnFields, readQuestion } from '../../questions/customQuestion.js'
+import { gradersVersion, needsPrograms, notesOnFields, readQuestion } from '../../questions/customQuestion.js'
 import { checkIds } from '../../questions/questionRow.js'
 import { readBenchmarkRows } from './rows.js'
 import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
@@ -19,7 +19,7 @@ async function readCustom({ path, signal }: BenchmarkSource): Promise<ReadBenchm
   const questions = rows.map(readQuestion)
   checkIds(questions, rows)
   return {
-    version: 'custom/strict@1',
+    version: gradersVersion,
     paths,
     questions,
     trials: 1,

@@ -1,6 +1,7 @@
 import type { EvaluationProgress } from '../../evaluate/runEvaluation.js'
 import { formatCount, formatPercent, printable } from '../../text/format.js'
-import { formatBytes, formatDuration } from '../../text/formatUnits.js'
+import { formatDuration } from '../../text/formatUnits.js'
+import { describeOpening } from '../openingText.js'
 import { type ProgressStream, progressLine } from '../progressLine.js'
 
 type Answers = Extract<EvaluationProgress, { phase: 'answers' }>
@@ -27,20 +28,7 @@ export function evaluationReporter(
 }
 
 function describe(progress: Answers | Opening): { fraction: number; text: string } {
-  return progress.phase === 'open' ? describeOpening(progress) : describeAnswers(progress)
-}
-
-const stages = { hash: 'reading', export: 'writing as GGUF', load: 'loading', start: 'starting' } as const
-
-function describeOpening({ model, stage, done, total }: Opening): { fraction: number; text: string } {
-  const fraction = total ? done / total : 0
-  const far =
-    stage === 'start'
-      ? formatDuration(done)
-      : total === undefined || stage === 'load'
-        ? formatPercent(fraction)
-        : `${formatPercent(fraction)} of ${formatBytes(total)}`
-  return { fraction, text: `${printable(model)}: ${stages[stage]}  ${far}` }
+  return progress.phase === 'open' ? describeOpening(progress.model, progress) : describeAnswers(progress)
 }
 
 function describeAnswers(progress: Answers): { fraction: number; text: string } {
