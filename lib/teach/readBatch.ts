@@ -9,6 +9,9 @@ import type { TaughtAnswer, TaughtFailure } from './records.js'
 import type { Taught, TeachingRun } from './runTeaching.js'
 import type { TeachingTask } from './schedule.js'
 
+/** Lines that are written together. */
+const linesAtOnce = 256
+
 /** What became of the lines that a batch API wrote. */
 export interface BatchRead {
   lines: number
@@ -39,21 +42,28 @@ export async function readBatch(
   let [lines, answers, known] = [0, 0, 0]
   const failures: Record<string, number> = {}
   let failure: string | undefined
+  const coming = new Set<string>()
+  const writing: Promise<void>[] = []
   for (const file of files) {
     for await (const { outcome, task } of resultsOf(file, ids, signal)) {
       lines++
-      await run.ready()
-      if (store.answered.has(task.key)) known++
+      if (store.answered.has(task.key) || coming.has(task.key)) known++
       else if ('answer' in outcome) {
         answers++
-        await run.take(answerOf(task, outcome.answer, teaching.sampling.maxTokens), task)
+        coming.add(task.key)
+        writing.push(run.take(answerOf(task, outcome.answer, teaching.sampling.maxTokens), task))
       } else {
         failure = outcome.failure
         failures[failure] = (failures[failure] ?? 0) + 1
-        await run.take(failureOf(task, outcome.failure), task)
+        writing.push(run.take(failureOf(task, outcome.failure), task))
       }
+      if (writing.length < linesAtOnce) continue
+      await Promise.all(writing.splice(0))
+      coming.clear()
+      await run.ready()
     }
   }
+  await Promise.all(writing)
   await run.finish()
   const manifest = await run.write()
   const failed = Object.values(failures).reduce((sum, count) => sum + count, 0)

@@ -93,10 +93,10 @@ export function teachingText(summary: TeachingSummary): string {
 
 function batchText({ lines, answers, known, failures }: NonNullable<TeachingSummary['batch']>): string {
   const failed = Object.entries(failures).map(
-    ([reason, count]) => `\nbatch      ${formatCount(count)} failed: ${reason}`,
+    ([reason, count]) => `\nbatch      ${formatCount(count)} failed: ${printable(reason)}`,
   )
   const again = known > 0 ? `, ${formatCount(known)} of them known before` : ''
-  return `batch      ${formatCount(lines)} lines, ${formatCountOf(answers, 'new answer')}${again}${failed.map(printable).join('')}`
+  return `batch      ${formatCount(lines)} lines, ${formatCountOf(answers, 'new answer')}${again}${failed.join('')}`
 }
 
 export function batchWrittenText({ files, requests, held, highest }: BatchWritten): string {
