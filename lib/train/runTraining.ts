@@ -8,6 +8,8 @@ import { BranchMergeError } from '../errors.js'
 import { refuseInputs } from '../files/outputDirectory.js'
 import { writeWhole } from '../files/writeWhole.js'
 import { formatBytes } from '../text/formatUnits.js'
+import { version } from '../version.js'
+import { dataProvenance } from './dataProvenance.js'
 import { findTrainer } from './findTrainer.js'
 import { clearHeartbeats, refuseRunning } from './heartbeats.js'
 import { type Launch, launchCommand } from './launchCommand.js'
@@ -26,6 +28,7 @@ import {
   hasSnapshot,
   makeTrainingDirectory,
   type OutputState,
+  provenanceFileName,
   trainingDirectoryName,
   writeExpertFiles,
 } from './trainingOutput.js'
@@ -188,10 +191,19 @@ async function begin({ run, data, trainerRun: file, running }: SftPlan): Promise
   await clearHeartbeats(directory)
   await rm(join(directory, failureFileName), { force: true })
   await writeOrigin(originInputs(run, data, file, running.signal))
+  await writeProvenance(directory, run, data, running)
   const { model, data: asked } = run
   const { chatTemplate } = data
   await writeExpertFiles(run.output, { model, tokenizer: asked.tokenizer, chatTemplate, dtype: file.export.dtype })
   await writeWhole(runFileOf(run), `${JSON.stringify(file, null, 2)}\n`)
+}
+
+/** Where the data comes from, for whoever gets the expert. */
+async function writeProvenance(directory: string, run: ResolvedRun, { prepared }: RunData, running: SftRunning) {
+  const { signal, onProgress } = running
+  const onNote = (text: string) => onProgress({ phase: 'log', line: `Note: ${text}` })
+  const provenance = await dataProvenance(run.data, { data: prepared.key, version }, { signal, onNote })
+  await writeWhole(join(directory, provenanceFileName), `${JSON.stringify(provenance, null, 2)}\n`)
 }
 
 async function train({ run, launch, running }: SftPlan, directory: string, { requeue, kill }: SftSignals) {

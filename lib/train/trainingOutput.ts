@@ -18,6 +18,9 @@ export const trainingDirectoryName = 'training'
 /** What an error said, for those who follow from another machine. */
 export const failureFileName = 'failure.json'
 
+/** What the expert was trained on, and where that comes from. */
+export const provenanceFileName = 'provenance.json'
+
 /** new: nothing is there. begun: a run that was cut off. finished: the expert is complete. */
 export type OutputState = 'new' | 'begun' | 'finished'
 
