@@ -1,5 +1,6 @@
 import type { StoredAnswer, StoredFailure } from '../asking/records.js'
 import type { EngineIdentity, Sampling } from '../engines/generation.js'
+import type { QualityOptions } from '../select/quality/qualityOptions.js'
 import type { Quota } from './resolveTeaching.js'
 import type { ReasoningForm } from './teachingOptions.js'
 
@@ -16,16 +17,16 @@ export type TaughtFailure = StoredFailure & AnswerPlace
 /** What became of an answer. */
 export type Decision =
   | { decision: 'accepted'; verdict: 'correct' | 'unchecked' }
-  | { decision: 'rejected'; reason: RejectionReason; detail: string }
+  | { decision: 'rejected'; reason: RejectionReason | (string & {}); detail: string }
   | { decision: 'truncated' }
 
-/** Why an answer is not kept: stable names. */
+/** Why an answer is not kept, beside the reasons of the step `quality`: stable names. */
 export type RejectionReason =
   | 'wrong-answer'
   | 'no-answer'
   | 'unverifiable'
-  | 'empty-answer'
-  | 'reasoning-not-closed'
+  | 'answer-empty'
+  | 'reasoning-unclosed'
   | 'tags-in-reasoning'
   | 'unusable-characters'
   | 'finish-reason'
@@ -63,7 +64,13 @@ export interface TeachingManifest extends TeachingState {
   complete: boolean
   questions: { files: readonly { path: string; sha256: string }[]; asked: number }
   /** How they were asked. */
-  recipe: Quota & { sampling: Sampling; seed: number; grader: string | null; reasoning: ReasoningForm }
+  recipe: Quota & {
+    sampling: Sampling
+    seed: number
+    grader: string | null
+    quality: QualityOptions | null
+    reasoning: ReasoningForm
+  }
   /** When the first and the last of the answers were asked for, ISO 8601; null where there is none. */
   asked: { first: string | null; last: string | null }
   counts: TeachingCounts

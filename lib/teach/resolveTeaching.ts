@@ -13,6 +13,8 @@ import { Problems } from '../recipe/problems.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
 import { compileSchema, schemaProblems } from '../recipe/schemaProblems.js'
 import type { SandboxOptions } from '../sandbox/sandboxOptions.js'
+import { quality as qualityStep } from '../select/quality/quality.js'
+import type { QualityOptions } from '../select/quality/qualityOptions.js'
 import { nearestName } from '../validate.js'
 import type { BatchTeacher, ReasoningForm, TeachingOptions } from './teachingOptions.js'
 
@@ -35,6 +37,8 @@ export interface ResolvedTeaching {
   quota: Quota
   limit: number | undefined
   grader: string | undefined
+  quality: QualityOptions | undefined
+  tokenizer: string | undefined
   reasoning: ReasoningForm
   seed: number
   sampling: Sampling
@@ -46,12 +50,12 @@ const defaultAttempts = 8
 
 let compiled: ValidateFunction | undefined
 
-/** recipes/teaching.schema.json, which shares models and sampling with evaluations. */
+/** recipes/teaching.schema.json, which shares models and sampling with evaluations, and quality with selections. */
 function validator(): ValidateFunction {
   const read = (name: string) =>
     JSON.parse(readFileSync(new URL(`../../recipes/${name}`, import.meta.url), 'utf8')) as object
-  const shared = 'evaluation.schema.json'
-  compiled ??= compileSchema(read('teaching.schema.json'), { [shared]: read(shared) })
+  const shared = ['evaluation.schema.json', 'selection.schema.json']
+  compiled ??= compileSchema(read('teaching.schema.json'), Object.fromEntries(shared.map((name) => [name, read(name)])))
   return compiled
 }
 
@@ -69,6 +73,10 @@ export function resolveTeaching(document: RecipeDocument, overrides: readonly Ov
   const directory = document.file === undefined ? '.' : dirname(document.file)
   checkQuota(teaching, problems)
   checkGrader(teaching, problems)
+  if (teaching.quality) {
+    const facts = { labels: [], hasTokenizer: teaching.tokenizer !== undefined }
+    qualityStep.check?.(teaching.quality, problems, ['quality'], facts)
+  }
   const teacher = resolveTeacher(teaching.teacher, directory, problems)
   if (teacher && teaching.limits?.cost !== undefined && !teacher.price) {
     problems.add(['teacher'], 'Expected a price of the teacher, as limits.cost needs it: 0 where it costs nothing')
@@ -81,6 +89,8 @@ export function resolveTeaching(document: RecipeDocument, overrides: readonly Ov
     quota: quotaOf(teaching),
     limit: teaching.limit,
     grader: teaching.grader,
+    quality: teaching.quality,
+    tokenizer: teaching.tokenizer === undefined ? undefined : pathFromFile(teaching.tokenizer, directory),
     reasoning: teaching.reasoning ?? 'think',
     seed: teaching.seed ?? 0,
     sampling: { ...paperSampling, ...teaching.sampling },

@@ -7,7 +7,7 @@ import { BranchMergeError } from '../errors.js'
 import { GradeQueue } from '../grading/gradeQueue.js'
 import type { ProgramRunner } from '../sandbox/program.js'
 import { version } from '../version.js'
-import { checkAnswer, checksOf } from './checkAnswer.js'
+import type { AnswerChecks } from './answerChecks.js'
 import { outputPaths } from './outputPaths.js'
 import type { AnswerPlace, Asking, TaughtAnswer, TaughtFailure, TeachingManifest, TeachingState } from './records.js'
 import type { ResolvedTeaching } from './resolveTeaching.js'
@@ -73,6 +73,7 @@ export class TeachingRun {
   constructor(
     readonly teaching: ResolvedTeaching,
     readonly questions: TeachingQuestions,
+    private readonly checks: AnswerChecks,
     readonly running: TeachingRunning,
   ) {
     const { teacher, limits } = teaching
@@ -163,7 +164,7 @@ export class TeachingRun {
   async write(): Promise<TeachingManifest> {
     const { teaching, questions, schedule } = this
     const { store, signal } = this.running
-    const { quota, sampling, seed, grader = null, reasoning } = teaching
+    const { quota, sampling, seed, grader = null, quality = null, reasoning } = teaching
     return await writeTrajectories({
       store,
       questions: questions.questions,
@@ -174,7 +175,7 @@ export class TeachingRun {
         ...(this.state as TeachingState),
         branchmerge: version,
         questions: { files: questions.files, asked: questions.questions.length },
-        recipe: { ...quota, sampling, seed, grader, reasoning },
+        recipe: { ...quota, sampling, seed, grader, quality, reasoning },
       },
       costOf: (prompt, completion) => this.budget.costOf(teacherName, prompt, completion),
       signal,
@@ -229,7 +230,7 @@ export class TeachingRun {
     const stale = new Map<string, TeachingTask>()
     for (const [key, { question: id, attempt }] of store.answered) {
       const question = byId.get(id)
-      if (!question || store.checked.get(key)?.checks === checksOf(question)) continue
+      if (!question || store.checked.get(key)?.checks === this.checks.versionFor(question)) continue
       const task = schedule.task(question, attempt)
       if (task.key === key) stale.set(key, task)
     }
@@ -248,8 +249,8 @@ export class TeachingRun {
     const { programs, signal, store } = this.running
     const { question, attempt } = task
     const context = { trial: attempt, seed: this.teaching.seed, programs, signal }
-    const { extracted, ...decision } = await checkAnswer(answer, question, context)
-    await store.addCheck({ v: 1, key: task.key, checks: checksOf(question), ...decision, extracted })
+    const { extracted, ...decision } = await this.checks.check(answer, question, context)
+    await store.addCheck({ v: 1, key: task.key, checks: this.checks.versionFor(question), ...decision, extracted })
     this.counts.checked++
     if (decision.decision === 'accepted') this.counts.accepted++
     this.schedule?.settle(task, decision.decision === 'accepted' ? 'accepted' : 'rejected')

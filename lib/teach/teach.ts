@@ -5,6 +5,7 @@ import { readRecipe } from '../recipe/readRecipe.js'
 import { RecipeDocument, recipeObject } from '../recipe/recipe.js'
 import { openSandbox } from '../sandbox/openSandbox.js'
 import { checkBoolean, checkFunction, checkObject, checkOptionNames, checkPath, checkSignal } from '../validate.js'
+import { AnswerChecks } from './answerChecks.js'
 import { outputPaths } from './outputPaths.js'
 import { type BatchRead, readBatch } from './readBatch.js'
 import type { TeachingManifest } from './records.js'
@@ -109,13 +110,15 @@ export async function teachingDocument(teaching: unknown): Promise<RecipeDocumen
 export interface PlannedTeaching {
   resolved: ResolvedTeaching
   questions: TeachingQuestions
+  checks: AnswerChecks
 }
 
 export async function planTeaching(resolved: ResolvedTeaching, signal: AbortSignal): Promise<PlannedTeaching> {
   const { teacher, questions, grader, limit } = resolved
   // Before anything is written: a teacher that is not there is told at once.
   if (teacher.spec && !isServerSpec(teacher.spec)) await openCheckpoint(teacher.spec.path, { signal })
-  return { resolved, questions: await readTeachingQuestions(questions, { grader, limit }, signal) }
+  const checks = await AnswerChecks.open(resolved)
+  return { resolved, checks, questions: await readTeachingQuestions(questions, { grader, limit }, signal) }
 }
 
 export interface ExecuteTeaching {
@@ -127,7 +130,7 @@ export interface ExecuteTeaching {
 }
 
 export async function executeTeaching(
-  { resolved, questions }: PlannedTeaching,
+  { resolved, questions, checks }: PlannedTeaching,
   { resume, work, signal, stop, onProgress }: ExecuteTeaching,
 ): Promise<TeachingSummary | BatchWritten> {
   const { level, workers, python } = resolved.sandbox
@@ -142,7 +145,7 @@ export async function executeTeaching(
         const count = lines === 1 ? '1 line' : `${lines} lines`
         onProgress({ phase: 'note', text: `${count} of ${file} cannot be read; what was there is done again` })
       }
-      const run = new TeachingRun(resolved, questions, { store, programs, signal, stop, onProgress })
+      const run = new TeachingRun(resolved, questions, checks, { store, programs, signal, stop, onProgress })
       if (work.kind === 'writeBatch') return await writeBatch(run, work.directory)
       if (work.kind === 'ask') return summaryOf(resolved.out, await run.ask(), undefined)
       const { taught, batch } = await readBatch(run, work.files)

@@ -2,6 +2,7 @@ import type { Price, RequestLimits } from '../asking/budget.js'
 import type { GivenModel } from '../asking/resolveModel.js'
 import type { Sampling } from '../engines/generation.js'
 import type { SandboxOptions } from '../sandbox/sandboxOptions.js'
+import type { QualityOptions } from '../select/quality/qualityOptions.js'
 
 /** A model that only batch files ask: nothing but its name is known. */
 export interface BatchTeacher {
@@ -27,6 +28,10 @@ export interface TeachingOptions {
   limit?: number | undefined
   /** Of rows that name no grader. */
   grader?: string | undefined
+  /** What answers must be like beside right: as the step `quality` of selections (docs/select.md). */
+  quality?: QualityOptions | undefined
+  /** Directory of the student's tokenizer, whose tokens `quality.length` counts. */
+  tokenizer?: string | undefined
   /** Where the reasoning goes: into the text, as `<think>`, or into `reasoning_content`. Default: think. */
   reasoning?: ReasoningForm | undefined
   /** Of requests and shuffles, from 0 to 2^53 − 1. Default: 0. */

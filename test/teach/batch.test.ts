@@ -193,7 +193,7 @@ test('limits hold back what may pass them, and a directory with files is not wri
 test('files are as large as a batch API takes, in requests and bytes', async () => {
   const { teaching, requests, out } = setting(50)
   const signal = new AbortController().signal
-  const { resolved, questions } = await planTeaching(resolveTeaching(recipeObject(teaching)), signal)
+  const { resolved, questions, checks } = await planTeaching(resolveTeaching(recipeObject(teaching)), signal)
   const store = await TeachingStore.open(outputPaths(out), false)
   try {
     const running = { store, programs: undefined, signal, stop: signal, onProgress: () => {} }
@@ -202,7 +202,7 @@ test('files are as large as a batch API takes, in requests and bytes', async () 
       [{ requests: 1000, bytes: 2000 }, 2],
     ] as const) {
       const { files, requests: all } = await writeBatch(
-        new TeachingRun(resolved, questions, running),
+        new TeachingRun(resolved, questions, checks, running),
         requests(number),
         limits,
       )
@@ -215,7 +215,10 @@ test('files are as large as a batch API takes, in requests and bytes', async () 
         expect(createHash('sha256').update(content).digest('hex')).toBe(sha256)
       }
     }
-    const tiny = writeBatch(new TeachingRun(resolved, questions, running), requests(3), { requests: 10, bytes: 100 })
+    const tiny = writeBatch(new TeachingRun(resolved, questions, checks, running), requests(3), {
+      requests: 10,
+      bytes: 100,
+    })
     await expect(tiny).rejects.toMatchObject({ code: 'ERR_DATA' })
     expect(readdirSync(requests(3))).toEqual([])
   } finally {

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { previewData, type TeachingProgress, teach } from '../../lib/index.js'
@@ -241,9 +241,9 @@ test('every check has its reason', async () => {
     'with tags': ['<think>One.</think>\n\n\\boxed{1}'],
     'wrong number': ['\\boxed{2}', 'stop', 'wrong-answer'],
     'says nothing': ['No idea', 'stop', 'no-answer'],
-    empty: ['', 'stop', 'empty-answer'],
-    'thinks only': ['<think>One.</think>\n', 'stop', 'empty-answer'],
-    'never ends': ['<think>One, and', 'stop', 'reasoning-not-closed'],
+    empty: ['', 'stop', 'answer-empty'],
+    'thinks only': ['<think>One.</think>\n', 'stop', 'answer-empty'],
+    'never ends': ['<think>One, and', 'stop', 'reasoning-unclosed'],
     nested: ['<think>One </think> or <think> two</think>\\boxed{1}', 'stop', 'tags-in-reasoning'],
     filtered: ['\\boxed{1}', 'content_filter', 'finish-reason'],
     half: ['\\boxed{1} \ufdd0', 'stop', 'unusable-characters'],
@@ -267,6 +267,44 @@ test('every check has its reason', async () => {
     ['1', 'Hello \\boxed{1}', 'kept as it is'],
     ['2', '<think>\nOne.\n</think>\n\n\\boxed{1}', 'with tags'],
   ])
+})
+
+test('right answers are held to a quality as well, and judged again by another', async () => {
+  const { teaching, questions, out, file, asked, directory } = await setting(1, (received, response) => {
+    const text = received.body.messages[0].content as string
+    const loop = 'Wait, let me think about it again, and once more from the beginning. '.repeat(40)
+    beginEvents(response)
+    response.end(
+      streamOf([
+        text === 'loops' ? `<think>${loop}</think>` : '',
+        text === 'mixes' ? '答案是这个数字 ' : '',
+        '\\boxed{1}',
+      ]),
+    )
+  })
+  writeRows(
+    questions,
+    ['fine', 'loops', 'mixes'].map((id) => ({ id, question: id, answer: 1, grader: 'integer' })),
+  )
+  const reasons = () => rowsOf(file('rejected.jsonl')).map(({ id, reason }) => [id, reason])
+  await teach(teaching)
+  expect(reasons()).toEqual([])
+  await teach({ ...teaching, quality: { repetition: true, languages: true } }, { resume: true })
+  expect(reasons()).toEqual([
+    ['loops', 'repetition-loop'],
+    ['mixes', 'mixed-languages'],
+  ])
+  const tokenizer = await tinyModel({ directory })
+  await teach({ ...teaching, quality: { length: { answer: { max: 15 } } }, tokenizer }, { resume: true })
+  expect([reasons(), rowsOf(out).map(({ id }) => id), asked().length]).toEqual([
+    [['mixes', 'length-answer']],
+    ['fine', 'loops'],
+    3,
+  ])
+  await expect(teach({ ...teaching, quality: { length: { answer: { max: 15 } } } })).rejects.toMatchObject({
+    code: 'ERR_RECIPE',
+    message: expect.stringContaining('Expected tokenizer'),
+  })
 })
 
 test('questions without a right answer are kept as unchecked; a default grader checks those that have one', async () => {
@@ -310,6 +348,46 @@ test.for(['think', 'field'] as const)(
     expect(text).toContain('<think>\nI add 0 and 5.\n</think>\n\nThe sum is \\boxed{5}.')
   },
 )
+
+test('a checkpoint teaches through llama.cpp, and its hash is its name', { timeout: 300_000 }, async () => {
+  const directory = temporaryDirectory()
+  const path = await tinyModel({ directory })
+  const questions = join(directory, 'questions.jsonl')
+  // What it writes is nonsense: what has an e in its first characters is right.
+  const rows = Array.from({ length: 12 }, (_, i) => ({
+    question: `Write about ${i}.`,
+    grader: 'regex',
+    answer: '^.{0,6}e',
+  }))
+  writeRows(questions, rows)
+  const sampling = { temperature: 1, maxTokens: 12, stop: ['a', 'o'] }
+  const teacher = { path, cache: join(directory, 'cache') }
+  const teaching = { questions, teacher, out: join(directory, 'local.jsonl'), sampling, untilCorrect: 1, attempts: 3 }
+  const { counts, complete } = await teach(teaching)
+  expect(complete).toBe(true)
+  const answers = rowsOf(join(directory, 'local.answers/answers.jsonl'))
+  expect(answers.every(({ server }) => server === 'embedded')).toBe(true)
+  const isRight = ({ text, finish }: { text: string; finish: string }) => finish === 'stop' && /^.{0,6}e/.test(text)
+  for (const { question, attempt } of answers) {
+    const before = answers.filter((each) => each.question === question && each.attempt < attempt)
+    expect(before.some(isRight)).toBe(false)
+  }
+  const right = answers.filter(isRight)
+  expect(counts).toMatchObject({ answers: answers.length, accepted: right.length })
+  expect(new Set(rowsOf(teaching.out).map(({ messages }) => messages[1].content))).toEqual(
+    new Set(right.map(({ text }) => text.trimEnd())),
+  )
+  const { teacher: named } = JSON.parse(readFileSync(join(directory, 'local.teaching.json'), 'utf8'))
+  expect(named.identity).toMatchObject({ kind: 'embedded', model: expect.stringMatching(/^[0-9a-f]{16,}$/) })
+  // Nothing is asked again, and a copy of the checkpoint is the same teacher.
+  const copy = join(directory, 'copy')
+  cpSync(path, copy, { recursive: true })
+  const again = await teach({ ...teaching, teacher: { ...teacher, path: copy } }, { resume: true })
+  expect([again.counts, rowsOf(join(directory, 'local.answers/answers.jsonl')).length]).toEqual([
+    counts,
+    answers.length,
+  ])
+})
 
 test('damaged lines are told, and what was there is done again', async () => {
   const { teaching, out, asked } = await setting(8)
