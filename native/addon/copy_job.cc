@@ -26,7 +26,8 @@ CopyPlan read_copy_plan(const Napi::Value& value) {
   const Napi::Object o = read_object(value, "plan");
   CopyPlan plan{
       read_string(o.Get("output"), "output"), read_count(o.Get("outputBytes"), "outputBytes"), {}, {}};
-  const Napi::Array inputs = read_array(o, "inputs"), tensors = read_array(o, "tensors");
+  const Napi::Array inputs = read_array(o.Get("inputs"), "inputs"),
+                    tensors = read_array(o.Get("tensors"), "tensors");
   for (uint32_t i = 0; i < inputs.Length(); i++) {
     const Napi::Object input = read_object(inputs.Get(i), "an input");
     plan.inputs.push_back({read_string(input.Get("path"), "path"), read_count(input.Get("bytes"), "bytes")});
