@@ -143,7 +143,7 @@ describe('branchmerge merge', () => {
     [['./', '--out', 'x'], 'but ./ is a directory: name it with --model NAME=./'],
     [[new URL('../../LICENSE', import.meta.url).pathname, '--out', 'x'], 'for /'],
     [['a & b', '--model', 'a', '--out', 'x'], "Expected NAME=PATH for model but received 'a'"],
-    [['a & b', '--model', 'a=1', '--model', 'a=2', '--out', 'x'], 'Expected the model a once'],
+    [['a & b', '--model', 'a=1', '--model', 'a=2', '--out', 'x'], 'Expected the name a once, not twice, for --model'],
     [['a & b', '--model', 'a=1', '--model', 'b=2'], "(or the recipe's output.path) for out"],
     [['a & b', '--modell', 'a=1'], 'did you mean --model?'],
   ])('a wrong command line exits with 2: %j', async (args, message) => {
@@ -221,7 +221,7 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
     expect(option.stderr.match(/Expected an integer from 1 to 1024 for threads/g)).toHaveLength(1)
   })
 
-  test('convert asks to download what is not here, and writes paths that are as its file needs them', async () => {
+  test('convert takes what is not here for a name on the Hub, and writes paths that are as its file needs them', async () => {
     const { directory, paths } = setting()
     mkdirSync(join(directory, 'experts'))
     mkdirSync(join(directory, 'recipes'))
@@ -235,8 +235,8 @@ describe('branchmerge verify, reproduce, batch and convert', () => {
       )
     writeConfig('experts/coding')
     const missing = await runCommand(['convert', file], { cwd: directory })
-    expect(missing.stdout.match(/^# .* is not here: if it is a name on a hub, download it/gm)).toEqual([
-      expect.stringContaining('# experts/coding is not here'),
+    expect(missing.stdout.match(/^# .* is not here .*/gm)).toEqual([
+      '# experts/coding is not here and taken for a name on the Hub (a directory: --model coding=DIR)',
     ])
     writeConfig('experts/science')
     const recipe = join('recipes', 'recipe.yaml')

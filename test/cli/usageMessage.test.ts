@@ -13,13 +13,13 @@ async function complaint(args: string[]): Promise<string> {
 }
 
 const names =
-  'fuse, merge, finish, batch, verify, reproduce, report, inspect, convert, sft, data, evaluate, regrade, compare, init, ' +
-  'export, doctor'
+  'fuse, merge, finish, batch, verify, reproduce, analyse, report, inspect, convert, sft, data, teach, evaluate, regrade, ' +
+  'compare, init, export, doctor'
 
 test.each<[args: string[], message: string]>([
   [[], `Name a command: ${names}`],
   [['--json'], `Name a command: ${names}`],
-  [['data'], 'Name a command: preview, prepare'],
+  [['data'], 'Name a command: preview, prepare, select'],
   [['fuze', 'a', 'b'], 'Unknown command fuze: did you mean fuse?'],
   [['frobnicate', '--json'], `Unknown command frobnicate: expected one of ${names}`],
   [['data', 'peview'], 'Unknown command data peview: did you mean preview?'],

@@ -204,7 +204,7 @@ expect: {architecture: Qwen2ForCausalLM, layers: 64, tensors: 771, parameters: 3
       parseRecipe(`${text}---\n${text.replace('mid', 'end').replace('b', 'mid')}`, 'dir/m.yml'),
     )
     expect(recipe.merges.map(({ id }) => id)).toEqual(['mid', 'end'])
-    expect(recipe.models.map(({ path }) => path)).toEqual(['x/a', 'b'])
+    expect(recipe.models.map(({ path }) => path)).toEqual(['hf://models/x/a', 'b'])
     expect(recipe.notes).toEqual([expect.stringContaining('x/a is not here')])
     expect(() => parseRecipe('models: [{ model: a }]\nmerge_method: linear', 'm.yml')).toThrow('m.yml has a problem')
     const object = { models: { a: 'a' }, merge_method: 'linear' } as Recipe
