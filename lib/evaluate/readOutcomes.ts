@@ -34,14 +34,14 @@ export async function readOutcomes(
     refuseOther(read, directory, record)
     read.evaluations.push({ directory, record })
     const grades = await currentGrades(directory, record, read, signal)
-    const counts = new Map<string, number>()
-    for (const grade of grades.values()) {
-      counts.set(grade.asking, (counts.get(grade.asking) ?? 0) + 1)
-      read.outcomes.push(outcomeOf(grade))
-    }
+    // By model and benchmark, as the evaluation has them: answers come in any order, and after a kill in another.
+    const byAsking = new Map<string, GradeRecord[]>(Object.keys(record.askings).map((asking) => [asking, []]))
+    for (const grade of grades.values()) byAsking.get(grade.asking)?.push(grade)
     for (const [asking, { model, benchmark, trials }] of Object.entries(record.askings)) {
+      const graded = byAsking.get(asking) ?? []
+      for (const grade of graded) read.outcomes.push(outcomeOf(grade))
       const wanted = trials * (record.benchmarks[benchmark]?.questions ?? 0)
-      const answers = wanted - (counts.get(asking) ?? 0)
+      const answers = wanted - graded.length
       if (answers > 0) read.missing.push({ model, benchmark, answers })
     }
   }

@@ -74,9 +74,11 @@ test.each(optionsOf((type, name) => type !== 'number' && type !== 'boolean' && n
     expect(await parse([...args, `--${name}`, ''])).toBe(refusal)
     // Of a list yargs says that there is none.
     const ofList = `Expected a value for --${name} but received none`
-    expect(String(await parse([...args, `--${name}=`])).startsWith(['train-tokenizer', 'read-batch'].includes(name) ? ofList : refusal)).toBe(
-      true,
-    )
+    expect(
+      String(await parse([...args, `--${name}=`])).startsWith(
+        ['train-tokenizer', 'read-batch'].includes(name) ? ofList : refusal,
+      ),
+    ).toBe(true)
   },
 )
 
