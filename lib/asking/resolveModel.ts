@@ -1,4 +1,5 @@
 import { checkEngineSpec, type EngineSpec, parseEngineSpec } from '../engines/open/engineSpec.js'
+import { placeFromFile } from '../hub/hubName.js'
 import { pathFromFile } from '../pathFromFile.js'
 import type { Price } from './budget.js'
 
@@ -29,7 +30,9 @@ export function resolveModel(name: string, given: GivenModel, directory: string)
 function fromFile<T extends object>(spec: T, directory: string): T {
   const paths = pathKeys.flatMap((key) => {
     const path = (spec as Record<string, unknown>)[key]
-    return typeof path === 'string' ? [[key, pathFromFile(path, directory)] as const] : []
+    if (typeof path !== 'string') return []
+    const isModel = key === 'path' || key === 'tokenizer'
+    return [[key, isModel ? placeFromFile(path, directory, 'model') : pathFromFile(path, directory)] as const]
   })
   return { ...spec, ...Object.fromEntries(paths) }
 }

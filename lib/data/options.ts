@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
+import { placeFromFile } from '../hub/hubName.js'
 import { threadsOfProcess } from '../machineLimits.js'
 import { pathFromFile } from '../pathFromFile.js'
 import { type Path, Problems, pathText } from '../recipe/problems.js'
@@ -158,14 +159,15 @@ export function resolveData(
   const options = value as unknown as DataOptions
   const before = problems.count
   const from = (path: string) => pathFromFile(path, directory)
-  const sources = options.sources.map((source, i) => resolveSource(source, [...base, 'sources', i], from, problems))
+  const place = (path: string) => placeFromFile(path, directory, 'dataset')
+  const sources = options.sources.map((source, i) => resolveSource(source, [...base, 'sources', i], place, problems))
   checkNames(sources, base, problems)
   const template = options.template ?? 'checkpoint'
   checkCombination(options, template, base, problems)
   if (problems.count > before) return undefined
   return {
     sources,
-    tokenizer: options.tokenizer === undefined ? undefined : from(options.tokenizer),
+    tokenizer: options.tokenizer === undefined ? undefined : placeFromFile(options.tokenizer, directory, 'model'),
     template: isTemplateName(template) ? template : from(template),
     system: options.system,
     think: options.think ?? 'target',
@@ -270,7 +272,7 @@ export interface PrepareDataOptions extends DataOptions {
 /** How far the preparation of data is. */
 export interface DataProgress {
   /** hash: reading for the cache's key; split: choosing validation rows; encode: rendering, tokenizing and packing. */
-  phase: 'hash' | 'split' | 'encode'
+  phase: 'download' | 'hash' | 'split' | 'encode'
   /** Bytes of source files, as they lie on the disk, in this phase. */
   bytesDone: number
   bytesTotal: number
@@ -292,7 +294,7 @@ export function checkPrepareOptions(options: PrepareDataOptions): { model: strin
   const resolved = resolveData(data, problems)
   problems.throwIfAny()
   return {
-    model: checkPath(model, 'model'),
+    model: placeFromFile(checkPath(model, 'model'), '.', 'model'),
     data: resolved as ResolvedData,
     run: {
       threads: threads === undefined ? undefined : checkInteger(threads, 'threads', 1, 1024),

@@ -6,6 +6,7 @@ import { keepAlive, newToken, partialSuffix, removeAbandoned } from '../files/ow
 import { dataKey } from './dataKey.js'
 import { encodingHash } from './encode.js'
 import { encodeSources } from './encodeSources.js'
+import { fetchData } from './fetchData.js'
 import { type LoadedEncoding, loadEncoding } from './loadEncoding.js'
 import { type OpenSource, openSources } from './openSources.js'
 import { checkPrepareOptions, type PrepareDataOptions, type ResolvedData, type Running } from './options.js'
@@ -27,8 +28,9 @@ export async function prepareData(options: PrepareDataOptions): Promise<Prepared
 }
 
 /** The same for options that were checked before, as those of a run file are. */
-export async function prepareResolvedData(model: string, data: ResolvedData, run: Running): Promise<PreparedData> {
+export async function prepareResolvedData(place: string, given: ResolvedData, run: Running): Promise<PreparedData> {
   run.signal?.throwIfAborted()
+  const { model, data } = await fetchData(place, given, 'tokenizer', run)
   const sources = await openSources(data)
   const loaded = await loadEncoding(model, data)
   const key = await keyOf(sources, loaded, data, run)

@@ -3,6 +3,7 @@ import { checkInteger, checkObject } from '../validate.js'
 import type { EncodedDocument, Encoder } from './encode.js'
 import { type EncodePool, openEncodePool } from './encodePool.js'
 import type { EncodedRow } from './encodeRows.js'
+import { fetchData } from './fetchData.js'
 import { type LoadedEncoding, loadEncoding } from './loadEncoding.js'
 import { type OpenSource, openSources } from './openSources.js'
 import { checkPrepareOptions, type PrepareDataOptions, type ResolvedData, type Running } from './options.js'
@@ -84,15 +85,16 @@ export type PreviewChoice = Pick<PreviewDataOptions, 'samples' | 'source' | 'row
 
 /** The same for options that were checked before, as those of a run file are. */
 export async function previewResolvedData(
-  model: string,
-  data: ResolvedData,
+  place: string,
+  given: ResolvedData,
   { signal }: Pick<Running, 'signal'>,
   choice: PreviewChoice,
 ): Promise<DataPreview> {
   const count = checkInteger(choice.samples ?? 1, 'samples', 1, 1000)
   const first = checkInteger(choice.row ?? 0, 'row', 0, Number.MAX_SAFE_INTEGER)
-  const named = sourceNamed(data, choice.source)
-  const [open] = (await openSources({ ...data, sources: [named] })) as [OpenSource]
+  const named = sourceNamed(given, choice.source)
+  const { model, data } = await fetchData(place, { ...given, sources: [named] }, 'tokenizer', { signal })
+  const [open] = (await openSources(data)) as [OpenSource]
   const loaded = await loadEncoding(model, data)
   const preview = emptyPreview(loaded)
   const pool = openEncodePool(loaded.encoder, 1, signal)

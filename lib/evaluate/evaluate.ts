@@ -11,6 +11,7 @@ import type { EvaluationResults } from './analysis/results.js'
 import { openBenchmark } from './benchmarks/openBenchmark.js'
 import { compareEvaluations } from './compare.js'
 import type { EvaluationOptions } from './evaluationOptions.js'
+import { fetchEvaluation } from './fetchEvaluation.js'
 import { type ResolvedEvaluation, resolveEvaluation } from './resolveEvaluation.js'
 import {
   type Answered,
@@ -78,7 +79,8 @@ export interface PlannedEvaluation {
   examinations: readonly Examination[]
 }
 
-export async function planEvaluation(resolved: ResolvedEvaluation, signal: AbortSignal): Promise<PlannedEvaluation> {
+export async function planEvaluation(given: ResolvedEvaluation, signal: AbortSignal): Promise<PlannedEvaluation> {
+  const resolved = await fetchEvaluation(given, signal)
   // Before anything is asked: one model that is not there would end the evaluation after hours of the others.
   for (const { spec } of resolved.models) if (!isServerSpec(spec)) await openCheckpoint(spec.path, { signal })
   const examinations: Examination[] = []

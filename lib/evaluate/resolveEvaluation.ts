@@ -5,6 +5,7 @@ import type { Limits } from '../asking/budget.js'
 import { type ResolvedModel, resolveModel } from '../asking/resolveModel.js'
 import type { Sampling } from '../engines/generation.js'
 import { BranchMergeError } from '../errors.js'
+import { placeFromFile } from '../hub/hubName.js'
 import { pathFromFile } from '../pathFromFile.js'
 import { applyOverrides, locateWith, type Override } from '../recipe/overrides.js'
 import { type Path, Problems } from '../recipe/problems.js'
@@ -94,7 +95,7 @@ function resolveBenchmark(
 ): ResolvedBenchmark {
   const { trials, limit, sampling, ...spec } = typeof given === 'string' ? { path: given } : given
   return {
-    spec: { profile: evaluation.profile, ...spec, name, path: pathFromFile(spec.path, directory) },
+    spec: { profile: evaluation.profile, ...spec, name, path: placeFromFile(spec.path, directory, 'dataset') },
     trials: trials ?? evaluation.trials,
     limit: limit ?? evaluation.limit,
     sampling: { ...evaluation.sampling, ...sampling },

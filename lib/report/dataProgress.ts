@@ -3,7 +3,7 @@ import { formatCount, formatPercent } from '../text/format.js'
 import { formatBytes, formatDuration, formatRate } from '../text/formatUnits.js'
 import { type ProgressStream, progressLine } from './progressLine.js'
 
-const verbs = { hash: 'Reading', split: 'Splitting', encode: 'Tokenizing' } as const
+const verbs = { download: 'Downloading', hash: 'Reading', split: 'Splitting', encode: 'Tokenizing' } as const
 
 /** Shows how far the preparation of data is, with rate and time left of its phase. */
 export function dataProgressReporter(

@@ -1,3 +1,4 @@
+import { fetchModel } from '../asking/fetchModel.js'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { isServerSpec } from '../engines/open/engineSpec.js'
 import { BranchMergeError } from '../errors.js'
@@ -113,8 +114,11 @@ export interface PlannedTeaching {
   checks: AnswerChecks
 }
 
-export async function planTeaching(resolved: ResolvedTeaching, signal: AbortSignal): Promise<PlannedTeaching> {
-  const { teacher, questions, grader, limit } = resolved
+export async function planTeaching(given: ResolvedTeaching, signal: AbortSignal): Promise<PlannedTeaching> {
+  const { questions, grader, limit } = given
+  const { spec } = given.teacher
+  const teacher = spec ? await fetchModel({ ...given.teacher, spec }, signal) : given.teacher
+  const resolved = { ...given, teacher }
   // Before anything is written: a teacher that is not there is told at once.
   if (teacher.spec && !isServerSpec(teacher.spec)) await openCheckpoint(teacher.spec.path, { signal })
   const checks = await AnswerChecks.open(resolved)

@@ -1,7 +1,9 @@
 import { dirname, resolve } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
+import type { LocalData } from '../data/fetchData.js'
 import { type ResolvedData, resolveData } from '../data/options.js'
 import { optionalMemory, optionalShardSize } from '../fusion/fuseOptions.js'
+import { isHubName, placeFromFile } from '../hub/hubName.js'
 import { jsonSchema } from '../options/jsonSchema.js'
 import { type OtherOption, withDefaults } from '../options/option.js'
 import { pathFromFile } from '../pathFromFile.js'
@@ -98,7 +100,7 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
   const stored = withDefaults(exportKeys, run.export ?? {})
   const resolved = {
     preset: run.preset,
-    model: from(run.model),
+    model: absolute(placeFromFile(run.model, directory, 'model')),
     output: from(run.output),
     data: data as ResolvedData,
     training: hyperparameters({ ...preset?.training, ...run.training }, launcher.processes),
@@ -108,6 +110,9 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
   }
   return { ...resolved, options: asOptions(run, resolved), notes: notesOf(resolved) }
 }
+
+/** Names on the Hub start from nowhere. */
+const absolute = (place: string): string => (isHubName(place) ? place : resolve(place))
 
 function hyperparameters(given: TrainingOptions, processes: number): Hyperparameters {
   const { zeroStage = processes > 1 ? 1 : 0, ...values } = withDefaults(trainingKeys, given)
@@ -152,6 +157,12 @@ function dtypeOf(name: NonNullable<RunOptions['export']>['dtype']): ResolvedRun[
   return name === 'bfloat16' || name === 'float16' || name === 'float32' ? names[name] : name
 }
 
+/** The run with paths for what it names on the Hub. */
+export function withLocalData(run: ResolvedRun, { model, data }: LocalData): ResolvedRun {
+  const resolved = { ...run, model, data }
+  return { ...resolved, options: asOptions(run.options, resolved) }
+}
+
 function asOptions(
   { preset: _, ...run }: RunOptions,
   { model, output, data, training }: Pick<ResolvedRun, 'model' | 'output' | 'data' | 'training'>,
@@ -159,12 +170,12 @@ function asOptions(
   const { tokenizer, template, cutoffLength, packing, cache } = data
   const sources = run.data.sources.map((source, i) => ({
     ...(typeof source === 'string' ? {} : source),
-    path: (data.sources[i]?.paths ?? []).map((path) => resolve(path)),
+    path: (data.sources[i]?.paths ?? []).map(absolute),
   }))
   const settled = {
     ...run.data,
     sources,
-    ...(tokenizer === undefined ? {} : { tokenizer: resolve(tokenizer) }),
+    ...(tokenizer === undefined ? {} : { tokenizer: absolute(tokenizer) }),
     template: template.endsWith('.jinja') ? resolve(template) : template,
     cutoffLength,
     packing,

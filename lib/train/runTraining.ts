@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { readConfig } from '../checkpoint/readConfig.js'
+import { fetchData } from '../data/fetchData.js'
 import type { DataProgress } from '../data/options.js'
 import { BranchMergeError } from '../errors.js'
 import { refuseInputs } from '../files/outputDirectory.js'
@@ -15,7 +16,7 @@ import { clearHeartbeats, refuseRunning } from './heartbeats.js'
 import { type Launch, launchCommand } from './launchCommand.js'
 import { lossCurveSvg } from './lossCurve.js'
 import { planTraining } from './planTraining.js'
-import type { ResolvedRun } from './resolveRun.js'
+import { type ResolvedRun, withLocalData } from './resolveRun.js'
 import { prepareRunData, type RunData } from './runData.js'
 import { SupervisedTrainer } from './superviseTrainer.js'
 import type { PlanEvent, TrainingEvent } from './trainerEvents.js'
@@ -72,19 +73,21 @@ export interface SftPlan {
  * @param host - of where it will run
  */
 export async function planSft(
-  run: ResolvedRun,
+  given: ResolvedRun,
   running: SftRunning,
-  host: HostResources = hostResources(run, running.place === 'allocation'),
+  host: HostResources = hostResources(given, running.place === 'allocation'),
 ): Promise<SftPlan> {
   const { resume, signal, onProgress, place } = running
   signal?.throwIfAborted()
-  const state = await examineTraining(run.output, resume)
+  const state = await examineTraining(given.output, resume)
+  const onData = (data: DataProgress) => onProgress({ phase: 'data', data })
+  const run = withLocalData(given, await fetchData(given.model, given.data, 'model', { signal, onProgress: onData }))
   await refuseInputs(run.output, [await openCheckpoint(run.model, { signal })])
   const trainer = await findTrainer()
   const launch = await launchCommand(trainer, runFileOf(run), run.launcher, place !== 'here')
   const data = await prepareRunData(run, {
     signal,
-    onProgress: (progress) => onProgress({ phase: 'data', data: progress }),
+    onProgress: onData,
   })
   const goesOn = state !== 'new' && (await hasSnapshot(join(run.output, trainingDirectoryName)))
   const file = trainerRun(run, data, host, { exportDtype: await exportDtype(run), resume: goesOn })

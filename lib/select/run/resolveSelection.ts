@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { ValidateFunction } from 'ajv/dist/2020.js'
-import { pathFromFile } from '../../pathFromFile.js'
+import { placeFromFile } from '../../hub/hubName.js'
 import { applyOverrides, locateWith, type Override } from '../../recipe/overrides.js'
 import { type Path, Problems } from '../../recipe/problems.js'
 import type { RecipeDocument } from '../../recipe/recipe.js'
@@ -90,7 +90,7 @@ export function resolveSelection(document: RecipeDocument, overrides: readonly O
     sources,
     steps,
     keep,
-    tokenizer: selection.tokenizer === undefined ? undefined : pathFromFile(selection.tokenizer, directory),
+    tokenizer: selection.tokenizer === undefined ? undefined : placeFromFile(selection.tokenizer, directory, 'model'),
     seed: selection.seed ?? 0,
     directory,
     recipe: given,
@@ -109,14 +109,14 @@ function resolveSource(
   directory: string,
   problems: Problems,
 ): ResolvedSelectionSource {
-  const paths = listOf(source.path).map((each) => pathFromFile(each, directory))
+  const paths = listOf(source.path).map((each) => placeFromFile(each, directory, 'dataset'))
   const map = { ...source.map, labels: namedColumns(source.map.labels) }
   checkMap(map, [...path, 'map'], problems)
   const parts = Object.entries(source.join ?? {}).map(([name, part]): ResolvedPart => {
     const without = part.without === undefined ? undefined : expression(part.without, [...path, 'join', name], problems)
     return {
       name,
-      paths: listOf(part.path).map((each) => pathFromFile(each, directory)),
+      paths: listOf(part.path).map((each) => placeFromFile(each, directory, 'dataset')),
       on: typeof part.on === 'string' ? { source: part.on, part: part.on } : part.on,
       without,
     }

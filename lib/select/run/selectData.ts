@@ -17,6 +17,7 @@ import type { SelectionProgress } from '../funnel.js'
 import type { SelectionPlan, SelectionSummary } from '../summary.js'
 import { candidatesOf } from './candidates.js'
 import { checkOutput, executeSelection, type SelectionRunning } from './executeSelection.js'
+import { fetchSelection } from './fetchSelection.js'
 import { type OpenSelectionSource, openSelection } from './openSelection.js'
 import { type ResolvedSelection, resolveSelection } from './resolveSelection.js'
 import type { Selection } from './selection.js'
@@ -89,7 +90,7 @@ export async function openAndCheck(
   { out, overwrite, signal }: Pick<SelectionRunning, 'out' | 'overwrite' | 'signal'>,
 ): Promise<OpenedSelection> {
   signal.throwIfAborted()
-  const selection = resolveSelection(document, overrides)
+  const selection = await fetchSelection(resolveSelection(document, overrides), signal)
   const sources = await openSelection(selection)
   await checkOutput(out, overwrite, sources)
   return { selection, sources }
