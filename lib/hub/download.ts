@@ -311,7 +311,8 @@ export class Source {
       const url = await this.locate(signal)
       const answer = await this.transport.ask(url, {
         headers: { range: `bytes=${begin}-${end - 1}` },
-        accepts: [...expired, 416],
+        // What the Hub itself refuses is no matter of an address.
+        accepts: url === this.url ? [416] : [...expired, 416],
         subject: this.subject,
         signal,
       })
