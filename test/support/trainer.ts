@@ -301,7 +301,7 @@ export const lossesOf = (events: TrainerEvent[]): number[] =>
   events.filter(({ event }) => event === 'step').map(({ loss }) => loss as number)
 
 /** The names of the whole checkpoints, oldest first. */
-export const checkpointsOf = (output: string): string[] =>
+export const snapshotsOf = (output: string): string[] =>
   readdirSync(join(output, 'training/checkpoints'))
     .filter((name) => /^step-\d+$/.test(name))
     .sort()

@@ -107,7 +107,7 @@ describe('a finished output is done already', () => {
   })
 })
 
-/** A run that was cut off behind its first checkpoint. */
+/** A run that was cut off behind its first snapshot. */
 async function cutOff(): Promise<Run> {
   const run = await newRun(training)
   await expect(train(run, { fail: 'error', at: 3 })).rejects.toMatchObject({ code: expect.any(String) })

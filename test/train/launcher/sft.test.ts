@@ -60,7 +60,7 @@ describe('a training by the trainer itself', { timeout: 180_000 }, () => {
   const endless = (more = '') => training(more).replace('numTrainEpochs: 8', 'numTrainEpochs: 2000')
   const phaseOf = (output: string) =>
     JSON.parse(readFileSync(join(output, 'training', 'heartbeat-0.json'), 'utf8')).phase
-  const firstCheckpoint = (output: string) => join(output, 'training', 'checkpoints', 'step-00000005')
+  const firstSnapshot = (output: string) => join(output, 'training', 'checkpoints', 'step-00000005')
 
   /** The trainer has saved and ended by itself. */
   async function expectSaved(output: string) {
@@ -80,7 +80,7 @@ describe('a training by the trainer itself', { timeout: 180_000 }, () => {
     const killed = await runCommand(['sft', file], {
       onStart: (child) => {
         const timer = setInterval(() => {
-          if (!existsSync(firstCheckpoint(output))) return
+          if (!existsSync(firstSnapshot(output))) return
           clearInterval(timer)
           child.kill(signal)
         }, 5)

@@ -6,10 +6,10 @@ import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { buildFaults, faults } from '../../support/faults.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import {
-  checkpointsOf,
   drawDocuments,
   packEvery,
   type RunFields,
+  snapshotsOf,
   type TrainerEvent,
   tinyRun,
   tinySize,
@@ -99,7 +99,7 @@ describe('a weight that does not fit the dtype of the export', () => {
       },
     ])
     expect(existsSync(join(run.output, 'model.safetensors'))).toBe(false)
-    expect(checkpointsOf(run.output)).toEqual(['step-00000003'])
+    expect(snapshotsOf(run.output)).toEqual(['step-00000003'])
     const done = await train({ ...run, export: { ...run.export, dtype: 'BF16' } })
     expect(done.code, done.stderr).toBe(0)
     expect(eventsOf(done.events, 'step')).toEqual([])
@@ -157,7 +157,7 @@ describe('a loss that is not finite', () => {
     expect(eventsOf(events, 'step')[0]).toMatchObject({ skipped: true, loss: expect.any(Number), gradientNorm: null })
   })
 
-  test('in too many steps in a row ends the run, names samples, and leaves the checkpoints', async () => {
+  test('in too many steps in a row ends the run, names samples, and leaves the snapshots', async () => {
     run.model = writeModel(join(directory, 'spoilt'), tinySize, spoil(3))
     run.maxSkippedSteps = 3
     run.checkpoint = { everySteps: 1, keep: 2 }
@@ -167,7 +167,7 @@ describe('a loss that is not finite', () => {
     expect(errors).toHaveLength(1)
     expect(errors[0]).toMatchObject({ code: 'ERR_TRAINING_DIVERGED', rank: 0 })
     expect(errors[0]?.message).toMatch(/3 steps in a row .* step 3 \(loss\), with (even|odd) row \d+/)
-    expect(checkpointsOf(run.output).length).toBeGreaterThan(0)
+    expect(snapshotsOf(run.output).length).toBeGreaterThan(0)
     expect(existsSync(join(run.output, 'model.safetensors'))).toBe(false)
   })
 

@@ -8,13 +8,13 @@ import { Random } from '../../support/random.js'
 import { rounds } from '../../support/rounds.js'
 import { temporaryDirectory } from '../../support/temporary.js'
 import {
-  checkpointsOf,
   computed,
   drawDocuments,
   lossesOf,
   metricsOf,
   packEvery,
   type RunFields,
+  snapshotsOf,
   type TrainerEvent,
   type TrainerResult,
   tinyRun,
@@ -89,7 +89,7 @@ describe('a run that was stopped goes on as if it had not been', () => {
     const end = stopped.events.at(-1) as TrainerEvent
     expect(end).toMatchObject({ event: 'end', reason })
     expect(end.step).toBeLessThan(240)
-    expect(checkpointsOf(run.output)).toEqual([`step-${String(end.step).padStart(8, '0')}`])
+    expect(snapshotsOf(run.output)).toEqual([`step-${String(end.step).padStart(8, '0')}`])
     expect(existsSync(join(run.output, 'model.safetensors'))).toBe(false)
     // Products of this size are not divided among threads. Of others the bytes may differ, so it is told.
     const resumed = await expectSame(1, expected, { threads: 2 })
@@ -141,23 +141,23 @@ describe('a run that was stopped goes on as if it had not been', () => {
       if (result.code === 0) break
       expect(result.signal).toBe('SIGKILL')
       const start = result.events.find(({ event }) => event === 'start')
-      // At most the steps since the last checkpoint are lost, and what is being written counts as not yet written.
+      // At most the steps since the last snapshot are lost, and what is being written counts as not yet written.
       if (start) {
         expect(start.step).toBeGreaterThanOrEqual(last)
-        last = checkpointsOf(run.output).reduce((latest, name) => Math.max(latest, Number(name.slice(5))), last)
+        last = snapshotsOf(run.output).reduce((latest, name) => Math.max(latest, Number(name.slice(5))), last)
       }
       expect(++kills).toBeLessThan(60)
       if (kills > rounds({ all: 8, quick: 2 })) break
     }
     expect(kills).toBeGreaterThan(0)
     await expectSame(1, expected)
-    expect(checkpointsOf(run.output)).toHaveLength(2)
+    expect(snapshotsOf(run.output)).toHaveLength(2)
     const rest = readdirSync(join(run.output, 'training/checkpoints'))
-    expect(rest.sort()).toEqual(checkpointsOf(run.output))
+    expect(rest.sort()).toEqual(snapshotsOf(run.output))
   })
 })
 
-describe('a checkpoint', () => {
+describe('a snapshot', () => {
   test('of two processes goes on with one and with four', async () => {
     Object.assign(run, { gradientAccumulation: 2, epochs: 2, zeroStage: 3 })
     run.data = writeData(join(directory, 'whole-steps'), packEvery(drawDocuments(56, { length: 60 }), 2))
@@ -169,7 +169,7 @@ describe('a checkpoint', () => {
       // As if it had been cut off behind step 10.
       cpSync(expected.output, run.output, { recursive: true })
       rmSync(join(run.output, 'model.safetensors'))
-      for (const name of checkpointsOf(run.output)) {
+      for (const name of snapshotsOf(run.output)) {
         if (name !== 'step-00000010') rmSync(join(run.output, 'training/checkpoints', name), { recursive: true })
       }
       const resumed = await train({ ...run, gradientAccumulation: 4 / processes }, { processes })
@@ -186,8 +186,8 @@ describe('a checkpoint', () => {
     const expected = await straight()
     const stopped = await until(70, (child) => child.kill('SIGTERM'))
     expect(stopped.code).toBe(85)
-    const checkpoints = checkpointsOf(run.output)
-    const [before, newest] = checkpoints.slice(-2) as [string, string]
+    const snapshots = snapshotsOf(run.output)
+    const [before, newest] = snapshots.slice(-2) as [string, string]
     const file = join(run.output, 'training/checkpoints', newest, 'state-00000.bin')
     const bytes = readFileSync(file)
     bytes.writeUInt8(bytes.readUInt8(5000) ^ 0x10, 5000)
@@ -204,13 +204,13 @@ describe('a checkpoint', () => {
     run.checkpoint = { everySteps: 30, keep: 3 }
     const expected = await straight()
     await until(70, (child) => child.kill('SIGTERM'))
-    const [before, metrics] = [checkpointsOf(run.output), metricsOf(run.output)]
+    const [before, metrics] = [snapshotsOf(run.output), metricsOf(run.output)]
     const failing = await train(run, { env: faults({ FAULT_READ: 'checkpoints/step-' }) })
     expect([failing.code, failing.errors[0]]).toMatchObject([
       1,
       {
         code: 'ERR_FILE_READ',
-        message: expect.stringMatching(/Input\/output error\. The checkpoint .* was left as it is/),
+        message: expect.stringMatching(/Input\/output error\. The snapshot .* was left as it is/),
       },
     ])
     expect(failing.events.map(({ event }) => event)).toEqual(['plan'])
@@ -243,22 +243,22 @@ describe('a checkpoint', () => {
       expect(result.code).toBe(1)
       return result.errors[0]
     }
-    const before = checkpointsOf(run.output)
+    const before = snapshotsOf(run.output)
     expect(await refusal({ resume: false })).toMatchObject({ code: 'ERR_OUTPUT_EXISTS' })
     expect(await refusal({ seed: 43 })).toMatchObject({ code: 'ERR_RESUME', message: expect.stringContaining('42') })
     const data = writeData(join(directory, 'other'), packEvery(drawDocuments(10), 1))
     expect(await refusal({ data })).toMatchObject({ code: 'ERR_RESUME', message: expect.stringContaining('test-10') })
     const model = writeModel(join(directory, 'larger'), { ...tinySize, layers: 3 })
     expect(await refusal({ model })).toMatchObject({ code: 'ERR_RESUME' })
-    expect(checkpointsOf(run.output)).toEqual(before)
+    expect(snapshotsOf(run.output)).toEqual(before)
   })
 
   test('that cannot be written fails the run, and the one before goes on', async () => {
     run.checkpoint = { everySteps: 40, keep: 2 }
     const expected = await straight()
     const stopped = await until(10, (child) => child.kill('SIGTERM'))
-    const [before] = checkpointsOf(run.output)
-    // Larger than metrics and heartbeats, smaller than a checkpoint.
+    const [before] = snapshotsOf(run.output)
+    // Larger than metrics and heartbeats, smaller than a snapshot.
     const full = await train(run, { shell: 'ulimit -f 100; exec "$@"' })
     expect(stopped.code).toBe(85)
     expect(full.code).toBe(1)
@@ -266,7 +266,7 @@ describe('a checkpoint', () => {
       code: 'ERR_OUTPUT_WRITE',
       message: expect.stringMatching(/step-\d+\.partial\/state-00000\.bin/),
     })
-    expect(checkpointsOf(run.output)).toEqual([before])
+    expect(snapshotsOf(run.output)).toEqual([before])
     await expectSame(1, expected)
   })
 })
@@ -307,7 +307,7 @@ test('a second SIGINT ends the run at once, in the middle of a step', async () =
   )
   expect(stopped.code).toBe(130)
   expect(stopped.events.map(({ event }) => event)).toEqual(['plan', 'start'])
-  expect(checkpointsOf(run.output)).toEqual([])
+  expect(snapshotsOf(run.output)).toEqual([])
 })
 
 test('two runs do not write to one output', async () => {
