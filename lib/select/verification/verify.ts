@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { readTests } from '../../grading/programs/readTests.js'
 import { openSandbox } from '../../sandbox/openSandbox.js'
 import type { SandboxLevel } from '../../sandbox/program.js'
@@ -104,21 +105,32 @@ async function programVerifier(
   { seconds, sandbox }: VerifyOptions,
   { threads, signal }: StepContext,
 ): Promise<Verifier> {
-  const runner = await openSandbox({
-    workers: threads,
-    minimumLevel: sandbox?.level,
-    python: sandbox?.python,
-    signal,
-  })
-  return {
-    verify: (portion) =>
-      Promise.all(
-        portion.map((row) => {
-          const tests = readTests(row.tests)
-          const grade = (answer: Answer) => verifyProgram(completionOf(answer), tests, runner, { seconds, signal })
-          return Promise.all(row.answers.map(grade))
-        }),
-      ),
-    close: () => runner.close(),
+  const runner = await openSandbox({ workers: threads, minimumLevel: sandbox?.level, python: sandbox?.python, signal })
+  // Every program that waits listens to it.
+  const aborted = AbortSignal.any([signal])
+  setMaxListeners(0, aborted)
+  const verifyRow = async (row: Candidate): Promise<Verification[]> => {
+    const tests = readTests(row.tests)
+    const verified: Verification[] = []
+    for (const answer of row.answers) {
+      verified.push(await verifyProgram(completionOf(answer), tests, runner, { seconds, signal: aborted }))
+    }
+    return verified
   }
+  return { verify: (portion) => eachOf(portion, 2 * threads, verifyRow), close: () => runner.close() }
+}
+
+/** Works on some of the items at once: tests of all rows together may be many megabytes. */
+async function eachOf<Item, Result>(
+  items: readonly Item[],
+  width: number,
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = new Array(items.length)
+  const waiting = items.entries()
+  const workOnNext = async () => {
+    for (const [i, item] of waiting) results[i] = await work(item)
+  }
+  await Promise.all(Array.from({ length: width }, workOnNext))
+  return results
 }

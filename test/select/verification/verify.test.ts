@@ -77,6 +77,18 @@ describe('programs', () => {
     expect(detailOf(outcomes[3])).toBe('there are no tests')
   })
 
+  test('of many rows at once are all verified, without a warning', async () => {
+    const warnings: Error[] = []
+    const note = (warning: Error) => void warnings.push(warning)
+    process.on('warning', note)
+    const code = (i: number) => (i % 3 === 0 ? 'print(3 * int(input()))' : 'print(2 * int(input()))')
+    const rows = Array.from({ length: 15 }, (_, i) => candidate(i, [python(code(i))], { tests: doubling }))
+    const outcomes = await outcomesOf(verify, reject('programs'), rows, { threads: 6, portion: 15 })
+    process.off('warning', note)
+    expect(inShort(outcomes)).toEqual(rows.map((_, i) => (i % 3 === 0 ? 'wrong' : [0])))
+    expect(warnings).toEqual([])
+  })
+
   test('that do not end are stopped, and seconds says when', async () => {
     const rows = [candidate(0, [python('while True:\n    int("1")')], { tests: doubling })]
     const options: VerifyOptions = { ...reject('programs'), seconds: 0.5 }
