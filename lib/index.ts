@@ -111,4 +111,10 @@ export { type SftOptions, sft } from './train/sft.js'
 export type { PlanEvent, StepEvent, TrainingEvent } from './train/trainerEvents.js'
 export type { TrainingOptions } from './train/trainingOptions.js'
 export type { SftSummary } from './train/trainingSummary.js'
+export {
+  type GradientOptions,
+  type GradientProgress,
+  type GradientSummary,
+  writeGradient,
+} from './train/writeGradient.js'
 export { version } from './version.js'

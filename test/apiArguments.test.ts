@@ -98,6 +98,7 @@ describe('missing, null and wrong arguments are refused with the error of the li
       'teach',
       'verify',
       'verifyMath',
+      'writeGradient',
     ])
   })
 })

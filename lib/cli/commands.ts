@@ -147,6 +147,18 @@ const sft: Command = {
     set,
     resume: { type: 'boolean', describe: 'Continue an interrupted run', group: 'Run:' },
     plan: { type: 'boolean', describe: 'Show what would be done and the command lines; train nothing', group: 'Run:' },
+    'gradients-out': {
+      type: 'string',
+      describe: 'Instead of training: write the gradient of the model on a batch of the data to this directory',
+      conflicts: ['resume', 'plan', 'slurm', 'srun', 'processes'],
+      group: 'Run:',
+    },
+    'gradient-packs': {
+      type: 'number',
+      describe: 'Packs of that batch. Default: 32',
+      implies: 'gradients-out',
+      group: 'Run:',
+    },
     processes: { type: 'number', describe: 'As launcher.processes', group: cluster },
     slurm: { type: 'boolean', describe: 'Submit a job to Slurm and follow it', group: cluster },
     detach: { type: 'boolean', describe: 'Do not follow it', implies: 'slurm', group: cluster },
@@ -157,8 +169,12 @@ const sft: Command = {
     ['sft run.yaml', 'Trains; the expert is in the output of the run'],
     ['sft run.yaml --plan', 'What that takes'],
     ['sft run.yaml --set training.learningRate=2e-5 --processes 4'],
+    ['sft run.yaml --gradients-out gradients/math', 'For analyse --gradient'],
   ],
-  load: async ({ slurm }) => (slurm ? (await import('./sftSlurm.js')).runSftSlurm : (await import('./sft.js')).runSft),
+  load: async ({ slurm, 'gradients-out': gradient }) => {
+    if (gradient !== undefined) return (await import('./sftGradient.js')).runSftGradient
+    return slurm ? (await import('./sftSlurm.js')).runSftSlurm : (await import('./sft.js')).runSft
+  },
 }
 
 const runFile = { file: { type: 'string', describe: 'The run, a .yaml or .json file' } } as const

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -16,6 +17,7 @@
 #include "sft/parallel/launch_environment.h"
 #include "sft/train/json_line.h"
 #include "sft/train/listener_watch.h"
+#include "sft/train/mean_gradient.h"
 #include "sft/train/process_memory.h"
 #include "sft/train/run_file.h"
 #include "sft/train/run_log.h"
@@ -28,8 +30,10 @@ namespace {
 
 constexpr const char* kUsage =
     "Usage: branchmerge-trainer RUN.json [--plan] [--attached]\n"
+    "       branchmerge-trainer RUN.json --gradient=PACKS\n"
     "Trains as the run file says, in one process or, under mpirun, in many. branchmerge sft writes it.\n"
     "  --plan  print what it would do and need, as one JSON object, and train nothing\n"
+    "  --gradient=PACKS  write the mean gradient of the model over so many packs, and train nothing\n"
     "  --attached  save and end, as for SIGTERM, when standard input ends: whoever started it is gone\n"
     "  --help  print this\n";
 
@@ -94,6 +98,24 @@ int print_plan(const RunFile& run, const LaunchEnvironment& environment) {
   return kExitDone;
 }
 
+/// In this process alone.
+int write_gradient(const RunFile& run, uint64_t packs) {
+  const RunSetup setup = set_up_run(run, 0, 1);
+  const auto report = [&](uint64_t done, uint64_t total) {
+    JsonLine line;
+    line.text("event", "progress").integer("packs", done).integer("of", total);
+    std::puts(line.json().c_str());
+    std::fflush(stdout);
+  };
+  const std::optional<MeanGradient> gradient = write_mean_gradient(setup, packs, report);
+  if (!gradient) return kExitInterrupted;
+  JsonLine line;
+  line.text("event", "gradient").integer("packs", gradient->packs).integer("tokens", gradient->tokens);
+  line.integer("trainedTokens", gradient->trained_tokens).number("loss", gradient->loss);
+  std::puts(line.number("norm", gradient->norm).json().c_str());
+  return kExitDone;
+}
+
 /// The exit code of this process when `call` throws.
 template <typename Call>
 int report_failures(size_t rank, Call call) {
@@ -110,7 +132,8 @@ int report_failures(size_t rank, Call call) {
   return kExitFailure;
 }
 
-int main_of_process(std::string_view run_path, bool plan_only, bool attached) {
+int main_of_process(std::string_view run_path, bool plan_only, bool attached,
+                    std::optional<uint64_t> gradient_packs) {
   catch_stop_signals();
   // Fixed, so that large blocks go back to the system when they are freed and the memory plan holds.
   mallopt(M_MMAP_THRESHOLD, kLargeBlockBytes);
@@ -127,6 +150,7 @@ int main_of_process(std::string_view run_path, bool plan_only, bool attached) {
   });
   if (status != kExitDone) return kExitUsage;
 
+  if (gradient_packs) return report_failures(0, [&] { return write_gradient(run, *gradient_packs); });
   if (plan_only) return report_failures(environment.rank, [&] { return print_plan(run, environment); });
   return report_failures(environment.rank, [&] {
     const auto collectives = connect_processes(environment);
@@ -145,6 +169,8 @@ int refuse_arguments(const std::string& problem) {
 int main_of_command(std::span<char*> arguments) {
   std::string_view run_path;
   bool plan_only = false, attached = false;
+  std::optional<uint64_t> gradient_packs;
+  constexpr std::string_view kGradient = "--gradient=";
   for (const std::string_view argument : arguments) {
     if (argument == "--help" || argument == "-h") {
       std::fputs(kUsage, stdout);
@@ -154,8 +180,17 @@ int main_of_command(std::span<char*> arguments) {
       plan_only = true;
     } else if (argument == "--attached") {
       attached = true;
+    } else if (argument.starts_with(kGradient)) {
+      const std::string_view digits = argument.substr(kGradient.size());
+      uint64_t packs = 0;
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), packs);
+      if (error != std::errc() || end != digits.data() + digits.size() || packs == 0)
+        return refuse_arguments("Expected a number of packs, 1 or more, but received " +
+                                std::string(argument));
+      gradient_packs = packs;
     } else if (argument.starts_with('-')) {
-      return refuse_arguments("Expected --plan, --attached or --help but received " + std::string(argument));
+      return refuse_arguments("Expected --plan, --attached, --gradient=PACKS or --help but received " +
+                              std::string(argument));
     } else if (!run_path.empty()) {
       return refuse_arguments("Expected one run file but received " + std::string(argument) + " as well");
     } else {
@@ -163,7 +198,8 @@ int main_of_command(std::span<char*> arguments) {
     }
   }
   if (run_path.empty()) return refuse_arguments("Expected a run file");
-  return main_of_process(run_path, plan_only, attached);
+  if (gradient_packs && plan_only) return refuse_arguments("Expected --plan or --gradient=PACKS, not both");
+  return main_of_process(run_path, plan_only, attached, gradient_packs);
 }
 
 }  // namespace

@@ -62,6 +62,16 @@ export function encodeF16(value) {
   return sign | ((bits >>> 13) - ((127 - 15) << 10))
 }
 
+/** Values of all bits, once they were asked for. @type {Partial<Record<FloatDtype, Float32Array>>} */
+const tables = {}
+
+/** @param {'BF16' | 'F16'} dtype @returns {Float32Array} */
+function tableOf(dtype) {
+  const toNumber = dtype === 'BF16' ? decodeBf16 : decodeF16
+  tables[dtype] ??= Float32Array.from({ length: 65536 }, (_, bits) => toNumber(bits))
+  return tables[dtype]
+}
+
 /**
  * The tensor's values, exact: in float32 where the format fits into it, else in float64.
  *
@@ -71,8 +81,7 @@ export function decode(dtype, bytes) {
   const aligned = bytes.slice()
   if (dtype === 'F64') return new Float64Array(aligned.buffer)
   if (dtype === 'F32') return new Float32Array(aligned.buffer)
-  const toNumber = dtype === 'BF16' ? decodeBf16 : decodeF16
-  const table = Float32Array.from({ length: 65536 }, (_, bits) => toNumber(bits))
+  const table = tableOf(dtype)
   const words = new Uint16Array(aligned.buffer)
   const values = new Float32Array(words.length)
   for (let i = 0; i < words.length; i++) values[i] = /** @type {number} */ (table[/** @type {number} */ (words[i])])

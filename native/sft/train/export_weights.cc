@@ -192,7 +192,7 @@ std::string find_too_large(const ParameterStore& store, DType dtype) {
   return {};
 }
 
-void export_weights(const ExportOptions& options, const ParameterLayout& layout, ParameterStore& store,
+void export_weights(const ExportOptions& options, const ParameterLayout& layout, WeightSource& weights,
                     Collectives& collectives, WorkerPool& workers) {
   std::unique_ptr<WeightFiles> files;
   if (collectives.rank() == 0) files = std::make_unique<WeightFiles>(options, layout, workers);
@@ -201,13 +201,13 @@ void export_weights(const ExportOptions& options, const ParameterLayout& layout,
   for (size_t i = 0; i < layout.parameters.size(); i++) {
     const Parameter& parameter = layout.parameters[i];
     if (parameter.block != held) {
-      if (block) store.weights().release(held);
+      if (block) weights.release(held);
       held = parameter.block;
-      block = store.weights().acquire(held);
+      block = weights.acquire(held);
     }
     if (files) files->write(i, parameter.name, block + parameter.offset, parameter.elements());
   }
-  if (block) store.weights().release(held);
+  if (block) weights.release(held);
   if (files) files->publish();
   collectives.barrier();
 }

@@ -337,7 +337,7 @@ void Trainer::finish() {
                 too_large + " (export.dtype). The run was saved: resume it with that dtype.");
   }
   export_weights({log_.output(), log_.export_staging(), run_.export_dtype, run_.export_max_shard_bytes},
-                 setup_.layout, store_, collectives_, workers_);
+                 setup_.layout, store_.weights(), collectives_, workers_);
 }
 
 }  // namespace branchmerge::sft

@@ -55,11 +55,14 @@ describe('the command line', () => {
   })
 
   test.each([
-    [['run.json', '--plam'], 'Expected --plan, --attached or --help but received --plam'],
-    [['--resume'], 'Expected --plan, --attached or --help but received --resume'],
+    [['run.json', '--plam'], 'Expected --plan, --attached, --gradient=PACKS or --help but received --plam'],
+    [['--resume'], 'Expected --plan, --attached, --gradient=PACKS or --help but received --resume'],
     [['a.json', 'b.json'], 'Expected one run file but received b.json as well'],
     [[], 'Expected a run file'],
     [['--plan'], 'Expected a run file'],
+    [['run.json', '--gradient=0'], 'Expected a number of packs, 1 or more, but received --gradient=0'],
+    [['run.json', '--gradient=2x'], 'Expected a number of packs, 1 or more, but received --gradient=2x'],
+    [['run.json', '--gradient=2', '--plan'], 'Expected --plan or --gradient=PACKS, not both'],
     [[''], 'Expected a run file'],
   ])('%j is refused', async (line, problem) => {
     const { code, stdout, stderr } = await call(...line)
