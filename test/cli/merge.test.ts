@@ -143,7 +143,7 @@ describe('branchmerge merge', () => {
     [['./', '--out', 'x'], 'but ./ is a directory: name it with --model NAME=./'],
     [[new URL('../../LICENSE', import.meta.url).pathname, '--out', 'x'], 'for /'],
     [['a & b', '--model', 'a', '--out', 'x'], "Expected NAME=PATH for model but received 'a'"],
-    [['a & b', '--model', 'a=1', '--model', 'a=2', '--out', 'x'], 'Expected the name a once, not twice, for --model'],
+    [['a & b', '--model', 'a=1', '--model', 'a=2', '--out', 'x'], 'Expected the name a once, not twice, for model'],
     [['a & b', '--model', 'a=1', '--model', 'b=2'], "(or the recipe's output.path) for out"],
     [['a & b', '--modell', 'a=1'], 'did you mean --model?'],
   ])('a wrong command line exits with 2: %j', async (args, message) => {
