@@ -1,10 +1,13 @@
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { realOrFuturePath } from '../files/outputDirectory.js'
+import { isHubName } from '../hub/hubName.js'
+import { pathFromFile } from '../pathFromFile.js'
 import { readRecipe } from '../recipe/readRecipe.js'
 import type { Recipe, RecipeDocument } from '../recipe/recipe.js'
 import { checkFunction, checkObject, checkPath, invalidArgument } from '../validate.js'
 import { KnownHashes } from './output/inputContent.js'
+import { hasHubModels } from './plan/hubModels.js'
 import { type MergeOptions, type MergeRequest, resolveExecution, resolveMergeRequest } from './plan/mergeRequest.js'
 import { executeTogether, type PlanResult } from './run/executeTogether.js'
 import { type MergeSummary, summariseMerge } from './run/mergeResult.js'
@@ -77,6 +80,7 @@ class Batch {
       waiting.push({ file, position, request })
     }
     await refuseSharedOutputs(waiting)
+    await this.findResults(waiting)
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const prepared = await this.prepare(next)
       if ('status' in prepared) this.tell(next, prepared)
@@ -85,9 +89,22 @@ class Batch {
     return this.results
   }
 
-  private async request(file: string): Promise<MergeRequest> {
+  /** Models that are results of this batch: they are not there yet, and `batch/first` looks like a name on the Hub until then. */
+  private async findResults(waiting: readonly Waiting[]): Promise<void> {
+    const outs = waiting.flatMap(({ request }) =>
+      request instanceof BranchMergeError ? [] : [resolve(request.run.out)],
+    )
+    const results = new Set(outs)
+    for (const each of waiting) {
+      if (each.request instanceof BranchMergeError || !hasHubModels(each.request)) continue
+      each.request = await this.attempt(() => this.request(each.file, results))
+    }
+  }
+
+  private async request(file: string, results: ReadonlySet<string> = new Set()): Promise<MergeRequest> {
     const recipe = await readRecipe(file)
-    const { out, models, modelDtypes } = this.options
+    const { out, modelDtypes } = this.options
+    const models = { ...resultsIn(recipe, results), ...asResults(this.options.models, results) }
     const own = out === undefined ? {} : { out: join(out, basename(file).replace(/\.\w+$/, '')) }
     return resolveMergeRequest(recipe, {
       ...this.options,
@@ -188,4 +205,28 @@ function ofRecipe<T>({ value }: RecipeDocument, byModel: Readonly<Record<string,
   const declared = (value as Recipe | null)?.models
   const given = Object.entries(byModel ?? {})
   return Object.fromEntries(declared ? given.filter(([name]) => Object.hasOwn(declared, name)) : given)
+}
+
+/** Models of a recipe whose places are results. */
+function resultsIn({ value, file }: RecipeDocument, results: ReadonlySet<string>): Record<string, string> {
+  const directory = file === undefined ? '.' : dirname(file)
+  const declared = Object.entries((value as Recipe | null)?.models ?? {})
+  return Object.fromEntries(
+    declared.flatMap(([name, model]) => {
+      const text: unknown = typeof model === 'string' ? model : model?.path
+      if (typeof text !== 'string' || isHubName(text)) return []
+      const path = resolve(pathFromFile(text, directory))
+      return results.has(path) ? [[name, path]] : []
+    }),
+  )
+}
+
+/** Places that were given, those of results so that they are no names on the Hub. */
+function asResults(given: Readonly<Record<string, string>> | undefined, results: ReadonlySet<string>) {
+  return Object.fromEntries(
+    Object.entries(given ?? {}).map(([name, text]) => {
+      const path = resolve(text)
+      return [name, results.has(path) ? path : text]
+    }),
+  )
 }

@@ -25,6 +25,7 @@ uint64_t support_rank(uint64_t elements, uint64_t percent) {
 
 std::vector<uint64_t> support_ranks(uint64_t elements) {
   std::vector<uint64_t> ranks;
+  ranks.reserve(std::size(kSupportPercents));
   for (const uint64_t percent : kSupportPercents) ranks.push_back(support_rank(elements, percent));
   return ranks;
 }
