@@ -5,6 +5,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // The files that take longest, so that none of them is left for the end: nothing is known of a clean clone but sizes.
 const first = [
+  'engines/server/longSilence',
   'train/threeExperts',
   'slurm/trainOverSlurm',
   'slurm/mergeOverSlurm',
@@ -18,8 +19,11 @@ const first = [
 ].map((name) => `/test/${name}.test.ts`)
 
 // What test/run.sh leaves out without --all, beside the rounds of test/support/rounds.ts: a cluster takes minutes to
-// do little, and a browser is 300 MB to install.
-const leftOut = process.env.BRANCHMERGE_TEST_QUICK === '1' ? ['test/slurm/**', 'test/browser/**'] : []
+// do little, a browser is 300 MB to install, and a silent server takes its time.
+const leftOut =
+  process.env.BRANCHMERGE_TEST_QUICK === '1'
+    ? ['test/slurm/**', 'test/browser/**', 'test/engines/server/longSilence.test.ts']
+    : []
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

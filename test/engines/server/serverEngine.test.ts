@@ -4,7 +4,6 @@ import type { Engine, GenerationRequest, Sampling } from '../../../lib/engines/g
 import { openEngine } from '../../../lib/engines/open/openEngine.js'
 import { openServerEngine, type ServerSettings } from '../../../lib/engines/server/serverEngine.js'
 import { FastClock } from '../../support/fastClock.js'
-import { rounds } from '../../support/rounds.js'
 import {
   beginEvents,
   chunkOf,
@@ -657,16 +656,6 @@ describe('limits of time', () => {
       { timeouts: { ...quick, idle: 150, total: 5000 } },
     )
     expect(await engine.generate(asked())).toMatchObject({ text: 'aaaaa', attempts: 1 })
-  })
-
-  // fetch gives up after 300 s without a head. Only time shows that nothing here does.
-  test.runIf(rounds({ all: 1, quick: 0 }) > 0)('320 s without a byte', { timeout: 400_000 }, async () => {
-    const { engine } = await engineFor(async (_, response) => {
-      await sleep(320_000)
-      beginEvents(response)
-      response.end(streamOf(['late']))
-    })
-    expect(await engine.generate(asked())).toMatchObject({ text: 'late', attempts: 1 })
   })
 })
 
