@@ -90,7 +90,7 @@ function batchApi(directory: string, round: number): string[] {
 test('questions go to a batch API and back until each has an answer, as if it had been called', {
   timeout: 900_000,
 }, async () => {
-  const count = rounds({ all: 100_000, quick: 3000 })
+  const count = rounds({ all: 12_000, quick: 1000 })
   const { teaching, out, requests, directory } = setting(count)
   const asked = { ...teaching, untilCorrect: 1, attempts: 5 }
   let total = 0
@@ -127,7 +127,7 @@ test('questions go to a batch API and back until each has an answer, as if it ha
   const before = readFileSync(out)
   await teach(called, { resume: true })
   expect([askedOf(server).length, readFileSync(out).equals(before)]).toEqual([0, true])
-  if (count < 10_000) {
+  if (count < 12_000) {
     await teach({ ...called, out: join(directory, 'called.jsonl') })
     expect(readFileSync(join(directory, 'called.jsonl')).equals(before)).toBe(true)
   }
