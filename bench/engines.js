@@ -1,5 +1,6 @@
-// Requests a second and processor time of the client, with 1,000 streams at a time, against a server in another process.
-//   node bench/engines.js [streams=1000] [chunks=400] [requests=3000]
+// Requests a second and processor time of the client, with 1,000 streams at a time, against a server in another process. A
+// stream gets a piece every 100 ms, as from a model, and how many there are at a time grows up to the number given.
+//   node bench/engines.js [streams=1000] [chunks=100] [requests=3000]
 import { fork } from 'node:child_process'
 import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
@@ -10,9 +11,16 @@ const chunk = (/** @type {object} */ delta, /** @type {string | null} */ finish 
 if (process.argv[2] === 'serve') {
   const chunks = Number(process.argv[3])
   const piece = chunk({ content: ' token' })
+  let [streams, mostStreams] = [0, 0]
   const server = createServer((request, response) => {
+    mostStreams = Math.max(mostStreams, ++streams)
+    response.on('close', () => streams--)
     request.resume()
     request.on('end', () => {
+      if (request.url === '/most') {
+        response.end(String(mostStreams))
+        return
+      }
       if (!request.url?.endsWith('completions')) {
         response.end(JSON.stringify({ data: [{ id: 'bench', owned_by: 'bench' }] }))
         return
@@ -21,7 +29,7 @@ if (process.argv[2] === 'serve') {
       let left = chunks
       const send = () => {
         response.write(piece)
-        if (--left > 0) setImmediate(send)
+        if (--left > 0) setTimeout(send, 100)
         else response.end(`${chunk({}, 'stop')}data: [DONE]\n\n`)
       }
       send()
@@ -32,7 +40,7 @@ if (process.argv[2] === 'serve') {
   )
 } else {
   const { openEngine } = await import('../dist/engines/open/openEngine.js')
-  const [streams = 1000, chunks = 400, requests = 3000] = process.argv.slice(2).map(Number)
+  const [streams = 1000, chunks = 100, requests = 3000] = process.argv.slice(2).map(Number)
   const server = fork(fileURLToPath(import.meta.url), ['serve', String(chunks)])
   const port = await new Promise((resolve) => server.once('message', resolve))
   const engine = await openEngine({ urls: [`http://127.0.0.1:${port}/v1`], concurrency: streams })
@@ -59,8 +67,9 @@ if (process.argv[2] === 'serve') {
   const { user, system } = process.cpuUsage(before)
   const tokens = answers.reduce((total, { usage }) => total + (usage.completionTokens ?? 0), 0)
   const cpu = (user + system) / 1e6
+  const most = await (await fetch(`http://127.0.0.1:${port}/most`)).text()
   console.log(
-    `${requests} answers of ${chunks} pieces, ${streams} at a time: ${(requests / seconds).toFixed(0)} requests/s, ` +
+    `${requests} answers of ${chunks} pieces, up to ${most} of ${streams} at a time: ${(requests / seconds).toFixed(0)} requests/s, ` +
       `${((1000 * cpu) / requests).toFixed(2)} s of processor time for 1,000 streams, ${(tokens / seconds / 1000).toFixed(0)}k pieces/s, ` +
       `${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MiB`,
   )

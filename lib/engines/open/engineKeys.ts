@@ -27,7 +27,7 @@ export const clientKeys = {
     ...atOnce,
     default: 64,
     meaning: 'requests at the same time to each server at most',
-    more: 'No other limit is hidden behind it',
+    more: 'There are few at first, and more while that makes answers come faster. No other limit is hidden behind it',
   },
   requestsPerMinute: {
     type: 'integer',

@@ -1,3 +1,4 @@
+import { Allowance } from './allowance.js'
 import type { Clock } from './clock.js'
 import { RateLimit, type Reservation } from './rateLimit.js'
 
@@ -5,11 +6,10 @@ import { RateLimit, type Reservation } from './rateLimit.js'
 export interface Lane<T> {
   readonly server: T
   outstanding: number
-  /** Requests at the same time that it is given at present. */
-  limit: number
+  /** Of the outstanding requests, those of which nothing came yet. */
+  silent: number
+  readonly allowance: Allowance
   pausedUntil: number
-  /** Since when nothing was too much for it. */
-  cleanSince: number
   /** Pauses so far without a good answer between them. */
   pauses: number
 }
@@ -19,6 +19,7 @@ export interface Turn<T> {
   readonly lane: Lane<T>
   readonly begun: number
   readonly reservation: Reservation
+  isSilent: boolean
 }
 
 interface Waiting<T> {
@@ -27,8 +28,6 @@ interface Waiting<T> {
   reject: (reason: unknown) => void
 }
 
-/** Additive increase: one more request after so many milliseconds without a refusal. */
-const growAfter = 30_000
 const shortestPause = 1000
 const longestPause = 60_000
 
@@ -46,17 +45,16 @@ export class Router<T> {
 
   constructor(
     servers: readonly T[],
-    private readonly most: number,
+    most: number,
     private readonly clock: Clock,
     limits: { requestsPerMinute: number | undefined; tokensPerMinute: number | undefined },
   ) {
-    const now = clock.now()
     this.lanes = servers.map((server) => ({
       server,
       outstanding: 0,
-      limit: most,
+      silent: 0,
+      allowance: new Allowance(most),
       pausedUntil: 0,
-      cleanSince: now,
       pauses: 0,
     }))
     this.rate = new RateLimit(limits.requestsPerMinute, limits.tokensPerMinute)
@@ -96,29 +94,37 @@ export class Router<T> {
   /** The request is over; with how many tokens, where it is known. */
   release(turn: Turn<T>, tokens?: number): void {
     turn.lane.outstanding--
+    this.heard(turn)
     if (tokens !== undefined) turn.reservation.tokens = tokens
     this.pump()
   }
 
-  /** It went well. */
-  good({ lane }: Turn<T>): void {
-    const now = this.clock.now()
+  /** A piece of its answer came. */
+  piece(turn: Turn<T>): void {
+    this.heard(turn)
+    const { allowance, outstanding, silent } = turn.lane
+    const { limit } = allowance
+    allowance.piece(outstanding, silent, this.clock.now())
+    if (allowance.limit > limit) this.pump()
+  }
+
+  /** It went well; its answer came piece by piece or whole. */
+  good({ lane }: Turn<T>, isWhole: boolean): void {
     lane.pauses = 0
-    if (lane.limit >= this.most || now - lane.cleanSince < growAfter) return
-    lane.limit++
-    lane.cleanSince = now
+    lane.allowance.good(isWhole, this.clock.now())
+  }
+
+  private heard(turn: Turn<T>): void {
+    if (turn.isSilent) turn.lane.silent--
+    turn.isSilent = false
   }
 
   /** It was too much for the server, which asks to wait so many milliseconds, or does not say. */
   busy({ lane, begun }: Turn<T>, wait: number | undefined): void {
     const now = this.clock.now()
-    // Whoever asked before the last pause says nothing new.
-    if (begun >= lane.cleanSince || lane.pauses === 0) {
-      lane.limit = Math.max(1, Math.floor(Math.min(lane.limit, lane.outstanding) / 2))
-      lane.cleanSince = now
-      lane.pauses++
-    }
-    const own = Math.min(longestPause, shortestPause * 2 ** (lane.pauses - 1)) * (0.5 + this.clock.random() / 2)
+    if (lane.allowance.refused(begun, lane.outstanding, now)) lane.pauses++
+    const own =
+      Math.min(longestPause, shortestPause * 2 ** Math.max(0, lane.pauses - 1)) * (0.5 + this.clock.random() / 2)
     lane.pausedUntil = Math.max(lane.pausedUntil, now + (wait ?? own))
   }
 
@@ -140,7 +146,9 @@ export class Router<T> {
       const lane = this.freeLane(now)
       if (!lane) {
         const next = Math.min(
-          ...this.lanes.filter(({ outstanding, limit }) => outstanding < limit).map((each) => each.pausedUntil),
+          ...this.lanes
+            .filter(({ outstanding, allowance }) => outstanding < allowance.limit)
+            .map((each) => each.pausedUntil),
         )
         if (Number.isFinite(next)) this.wake(next)
         return
@@ -153,13 +161,16 @@ export class Router<T> {
       }
       this.waiting.shift()
       lane.outstanding++
-      first.resolve({ lane, begun: now, reservation })
+      lane.silent++
+      first.resolve({ lane, begun: now, reservation, isSilent: true })
     }
   }
 
   /** The one with the fewest outstanding; those with as few take turns. */
   private freeLane(now: number): Lane<T> | undefined {
-    const free = this.lanes.filter(({ outstanding, limit, pausedUntil }) => outstanding < limit && pausedUntil <= now)
+    const free = this.lanes.filter(
+      ({ outstanding, allowance, pausedUntil }) => outstanding < allowance.limit && pausedUntil <= now,
+    )
     if (free.length < 2) return free[0]
     const fewest = Math.min(...free.map(({ outstanding }) => outstanding))
     const equal = free.filter(({ outstanding }) => outstanding === fewest)

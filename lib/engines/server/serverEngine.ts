@@ -245,8 +245,8 @@ class ServerEngine implements Engine {
       let tokens: number | undefined
       let pause = 0
       try {
-        const generation = await this.attempt(turn.lane.server, request, tries, signal)
-        router.good(turn)
+        const { generation, isWhole } = await this.attempt(turn, request, tries, router, signal)
+        router.good(turn, isWhole)
         const { promptTokens, completionTokens } = generation.usage
         if (promptTokens !== null && completionTokens !== null) tokens = promptTokens + completionTokens
         this.remember(completionTokens)
@@ -263,14 +263,17 @@ class ServerEngine implements Engine {
   }
 
   private async attempt(
-    server: ModelServer,
+    turn: Turn<ModelServer>,
     request: GenerationRequest,
     { attempts, shrunk }: Tries,
+    router: Router<ModelServer>,
     signal: AbortSignal | undefined,
-  ): Promise<Generation> {
+  ): Promise<{ generation: Generation; isWhole: boolean }> {
+    const { server } = turn.lane
     const limit = shrunk ?? (await this.limitFor(server, request, signal))
-    const { answer, begun, thinkOpened } = await this.once(server, request, limit, signal)
-    return this.generation(answer, { begun, thinkOpened, attempts, limit, server })
+    const onPiece = () => router.piece(turn)
+    const { answer, begun, thinkOpened, isWhole } = await this.once(server, request, limit, signal, onPiece)
+    return { generation: this.generation(answer, { begun, thinkOpened, attempts, limit, server }), isWhole }
   }
 
   /**
@@ -423,15 +426,19 @@ class ServerEngine implements Engine {
     request: GenerationRequest,
     limit: number,
     signal: AbortSignal | undefined,
-  ): Promise<{ answer: Answer; begun: number; thinkOpened: boolean }> {
+    onPiece?: () => void,
+  ): Promise<{ answer: Answer; begun: number; thinkOpened: boolean; isWhole: boolean }> {
     const text = this.textOf(server, request.prompt)
     const rendered = text === undefined ? undefined : await this.promptFor(server, text, signal)
     const body = this.bodyOf(server, request, rendered, limit)
     const path = text === undefined ? 'chat/completions' : 'completions'
     const url = `${server.url}/${path}`
     const begun = this.clock.now()
-    const { onTokens } = request
-    const reader = new AnswerReader({ url, now: () => this.clock.now(), onPieces: onTokens })
+    const onPieces = (pieces: number) => {
+      onPiece?.()
+      request.onTokens?.(pieces)
+    }
+    const reader = new AnswerReader({ url, now: () => this.clock.now(), onPieces })
     const events = new EventReader((data, event) => reader.event(data, event))
     let whole: Buffer[] | undefined
     await this.transport
@@ -464,8 +471,10 @@ class ServerEngine implements Engine {
     server.reportsUsage = answer.completionTokens !== null
     server.systemFingerprint = answer.systemFingerprint ?? server.systemFingerprint
     server.servedModel = answer.model ?? server.servedModel
-    if (reader.isWhole) answer.pieces = 0
-    return { answer, begun, thinkOpened: text === undefined ? server.thinkOpened === true : opensReasoning(text) }
+    const { isWhole } = reader
+    if (isWhole) answer.pieces = 0
+    const thinkOpened = text === undefined ? server.thinkOpened === true : opensReasoning(text)
+    return { answer, begun, thinkOpened, isWhole }
   }
 
   /** The rendered prompt where a text is asked, undefined where the server renders. */

@@ -1,5 +1,6 @@
+import type { ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Engine, GenerationRequest, Sampling } from '../../../lib/engines/generation.js'
 import { openEngine } from '../../../lib/engines/open/openEngine.js'
 import { openServerEngine, type ServerSettings } from '../../../lib/engines/server/serverEngine.js'
@@ -556,6 +557,37 @@ describe('llama.cpp', () => {
       thinkOpened: false,
     })
   })
+})
+
+test('a server that answers gets more and more requests at the same time, up to the limit', async () => {
+  const clock = new FastClock()
+  const streams = new Set<ServerResponse>()
+  let isOver = false
+  const { server, engine } = await engineFor(
+    (_, response) => {
+      beginEvents(response)
+      if (isOver) return void response.end(streamOf(['a']))
+      streams.add(response)
+    },
+    { concurrency: 30 },
+    clock,
+  )
+  let came = () => {}
+  const answers = Array.from({ length: 100 }, () => engine.generate(asked({ onTokens: () => came() })))
+  await vi.waitFor(() => expect(streams.size).toBe(8))
+  while (streams.size < 30) {
+    clock.pass(50)
+    let left = streams.size
+    const all = new Promise<void>((resolve) => {
+      came = () => --left <= 0 && resolve()
+    })
+    for (const response of streams) response.write(chunkOf({ content: 'a' }))
+    await all
+  }
+  isOver = true
+  for (const response of streams) response.end(streamOf(['a']))
+  expect(await Promise.all(answers)).toHaveLength(100)
+  expect(server.mostOutstanding).toBe(30)
 })
 
 describe('several servers', () => {
