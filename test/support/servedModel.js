@@ -5,12 +5,13 @@ import { createServer } from 'node:http'
 const [model = '', port = '0', mode = 'good'] = process.argv.slice(2)
 console.log(`loading ${model}`)
 const worker = spawn('sleep', ['1000'], { stdio: 'inherit' })
-console.log(`worker ${worker.pid}`)
+console.log(`worker ${worker.pid}, server ${process.pid}`)
 if (mode === 'ends') {
   console.error('out of memory: cannot load it')
   worker.kill()
   process.exit(3)
 }
+if (mode === 'dies') process.on('SIGUSR2', () => process.exit(5))
 if (mode === 'stubborn') process.on('SIGTERM', () => console.log('asked to end'))
 
 const answer = [
@@ -30,7 +31,6 @@ const server = createServer((request, response) => {
   request.on('end', () => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.end(answer.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join(''))
-    if (mode === 'dies') setTimeout(() => process.exit(5), 300)
   })
 })
 if (mode !== 'silent') setTimeout(() => server.listen(Number(port), '127.0.0.1'), 200)

@@ -69,10 +69,11 @@ export async function serveModel(options: ServeOptions): Promise<ServedModel> {
   })
   const lines = new LastLines()
   const output = createWriteStream(log, { fd: handle.fd, autoClose: false })
+  output.on('error', () => {}) // a log that cannot be written, on a full disk, ends no server
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (bytes: Buffer) => {
       lines.push(bytes.toString('utf8'))
-      output.write(bytes)
+      if (output.writable) output.write(bytes)
     })
   }
   const ended = new AbortController()
@@ -96,7 +97,7 @@ export async function serveModel(options: ServeOptions): Promise<ServedModel> {
   const stop = async () => {
     isStopped = true
     if (pid !== undefined) await endGroup(pid, whenEnded)
-    output.end()
+    await new Promise<void>((resolve) => output.end(() => resolve()))
     await handle.close().catch(() => {}) // closed by an earlier stop
   }
   const url = `http://127.0.0.1:${port}/v1`

@@ -34,10 +34,24 @@ const question = {
   seed: 1,
 }
 
-/** The worker that the server started, as it printed it. */
-function workerOf(log: string): number {
-  const [, pid] = /worker (\d+)/.exec(readFileSync(log, 'utf8')) ?? []
-  return Number(pid)
+interface Processes {
+  worker: number
+  server: number
+}
+
+/** What the server and its worker are, as it printed it; nothing before it did. */
+function printedIn(log: string): Processes | undefined {
+  const [, worker, server] = /^worker (\d+), server (\d+)\n/m.exec(readFileSync(log, 'utf8')) ?? []
+  return worker === undefined ? undefined : { worker: Number(worker), server: Number(server) }
+}
+
+/** The same of a server that runs: what it prints comes to its log a little later. */
+async function processesOf(log: string): Promise<Processes> {
+  for (;;) {
+    const printed = printedIn(log)
+    if (printed) return printed
+    await sleep(20)
+  }
 }
 
 function isRunning(pid: number): boolean {
@@ -58,7 +72,7 @@ async function untilEnded(pid: number): Promise<void> {
 test('a command serves a model until the engine is closed, its workers as well', async () => {
   const log = join(temporaryDirectory(), 'log')
   const engine = await openEngine({ path: model, serve: command('good'), log })
-  const worker = workerOf(log)
+  const { worker } = await processesOf(log)
   expect(isRunning(worker)).toBe(true)
   expect(await engine.generate(question)).toMatchObject({ text: 'Hello', finish: 'stop' })
   // The content of the checkpoint and the command, not where they are.
@@ -72,7 +86,7 @@ test('a command serves a model until the engine is closed, its workers as well',
 test('one that does not want to end is made to', { timeout: 60_000 }, async () => {
   const log = join(temporaryDirectory(), 'log')
   const engine = await openEngine({ path: model, serve: command('stubborn'), log })
-  const worker = workerOf(log)
+  const { worker } = await processesOf(log)
   await engine.close()
   await untilEnded(worker)
   expect(readFileSync(log, 'utf8')).toContain('asked to end')
@@ -88,11 +102,17 @@ test('one that ends at once is told of, with what it printed', async () => {
 
 test('one that never answers is stopped after a while', async () => {
   const log = join(temporaryDirectory(), 'log')
-  await expect(openEngine({ path: model, serve: command('silent'), log, startTimeout: 1 })).rejects.toMatchObject({
-    code: 'ERR_ENGINE',
-    message: expect.stringContaining('within 1 s'),
-  })
-  await untilEnded(workerOf(log))
+  // Long enough for it to start its worker, however busy the machine is.
+  for (let startTimeout = 1; ; startTimeout *= 2) {
+    await expect(openEngine({ path: model, serve: command('silent'), log, startTimeout })).rejects.toMatchObject({
+      code: 'ERR_ENGINE',
+      message: expect.stringContaining(`within ${startTimeout} s`),
+    })
+    const printed = printedIn(log)
+    if (!printed) continue
+    await untilEnded(printed.worker)
+    return
+  }
 })
 
 test('an abort stops what is being started', async () => {
@@ -102,17 +122,22 @@ test('an abort stops what is being started', async () => {
     { path: model, serve: command('silent'), log },
     {
       signal: controller.signal,
-      onProgress: ({ stage, done }) => stage === 'start' && done > 0.5 && controller.abort(new Error('enough')),
+      onProgress: ({ stage }) => stage === 'start' && printedIn(log) && controller.abort(new Error('enough')),
     },
   )
   await expect(opening).rejects.toThrow('enough')
-  await untilEnded(workerOf(log))
+  const { worker, server } = await processesOf(log)
+  await untilEnded(worker)
+  await untilEnded(server)
 })
 
 test('one that dies later ends what is asked, and is not waited for', async () => {
-  const engine = await openEngine({ path: model, serve: command('dies') })
+  const log = join(temporaryDirectory(), 'log')
+  const engine = await openEngine({ path: model, serve: command('dies'), log })
   try {
-    await sleep(600)
+    const { server } = await processesOf(log)
+    process.kill(server, 'SIGUSR2')
+    await untilEnded(server)
     await expect(engine.generate(question)).rejects.toMatchObject({
       code: 'ERR_ENGINE',
       message: expect.stringContaining('exit code 5'),
@@ -134,5 +159,5 @@ test('the end of this process is the end of the server', async () => {
   const script = fileURLToPath(new URL('../../support/serveAndExit.js', import.meta.url))
   const child = spawn(process.execPath, [script, model, command('good'), log], { stdio: 'inherit' })
   await new Promise((resolve) => child.once('exit', resolve))
-  await untilEnded(workerOf(log))
+  await untilEnded((await processesOf(log)).worker)
 })
