@@ -47,7 +47,8 @@ export default defineConfig({
     // llama.cpp, as test/setup.sh installed it.
     env: { BRANCHMERGE_LLAMA: fileURLToPath(new URL('test/llama/node_modules/node-llama-cpp', import.meta.url)) },
     globalSetup: 'test/support/buildDist.ts',
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // For what hangs only: tests run beside everything else, on machines of any speed, and none says less.
+    testTimeout: 900_000,
+    hookTimeout: 900_000,
   },
 })

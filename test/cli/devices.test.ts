@@ -2,14 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { fileNames, hashFiles, isPartial, looksComplete } from '../support/directoryContents.js'
-import { buildEmulatedAddon, buildTimeout, cudaErrors, machine } from '../support/emulatedDevices.js'
+import { buildEmulatedAddon, cudaErrors, machine } from '../support/emulatedDevices.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory, temporaryDirectoryOfFile } from '../support/temporary.js'
 import { type Tensors, writeCheckpoint, writePair } from '../support/writeCheckpoint.js'
 
 // The command on a machine with CUDA devices: they are emulated, and everything else is what users have.
 
-beforeAll(buildEmulatedAddon, buildTimeout)
+beforeAll(buildEmulatedAddon)
 
 const directory = temporaryDirectoryOfFile()
 const pair = writePair(directory)

@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { Random } from '../support/random.js'
 import { rounds } from '../support/rounds.js'
 import { type CommandResult, preload, runCommand } from '../support/runCommand.js'
@@ -26,9 +26,6 @@ import {
 } from '../support/scriptedServer.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { tinyModel } from '../support/tinyModel.js'
-
-// Each test starts several processes.
-vi.setConfig({ testTimeout: 300_000 })
 
 /** What a server is asked: `3 + 4`. */
 const questionOf = ({ body }: Received): [number, number] => {
@@ -387,9 +384,7 @@ test('Ctrl-C while a server starts does not wait for it', async () => {
   expect([result.code, result.stderr]).toEqual([130, expect.any(String)])
 })
 
-test('kill -9 loses at most what was on its way, and nothing that was stored is asked again', {
-  timeout: 300_000,
-}, async () => {
+test('kill -9 loses at most what was on its way, and nothing that was stored is asked again', async () => {
   const random = new Random(20)
   for (let round = 0; round < rounds({ all: 20, quick: 3 }); round++) {
     const set = await setting(slowly(3), 40)

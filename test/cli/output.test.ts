@@ -45,7 +45,7 @@ const commands: [args: string[], out?: string][] = [
 ]
 
 describe('stdout on a full disk: the work stays, and one line says so', () => {
-  test('of every command', { timeout: 300_000 }, async () => {
+  test('of every command', async () => {
     const cwd = await setting()
     for (const [args, out] of commands) {
       const { code, stderr } = await runCommand(args, { cwd, shell: full })
@@ -73,7 +73,7 @@ describe('stdout on a full disk: the work stays, and one line says so', () => {
   })
 })
 
-test('a reader of stdout that leaves early is no failure, and hides none', { timeout: 60_000 }, async () => {
+test('a reader of stdout that leaves early is no failure, and hides none', async () => {
   const cwd = await setting()
   expect(await runCommand(['inspect', 'merged'], { cwd, shell: readerLeft })).toMatchObject({ code: 0, stderr: '' })
   writeFileSync(join(cwd, 'merged', 'config.json'), '{}')
@@ -81,7 +81,7 @@ test('a reader of stdout that leaves early is no failure, and hides none', { tim
   expect([verified.code, verified.stderr]).toEqual([1, ''])
 })
 
-test('stderr on a full disk stops no work, and changes no exit code', { timeout: 60_000 }, async () => {
+test('stderr on a full disk stops no work, and changes no exit code', async () => {
   const cwd = await setting()
   const shell = '"$@" 2> /dev/full'
   const merged = await runCommand(['merge', 'm.yml', '--out', 'out'], { cwd, shell })

@@ -2,16 +2,13 @@ import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { Random } from '../support/random.js'
 import { rounds } from '../support/rounds.js'
 import { type CommandResult, preload, runCommand } from '../support/runCommand.js'
 import type { Script } from '../support/scriptedServer.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { additions, adds, askedOf, numbersOf, rowsOf, serverOf, writeRows } from '../teach/taughtServer.js'
-
-// Each test starts several processes.
-vi.setConfig({ testTimeout: 300_000 })
 
 const slowly =
   (milliseconds: number): Script =>

@@ -15,9 +15,7 @@ const questionOf = (i: number) => `What is ${i} + 5?`
 /** About 2 kB, as a short answer with its reasoning. */
 const reasoning = 'First I look at the numbers, and then I add them with care. '.repeat(32)
 
-test('many stored answers are opened, graded, resumed, compared and graded again in bounded memory', {
-  timeout: 600_000,
-}, async () => {
+test('many stored answers are opened, graded, resumed, compared and graded again in bounded memory', async () => {
   const answers = rounds({ all: 100_000, quick: 10_000 })
   const questions = answers / trials
   const cwd = temporaryDirectory()

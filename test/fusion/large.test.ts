@@ -16,7 +16,7 @@ const options: ReferenceOptions = {
   population: 'all',
 }
 
-test('twelve million elements, fine-tuned by 2e-4', { timeout: 120_000 }, async () => {
+test('twelve million elements, fine-tuned by 2e-4', async () => {
   const pair = drawPair(new Random(1), 'BF16', [2344, 5120], fineTuned(2e-4))
   const expected = fuseReference(pair, options)
   // The page's table: this is the regime in which float32, summed as the definition prints it, is noise.

@@ -226,7 +226,7 @@ describe('before a download', () => {
   })
 })
 
-describe('the cache', { timeout: 300_000 }, () => {
+describe('the cache', () => {
   test('two processes at once fetch each file once', async () => {
     const { directory } = publish('both')
     const env = environment(temporaryDirectory())

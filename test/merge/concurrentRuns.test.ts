@@ -68,7 +68,7 @@ test('of two that resume one output, the later is told of the other, and loses n
   expect([code, JSON.parse(stdout).alreadyDone]).toEqual([0, false])
   expect(JSON.parse(stdout).bytesRead).toBe(0)
   expect(hashFiles(out)).toEqual(expected)
-}, 120_000)
+})
 
 test('of two that begin a new directory, one finds the other there', async () => {
   const { directory, line, expected, out } = await setUp()
@@ -79,7 +79,7 @@ test('of two that begin a new directory, one finds the other there', async () =>
   expect(outcome(await late.goOn())).toEqual(refused(first.child.pid))
   expect(outcome(await first.goOn())).toEqual([0, undefined])
   expect(hashFiles(out)).toEqual(expected)
-}, 120_000)
+})
 
 test('of many that begin together, one merges and the others are refused', async () => {
   const { line, expected, out } = await setUp()
@@ -91,7 +91,7 @@ test('of many that begin together, one merges and the others are refused', async
   expect(fileNames(out).filter(isPartial)).toEqual([])
   expect(hashFiles(out)).toEqual(expected)
   expect((await verify(out)).problems).toEqual([])
-}, 120_000)
+})
 
 test('a claim that a killed process left is no hindrance', async () => {
   const { directory, line, expected, out } = await setUp()
@@ -101,4 +101,4 @@ test('a claim that a killed process left is no hindrance', async () => {
   expect(fileNames(out)).toHaveLength(1)
   expect(outcome(await runCommand(line(out)))).toEqual([0, undefined])
   expect(hashFiles(out)).toEqual(expected)
-}, 120_000)
+})

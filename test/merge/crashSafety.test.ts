@@ -44,7 +44,7 @@ describe('a crash right before each change to the file system', () => {
     // Every write of a sharded checkpoint was tried: at least a creation, a sync and a rename of each small file.
     expect(steps).toBeGreaterThan(30)
     expect(completed).toBeGreaterThan(0)
-  }, 300_000)
+  })
 
   test('a replaced checkpoint is the old one whole, or the new one whole, or does not look complete', async () => {
     const directory = temporaryDirectory()
@@ -74,5 +74,5 @@ describe('a crash right before each change to the file system', () => {
     expect([left, right].map(({ path }) => stampFiles(path))).toEqual(inputs)
     expect(states).toEqual(new Set(['old', 'incomplete', 'new']))
     expect(hashFiles(out)).toEqual(after)
-  }, 300_000)
+  })
 })

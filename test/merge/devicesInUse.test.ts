@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { MergeOptions, Progress } from '../../lib/index.js'
 import { fileNames, hashFiles, looksComplete } from '../support/directoryContents.js'
-import { buildTimeout, cudaErrors, libraryWithDevices, setMachine } from '../support/emulatedDevices.js'
+import { cudaErrors, libraryWithDevices, setMachine } from '../support/emulatedDevices.js'
 import { writeExperts } from '../support/experts.js'
 import { temporaryDirectory, temporaryDirectoryOfFile } from '../support/temporary.js'
 import { writePair } from '../support/writeCheckpoint.js'
@@ -13,7 +13,7 @@ import { writePair } from '../support/writeCheckpoint.js'
 let api: typeof import('../../lib/index.js')
 beforeAll(async () => {
   api = await libraryWithDevices()
-}, buildTimeout)
+})
 
 const directory = temporaryDirectoryOfFile()
 const { left, right } = writePair(directory)

@@ -52,7 +52,7 @@ describe('a pair that takes a while', () => {
     expect(hashFiles(out)).toEqual(expected)
     expect([hashFiles(left), hashFiles(right)]).toEqual(inputs)
     rmSync(out, { recursive: true })
-  }, 180_000)
+  })
 
   /** Slow enough (seconds) that a signal finds the work in progress. */
   const slow = { BRANCHMERGE_INSTRUCTION_SET: 'scalar' }

@@ -66,7 +66,7 @@ describe('a value that does not fit the dtype of the output is an error and not 
 })
 
 describe('what a machine lacks', () => {
-  beforeAll(buildFaults, 900_000)
+  beforeAll(buildFaults)
   const fuseWith = async (variables: Parameters<typeof faults>[0], ...more: string[]) => {
     const directory = temporaryDirectory()
     const { left, right } = writePair(directory)

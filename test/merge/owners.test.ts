@@ -80,7 +80,7 @@ describe('at work', () => {
       const before = statSync(path).mtimeMs
       const rest = keepAlive(() => [join(path, 'missing'), path])
       vi.advanceTimersByTime(6000)
-      await vi.waitFor(() => expect(statSync(path).mtimeMs).toBeGreaterThan(before + 900_000))
+      await vi.waitFor(() => expect(statSync(path).mtimeMs).toBeGreaterThan(before + 900_000), { timeout: 600_000 })
       rest()
       writeAged(path, 1000)
       vi.advanceTimersByTime(60_000)

@@ -81,7 +81,7 @@ describe('a merge that is cut off', () => {
     // Otherwise nothing was ever gone on with.
     expect(spared).toBeGreaterThan(0)
     rmSync(out, { recursive: true, force: true })
-  }, 300_000)
+  })
 
   /** Kills a run after some of its files are safe. */
   async function interrupted(name: string): Promise<string> {
@@ -117,7 +117,7 @@ describe('a merge that is cut off', () => {
     utimesSync(join(large.left, 'model.safetensors'), new Date(), new Date())
     expect(await finish(touched)).toBeLessThan(wholeBytes)
     rmSync(touched, { recursive: true })
-  }, 120_000)
+  })
 
   test('a run that fails keeps its work when it was asked to resume', async () => {
     const out = join(large.directory, 'failed')

@@ -297,7 +297,7 @@ describe('the state of a file', () => {
     expect(after).toMatchObject({ bytes: before?.bytes, inode: before?.inode })
     expect(isSameState(before, after)).toBe(false)
     expect(isSameState(undefined, undefined)).toBe(false)
-  }, 15_000)
+  })
 
   test('decides what is known of the file', () => {
     const state = { inode: '1', bytes: 8, modified: '2', changed: '3' }

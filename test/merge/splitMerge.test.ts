@@ -206,7 +206,7 @@ describe('a part', () => {
     }
     // Killed after the last tensor was safe: none is merged again.
     expect(resumed).toBeGreaterThan(2)
-  }, 300_000)
+  })
 
   test.each<[string, Record<string, unknown>, string]>([
     ['part 0', { part: 0, parts: 2 }, 'an integer from 1 to 2 for part'],
@@ -277,7 +277,7 @@ describe('finish', () => {
     })
     expect(states).toEqual(new Set(['complete', 'incomplete']))
     expect(steps).toBeGreaterThan(30)
-  }, 300_000)
+  })
 
   test('of what is finished says so, and clears up what a killed removal left', async () => {
     const split = newSplit()

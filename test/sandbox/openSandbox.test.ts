@@ -43,9 +43,7 @@ const sandboxesBelow = (of?: number) =>
 
 /** Until `condition` holds. */
 async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !condition(); await delay(10)) {
-    if (Date.now() > end) throw new Error('It does not come to hold')
-  }
+  while (!condition()) await delay(10)
 }
 
 describe('a run', () => {
@@ -260,7 +258,7 @@ describe('processes', () => {
       const runner = await openSandbox({ workers: 1 })
       console.log('open')
       if (process.argv[1] === 'run') await runner.run({ code: 'while True: pass' }, [{ stdin: '' }], { seconds: 1000, memoryBytes: 2 ** 30, outputBytes: 1 })`
-    const idle = execFileSync(process.execPath, ['--input-type=module', '-e', script, 'idle'], { timeout: 30_000 })
+    const idle = execFileSync(process.execPath, ['--input-type=module', '-e', script, 'idle'], { timeout: 600_000 })
     expect(String(idle)).toBe('open\n')
     const child = spawn(process.execPath, ['--input-type=module', '-e', script, 'run'], {
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -45,12 +45,12 @@ export class SlurmCluster {
     mkdirSync(join(this.directory, 'state'))
     for (const name of nodes) mkdirSync(join(this.directory, 'spool', name), { recursive: true })
     const socket = this.startMunge()
-    await until('munged listens', 10, () => existsSync(socket))
+    await until('munged listens', 600, () => existsSync(socket))
     writeFileSync(this.env.SLURM_CONF, configuration(this.directory, socket, await freePorts(nodes.length + 1)))
     await this.writeCgroupConfiguration()
     this.startDaemon('slurmctld', ['slurmctld', '-D', '-i'])
     for (const name of nodes) this.startDaemon(name, ['slurmd', '-D', '-N', name])
-    await until('both nodes are idle', 40, async () => (await this.idleNodes()) === nodes.length)
+    await until('both nodes are idle', 600, async () => (await this.idleNodes()) === nodes.length)
   }
 
   private startMunge(): string {
@@ -100,7 +100,7 @@ export class SlurmCluster {
   /** Waits until a job is over, and returns its last state. */
   async endOf(job: string): Promise<string> {
     let state = ''
-    await until(`job ${job} ends`, 120, async () => {
+    await until(`job ${job} ends`, 600, async () => {
       state = await this.stateOf(job)
       return !['PENDING', 'RUNNING', 'COMPLETING', 'SUSPENDED', 'CONFIGURING', 'REQUEUED'].includes(state)
     })
@@ -111,7 +111,7 @@ export class SlurmCluster {
     await this.run('scancel', ['--user', userInfo().username]).catch(() => {})
     // Steps outlive their slurmd, so they must be gone before it is.
     const queue = () => this.run('squeue', ['--noheader', '--states=RUNNING,COMPLETING']).catch(() => '')
-    await until('the queue is empty', 20, async () => (await queue()) === '').catch(() => {})
+    await until('the queue is empty', 120, async () => (await queue()) === '').catch(() => {})
     await Promise.all(this.daemons.reverse().map(endDaemon))
     rmSync(this.directory, { recursive: true, force: true })
   }

@@ -57,7 +57,7 @@ const hold = (part: number) => ({ NODE_OPTIONS: preload('holdPart.js'), BRANCHME
 
 /** Until task 2 has written a file, and the others are done. */
 async function untilHeld(merge: Merge): Promise<void> {
-  await until('part 2 writes and the others are done', 60, () => {
+  await until('part 2 writes and the others are done', 600, () => {
     const names = fileNames(stagingOf(merge))
     const done = [1, 3, 4].every((part) => existsSync(recordOf(merge, part)))
     return done && names.some((name) => /^model.*\.branchmerge-partial$/.test(name))
@@ -69,7 +69,7 @@ const logsOf = (directory: string): string =>
     .map((name) => readFileSync(join(directory, name), 'utf8'))
     .join('\n')
 
-describe('merge --slurm', { timeout: 180_000 }, () => {
+describe('merge --slurm', () => {
   test('gives the bytes of the merge on one machine, whatever the directory is called', async () => {
     const merge = newMerge('it\'s 100%a "$HOME" *')
     const expected = await expectedOf(merge)

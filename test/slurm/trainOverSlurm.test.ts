@@ -25,9 +25,9 @@ const submit = (file: string, script: DoubleScript, more: string[] = [], onStart
 
 const training = (output: string, ...names: string[]): string => join(output, 'training', ...names)
 const began = (output: string, rank: number) =>
-  until(`rank ${rank} begins`, 60, () => existsSync(training(output, `heartbeat-${rank}.json`)))
+  until(`rank ${rank} begins`, 600, () => existsSync(training(output, `heartbeat-${rank}.json`)))
 
-describe('sft --slurm', { timeout: 180_000 }, () => {
+describe('sft --slurm', () => {
   test('submits, follows to the end, and leaves the expert, whatever the directory is called', async () => {
     const { file, directory } = await newRun(slurm())
     const output = join(directory, 'it\'s 100%a "$HOME" *')
@@ -102,7 +102,7 @@ describe('sft --slurm', { timeout: 180_000 }, () => {
       const submitted = () => existsSync(training(output, 'job.sh'))
       until(
         'it is submitted',
-        60,
+        600,
         async () => submitted() && (await cluster.run('squeue', ['--noheader'])) !== '',
       ).then(
         () => process.kill(pid, 'SIGINT'),

@@ -11,9 +11,6 @@ export function buildEmulatedAddon(): void {
   execFileSync('test/build.sh', ['branchmerge_emulated_addon'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
-/** How long {@link buildEmulatedAddon} may take on a slow machine. */
-export const buildTimeout = 900_000
-
 /**
  * Environment of a process whose machine has emulated devices, by the fields of test/native/cuda_emulation/environment.cc:
  * `machine('devices=2', 'fail_launch=3:214')`.

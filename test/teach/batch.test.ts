@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { readBatchLine } from '../../lib/engines/batch/batchLine.js'
 import { teach } from '../../lib/index.js'
 import { recipeObject } from '../../lib/recipe/recipe.js'
@@ -15,8 +15,6 @@ import { rounds } from '../support/rounds.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { additions, adds, askedOf, kindOf, numbersOf, rowsOf, serverOf, writeRows } from './taughtServer.js'
-
-vi.setConfig({ testTimeout: 120_000 })
 
 function setting(count: number) {
   const directory = temporaryDirectory()
@@ -87,9 +85,7 @@ function batchApi(directory: string, round: number): string[] {
   })
 }
 
-test('questions go to a batch API and back until each has an answer, as if it had been called', {
-  timeout: 900_000,
-}, async () => {
+test('questions go to a batch API and back until each has an answer, as if it had been called', async () => {
   const count = rounds({ all: 12_000, quick: 1000 })
   const { teaching, out, requests, directory } = setting(count)
   const asked = { ...teaching, untilCorrect: 1, attempts: 5 }

@@ -1,6 +1,6 @@
 import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { previewData, type TeachingProgress, teach } from '../../lib/index.js'
 import { sandboxOfFile } from '../support/sandbox.js'
 import { beginEvents, json, type Received, type Script, streamOf } from '../support/scriptedServer.js'
@@ -8,8 +8,6 @@ import { passingFailures } from '../support/serverFailures.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { tinyModel } from '../support/tinyModel.js'
 import { additions, adds, askedOf, kindOf, numbersOf, rowsOf, serverOf, writeRows } from './taughtServer.js'
-
-vi.setConfig({ testTimeout: 120_000 })
 
 /** A server, and a teaching of additions with it. */
 async function setting(count = 20, script: Script = adds) {
@@ -349,7 +347,7 @@ test.for(['think', 'field'] as const)(
   },
 )
 
-test('a checkpoint teaches through llama.cpp, and its hash is its name', { timeout: 300_000 }, async () => {
+test('a checkpoint teaches through llama.cpp, and its hash is its name', async () => {
   const directory = temporaryDirectory()
   const path = await tinyModel({ directory })
   const questions = join(directory, 'questions.jsonl')

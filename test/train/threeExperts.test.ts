@@ -26,7 +26,7 @@ describe('from nothing to three experts and a merge', () => {
     const trainTokenizer = [join(data, 'text.txt')]
     await init({ out: join(directory, 'random'), size: '5m', trainTokenizer, vocabularySize: 300 })
     await train('base')
-  }, 600_000)
+  })
 
   test('the base learns its task from random weights', () => {
     const { firstValidationLoss, validationLoss } = summaryOf('base')
@@ -35,7 +35,7 @@ describe('from nothing to three experts and a merge', () => {
     expect(validationLoss).toBeLessThan(0.8)
   })
 
-  test.for(tasks)('the expert of %s is better at its task than the base', { timeout: 300_000 }, async (task) => {
+  test.for(tasks)('the expert of %s is better at its task than the base', async (task) => {
     await train(task)
     const { firstValidationLoss, validationLoss, steps } = summaryOf(task)
     expect(steps).toBe(120)
@@ -43,7 +43,7 @@ describe('from nothing to three experts and a merge', () => {
     expect(validationLoss).toBeLessThan(0.7 * (firstValidationLoss as number))
   })
 
-  test('the experts merge into one model that llama.cpp runs', { timeout: 60_000 }, async () => {
+  test('the experts merge into one model that llama.cpp runs', async () => {
     const out = join(directory, 'merged')
     const models = Object.fromEntries(tasks.map((task) => [task, join(directory, task)]))
     await merge('(math & science) & coding', { models, out })
@@ -57,7 +57,7 @@ describe('from nothing to three experts and a merge', () => {
     })
   })
 
-  test('an evaluation shows what the experts learned', { timeout: 240_000 }, async () => {
+  test('an evaluation shows what the experts learned', async () => {
     const models = Object.fromEntries(['base', ...tasks].map((name) => [name, join(directory, name)]))
     const benchmarks = Object.fromEntries(tasks.map((name) => [name, join(directory, `data/questions/${name}.jsonl`)]))
     const out = join(directory, 'results')

@@ -83,7 +83,7 @@ test('a command serves a model until the engine is closed, its workers as well',
   await untilEnded(worker)
 })
 
-test('one that does not want to end is made to', { timeout: 60_000 }, async () => {
+test('one that does not want to end is made to', async () => {
   const log = join(temporaryDirectory(), 'log')
   const engine = await openEngine({ path: model, serve: command('stubborn'), log })
   const { worker } = await processesOf(log)

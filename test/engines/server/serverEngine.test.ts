@@ -574,7 +574,7 @@ test('a server that answers gets more and more requests at the same time, up to 
   )
   let came = () => {}
   const answers = Array.from({ length: 100 }, () => engine.generate(asked({ onTokens: () => came() })))
-  await vi.waitFor(() => expect(streams.size).toBe(8))
+  await vi.waitFor(() => expect(streams.size).toBe(8), { timeout: 600_000 })
   while (streams.size < 30) {
     clock.pass(50)
     let left = streams.size

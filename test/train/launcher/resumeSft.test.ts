@@ -162,7 +162,7 @@ describe('a run that was cut off', () => {
   })
 })
 
-test('the trainer itself tells what changed, and the summary keeps it', { timeout: 120_000 }, async () => {
+test('the trainer itself tells what changed, and the summary keeps it', async () => {
   const steps = 'training: {numTrainEpochs: 2, saveSteps: 5, learningRate: 1e-3}\nlauncher: {threads: 1}'
   const run = await newRun(steps)
   const stop = new AbortController()

@@ -16,7 +16,7 @@ const eventsOf = (output: string) =>
     .split('\n')
     .map((line) => JSON.parse(line))
 
-describe('a training by the trainer itself', { timeout: 180_000 }, () => {
+describe('a training by the trainer itself', () => {
   test('learns, tells how far it is, and leaves an expert', async () => {
     const { file, output, model } = await newRun(training())
     const steps: number[] = []
@@ -64,7 +64,7 @@ describe('a training by the trainer itself', { timeout: 180_000 }, () => {
 
   /** The trainer has saved and ended by itself. */
   async function expectSaved(output: string) {
-    await vi.waitFor(() => expect(phaseOf(output)).toBe('ended'), { timeout: 60_000, interval: 50 })
+    await vi.waitFor(() => expect(phaseOf(output)).toBe('ended'), { timeout: 600_000, interval: 50 })
     const { event, reason, step } = eventsOf(output).at(-1)
     expect([event, reason]).toEqual(['end', 'requeue'])
     const name = `step-${String(step).padStart(8, '0')}`

@@ -31,7 +31,7 @@ describe('a gradient', () => {
     )
     expect(cosines['a again']).toBe(1)
     expect(cosines['a b']).toBeGreaterThan(0)
-  }, 120_000)
+  })
 
   test('goes into no directory with other files, nor into the model; other options are refused', async () => {
     const { file, directory, model } = await newRun('')

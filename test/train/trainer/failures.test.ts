@@ -23,7 +23,7 @@ import type { Tensors } from '../../support/writeCheckpoint.js'
 let directory: string
 let run: RunFields
 
-beforeAll(buildFaults, 900_000)
+beforeAll(buildFaults)
 
 beforeEach(() => {
   directory = temporaryDirectory()

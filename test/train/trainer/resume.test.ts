@@ -27,7 +27,7 @@ import {
 let directory: string
 let run: RunFields
 
-beforeAll(buildFaults, 900_000)
+beforeAll(buildFaults)
 
 // A step takes some milliseconds, so that a signal comes before the end.
 beforeEach(() => {
