@@ -1,7 +1,10 @@
+import { join } from 'node:path'
+import { type Place, RecordReader, readPlacedRecords } from '../asking/recordFile.js'
 import { BranchMergeError } from '../errors.js'
 import type { VerdictStatus } from '../grading/verdict.js'
+import { voteOf } from './analysis/collectAnswers.js'
 import type { Outcome } from './analysis/results.js'
-import { readAnswers, readEvaluationRecord, readGrades, recordName } from './store/evaluationStore.js'
+import { gradesName, readAnswers, readEvaluationRecord, recordName } from './store/evaluationStore.js'
 import type { AnswerRecord, EvaluationRecord, GradeRecord } from './store/records.js'
 
 /** The evaluations of some directories, side by side. */
@@ -33,13 +36,11 @@ export async function readOutcomes(
     }
     refuseOther(read, directory, record)
     read.evaluations.push({ directory, record })
-    const grades = await currentGrades(directory, record, read, signal)
     // By model and benchmark, as the evaluation has them: answers come in any order, and after a kill in another.
-    const byAsking = new Map<string, GradeRecord[]>(Object.keys(record.askings).map((asking) => [asking, []]))
-    for (const grade of grades.values()) byAsking.get(grade.asking)?.push(grade)
+    const byAsking = await outcomesByAsking(directory, record, read, signal)
     for (const [asking, { model, benchmark, trials }] of Object.entries(record.askings)) {
       const graded = byAsking.get(asking) ?? []
-      for (const grade of graded) read.outcomes.push(outcomeOf(grade))
+      for (const outcome of graded) read.outcomes.push(outcome)
       const wanted = trials * (record.benchmarks[benchmark]?.questions ?? 0)
       const answers = wanted - graded.length
       if (answers > 0) read.missing.push({ model, benchmark, answers })
@@ -73,28 +74,60 @@ function refuseOther({ evaluations }: ReadEvaluations, directory: string, record
   }
 }
 
-async function currentGrades(
+/** The last outcome of each key that counts. Little is kept of a grade: there may be many, with long texts. */
+async function outcomesByAsking(
   directory: string,
   record: EvaluationRecord,
   read: ReadEvaluations,
   signal: AbortSignal | undefined,
-): Promise<Map<string, GradeRecord>> {
-  const grades = new Map<string, GradeRecord>()
+): Promise<Map<string, Outcome[]>> {
+  const byKey = new Map<string, Map<string, Outcome>>(Object.keys(record.askings).map((asking) => [asking, new Map()]))
+  const same = new Alike()
+  const counts = counting(record)
   const options = { signal, onDamage: () => read.damaged++ }
-  for await (const grade of readGrades(directory, options)) {
-    if (counts(grade, record)) grades.set(grade.key, grade)
+  for await (const { record: grade } of readPlacedRecords<GradeRecord>(join(directory, gradesName), options)) {
+    if (counts(grade)) byKey.get(grade.asking)?.set(grade.key, outcomeOf(grade, same))
     else if (!record.askings[grade.asking]) read.outdated++
   }
-  return grades
+  return new Map([...byKey].map(([asking, outcomes]) => [asking, [...outcomes.values()]]))
 }
 
 /** Whether a grade is of what the evaluation asks now: of its questions, trials and version. */
-const counts = (grade: GradeRecord, { askings, benchmarks }: EvaluationRecord): boolean =>
-  grade.version === benchmarks[grade.benchmark]?.version && grade.trial < (askings[grade.asking]?.trials ?? 0)
+function counting({ askings, benchmarks }: EvaluationRecord): (grade: GradeRecord) => boolean {
+  const asked = new Map(Object.entries(benchmarks).map(([name, each]) => [name, each.asked && new Set(each.asked)]))
+  return ({ asking, benchmark, question, trial, version }) =>
+    version === benchmarks[benchmark]?.version &&
+    trial < (askings[asking]?.trials ?? 0) &&
+    (asked.get(benchmark)?.has(question) ?? true)
+}
 
-function outcomeOf(grade: GradeRecord): Outcome {
+/** One object for all that are alike: every line that is read makes its own. */
+class Alike {
+  private readonly known = new Map<string, unknown>()
+
+  of<T>(value: T): T {
+    const name = JSON.stringify(value)
+    const found = this.known.get(name)
+    if (found !== undefined) return found as T
+    this.known.set(name, value)
+    return value
+  }
+}
+
+function outcomeOf(grade: GradeRecord, same: Alike): Outcome {
   const { model, benchmark, question, trial, labels, status, extracted, metrics, tokens, truncated } = grade
-  return { model, benchmark, question, trial, labels, status, extracted, metrics, tokens, truncated }
+  return {
+    model: same.of(model),
+    benchmark: same.of(benchmark),
+    question: same.of(question),
+    trial,
+    labels: same.of(labels),
+    status: same.of(status),
+    extracted: voteOf(extracted),
+    metrics: metrics && same.of(metrics),
+    tokens,
+    truncated,
+  }
 }
 
 /** An answer with its grade, for people who want to read it. */
@@ -122,14 +155,25 @@ export async function* readTranscripts(
   signal?: AbortSignal | undefined,
 ): AsyncGenerator<Transcript> {
   for (const { directory, record } of evaluations) {
-    const none: ReadEvaluations = { evaluations: [], outcomes: [], missing: [], outdated: 0, damaged: 0 }
-    const grades = await currentGrades(directory, record, none, signal)
-    for await (const answer of readAnswers(directory, { signal })) {
-      const grade = grades.get(answer.key)
-      if (answer.error || !grade) continue
-      // Each answer once, also where it was asked twice.
-      grades.delete(answer.key)
-      yield transcriptOf(answer, grade, record.benchmarks[answer.benchmark]?.confidential ?? false)
+    const path = join(directory, gradesName)
+    const counts = counting(record)
+    const places = new Map<string, Place>()
+    for await (const { record: grade, offset, bytes } of readPlacedRecords<GradeRecord>(path, { signal })) {
+      if (counts(grade)) places.set(grade.key, { offset, bytes })
+    }
+    if (places.size === 0) continue
+    const reader = await RecordReader.open(path)
+    try {
+      for await (const answer of readAnswers(directory, { signal })) {
+        const place = places.get(answer.key)
+        if (answer.error || !place) continue
+        // Each answer once, also where it was asked twice.
+        places.delete(answer.key)
+        const confidential = record.benchmarks[answer.benchmark]?.confidential ?? false
+        yield transcriptOf(answer, await reader.read<GradeRecord>(place), confidential)
+      }
+    } finally {
+      await reader.close()
     }
   }
 }

@@ -337,6 +337,7 @@ function newRecord(
         `The benchmark ${benchmark.name} was asked from other files before. Give it another name, or use another directory.`,
       )
     }
+    const asked = askedQuestions(benchmark, limit)
     benchmarks[benchmark.name] = {
       kind,
       profile,
@@ -344,7 +345,8 @@ function newRecord(
       files,
       spec,
       limit,
-      questions: askedQuestions(benchmark, limit).length,
+      asked: limit === null ? null : asked.map(({ id }) => id),
+      questions: asked.length,
       trials,
       confidential,
       needsPrograms,

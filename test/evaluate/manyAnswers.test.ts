@@ -14,6 +14,8 @@ const trials = 10
 const questionOf = (i: number) => `What is ${i} + 5?`
 /** About 2 kB, as a short answer with its reasoning. */
 const reasoning = 'First I look at the numbers, and then I add them with care. '.repeat(32)
+/** What is taken as the answer has 1.5 kB, as a program may have. */
+const answerOf = (sum: number) => `The sum is ${sum}. ${'It is so because of what was said above. '.repeat(36)}`.trim()
 
 test('many stored answers are opened, graded, resumed, compared and graded again in bounded memory', async () => {
   const answers = rounds({ all: 100_000, quick: 10_000 })
@@ -22,12 +24,12 @@ test('many stored answers are opened, graded, resumed, compared and graded again
   const server = await ScriptedServer.start(
     withProbe((_, response) => {
       beginEvents(response)
-      response.end(streamOf(['\\boxed{5}']))
+      response.end(streamOf([answerOf(5)]))
     }),
   )
   onTestFinished(() => server.stop())
   const rows = Array.from({ length: questions }, (_, i) =>
-    JSON.stringify({ id: `q${i}`, question: questionOf(i), answer: i + 5, grader: 'integer' }),
+    JSON.stringify({ id: `q${i}`, question: questionOf(i), answer: answerOf(i + 5), grader: 'exact' }),
   )
   writeFileSync(join(cwd, 'questions.jsonl'), `${rows.join('\n')}\n`)
   const memory: Record<string, number> = {}
@@ -83,7 +85,7 @@ async function writeAnswers(directory: string, questions: number): Promise<void>
         trial,
         prompt,
         requestSeed: requestSeed(seed, benchmark, question, trial),
-        text: `The sum is \\boxed{${i + 5 + (trial === trials - 1 ? 1 : 0)}}.`,
+        text: answerOf(i + 5 + (trial === trials - 1 ? 1 : 0)),
         reasoning,
         thinkOpened: false,
         finish: 'stop',

@@ -116,6 +116,28 @@ test('what is stored is not asked again; more trials, models and questions are',
   expect(outcomes.filter(({ model }) => model === 'b').every(({ status }) => status === 'wrong')).toBe(true)
 })
 
+test('with a lower limit only the questions count that are asked then, and with a higher one the others count again', async () => {
+  const directory = join(temporaryDirectory(), 'results')
+  const asked = async (limit: number | null, trials = 1) => {
+    const engine = scriptedEngine(add)
+    await evaluateInto(directory, {
+      contestants: [contestant('a', engine)],
+      examinations: [examine({ trials, limit })],
+    })
+    const read = await readOutcomes([directory])
+    expect(read.missing).toEqual([])
+    const shown: string[] = []
+    for await (const { question } of readTranscripts(read)) shown.push(question)
+    const counted = read.outcomes.map(({ question }) => question)
+    expect(shown.toSorted()).toEqual(counted.toSorted())
+    return [engine.calls.length, new Set(counted).size, counted.length]
+  }
+  expect(await asked(null, 2)).toEqual([20, 10, 20])
+  expect(await asked(3)).toEqual([0, 3, 3])
+  expect(await asked(7, 2)).toEqual([0, 7, 14])
+  expect(await asked(null)).toEqual([0, 10, 10])
+})
+
 test('other sampling, another seed and another served model are asked anew, and only the last counts', async () => {
   const directory = join(temporaryDirectory(), 'results')
   const notes: string[] = []

@@ -88,7 +88,8 @@ class Questions {
   }
 }
 
-function voteOf(extracted: string | null): string | null {
+/** The canonical answer, or its hash where it is long. */
+export function voteOf(extracted: string | null): string | null {
   if (extracted === null || extracted.length <= longestVote) return extracted
   return `sha256 ${createHash('sha256').update(extracted).digest('base64')}`
 }

@@ -76,6 +76,8 @@ export interface BenchmarkRecord {
   spec: Readonly<Record<string, unknown>>
   /** How many of it were asked, the first ones; null for all. */
   limit: number | null
+  /** The ids of those; null for all. Answers to others that are stored do not count. */
+  asked: readonly string[] | null
   questions: number
   trials: number
   confidential: boolean
