@@ -323,6 +323,25 @@ const exportGguf: Command = {
   load: async () => (await import('./exportGguf.js')).runExportGguf,
 }
 
+const push: Command = {
+  usage: 'push <directory> <repository>',
+  describe: 'Send a checkpoint to the Hugging Face Hub',
+  positionals: {
+    directory: { type: 'string', describe: 'Checkpoint: what fuse, merge or sft wrote, or another' },
+    repository: { type: 'string', describe: 'org/name; it is made where it is not there' },
+  },
+  options: {
+    private: { type: 'boolean', describe: 'Make a new repository private', group: 'Hub:' },
+    revision: { type: 'string', describe: 'Branch, made where it is not there. Default: main', group: 'Hub:' },
+    json,
+  },
+  examples: [
+    ['push merged/ org/merged --private', 'Sends what the Hub does not have, and then commits'],
+    ['push merged/ org/merged --revision lambda-2', 'To a branch'],
+  ],
+  load: async () => (await import('./push.js')).runPush,
+}
+
 const inspect: Command = {
   usage: 'inspect <path>',
   describe: 'Validate a checkpoint and list its tensors',
@@ -545,6 +564,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   compare,
   init,
   exportGguf,
+  push,
   doctor,
 ]
 

@@ -16,11 +16,13 @@ export interface HashRequest {
   drop?: true
 }
 
-export type HashResult = { id: number; digest: string } | { id: number; error: string }
+/** Of a large file, how far it is hashed is told now and then. */
+export type HashResult = { id: number; digest: string } | { id: number; error: string } | { id: number; at: number }
 
 interface Waiting {
   resolve(digest: string): void
-  reject(error: Error): void
+  reject(error: unknown): void
+  onAdvance: ((bytes: number) => void) | undefined
 }
 
 /** A hash that follows the bytes of a file that grows from its start. */
@@ -38,10 +40,15 @@ export class FileHashes {
   private readonly waiting = new Map<number, Waiting>()
   private next = 0
 
-  follow(path: string, { hash: kind, bytes }: Pick<RemoteFile, 'hash' | 'bytes'>): FollowingHash {
+  /** @param onAdvance - is told now and then how many bytes are hashed */
+  follow(
+    path: string,
+    { hash: kind, bytes }: Pick<RemoteFile, 'hash' | 'bytes'>,
+    onAdvance?: (bytes: number) => void,
+  ): FollowingHash {
     const worker = this.start()
     const file = { id: this.next++, path, kind, bytes }
-    const done = new Promise<string>((resolve, reject) => this.waiting.set(file.id, { resolve, reject }))
+    const done = new Promise<string>((resolve, reject) => this.waiting.set(file.id, { resolve, reject, onAdvance }))
     done.catch(() => {}) // it is told to whoever asks for the digest
     return {
       advance: (until) => {
@@ -55,9 +62,12 @@ export class FileHashes {
     }
   }
 
-  async close(): Promise<void> {
+  /** Whoever waits for a digest is told `reason`. */
+  async close(reason?: unknown): Promise<void> {
     await this.worker?.terminate()
     this.worker = undefined
+    for (const { reject } of this.waiting.values()) reject(reason)
+    this.waiting.clear()
   }
 
   private start(): Worker {
@@ -66,6 +76,10 @@ export class FileHashes {
     const worker = new Worker(join(packageRoot, 'dist/hub/hashWorker.js'))
     worker.on('message', (result: HashResult) => {
       const waiting = this.waiting.get(result.id)
+      if ('at' in result) {
+        waiting?.onAdvance?.(result.at)
+        return
+      }
       this.waiting.delete(result.id)
       if ('digest' in result) waiting?.resolve(result.digest)
       else waiting?.reject(new BranchMergeError('ERR_FILE_READ', `Cannot read what was downloaded: ${result.error}`))

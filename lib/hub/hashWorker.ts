@@ -12,6 +12,7 @@ interface Open {
 
 const files = new Map<number, Open>()
 const buffer = Buffer.alloc(4 * 2 ** 20)
+const tellBytes = 64 * 2 ** 20
 
 function open({ path, kind, bytes }: HashRequest): Open {
   const hash = createHash(kind === 'git' ? 'sha1' : 'sha256')
@@ -39,6 +40,7 @@ function advance(request: HashRequest): HashResult | undefined {
     if (count === 0) throw new Error('the file was cut short')
     file.hash.update(buffer.subarray(0, count))
     file.at += count
+    if (file.at % tellBytes === 0) parentPort?.postMessage({ id, at: file.at } satisfies HashResult)
   }
   if (until < bytes) return undefined
   const digest = file.hash.digest('hex')

@@ -11,13 +11,26 @@ export interface Refusal {
 
 /**
  * @param subject - what was asked for, as people write it: "the model org/name"
- * @param hasToken - whether one was sent
+ * @param asked - whether a token was sent, and whether something was to be written
  */
-export function refusalError(refusal: Refusal, subject: string, hasToken: boolean): BranchMergeError {
+export function refusalError(
+  refusal: Refusal,
+  subject: string,
+  { hasToken, writing }: { hasToken: boolean; writing: boolean },
+): BranchMergeError {
   const { status, code, message } = refusal
   const said = message ? `: ${message}` : ''
   if (code === 'RevisionNotFound') return fail('ERR_HUB_NOT_FOUND', `The Hub has no such revision of ${subject}${said}`)
   if (code === 'EntryNotFound') return fail('ERR_HUB_NOT_FOUND', `The Hub has no such file: ${subject}${said}`)
+  if (writing && (status === 403 || status === 401)) {
+    return fail(
+      'ERR_HUB_ACCESS',
+      `The Hub does not let the token write to ${subject} (${status})${said}: set HF_TOKEN to one that may`,
+    )
+  }
+  if (writing && (status === 409 || status === 412)) {
+    return fail('ERR_HUB_PROTOCOL', `${subject} has changed on the Hub meanwhile (${status})${said}. Push again.`)
+  }
   if (code === 'GatedRepo' || status === 403) {
     const advice = hasToken
       ? 'ask for access on its page, with the account of your token'

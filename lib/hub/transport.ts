@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
 import { BranchMergeError } from '../errors.js'
 import { version } from '../version.js'
+import { FileContent } from './fileContent.js'
 import { type Refusal, refusalError } from './hubError.js'
 import type { HubSettings } from './settings.js'
 
@@ -27,6 +28,8 @@ export interface Ask {
   subject: string
   /** Answers besides 2xx that the caller takes. */
   accepts?: readonly number[]
+  /** It writes: what is refused is a matter of the token. */
+  writing?: boolean
   /** Default: follow. Only within one host, as a renamed repository needs. */
   redirects?: 'follow' | 'return'
 }
@@ -91,10 +94,15 @@ export class Transport {
   }
 
   /** For @huggingface/hub: with the token, the tries and the errors of this. */
-  fetchFor(subject: string, signal: AbortSignal | undefined): typeof fetch {
+  fetchFor(subject: string, signal: AbortSignal | undefined, more: Pick<Ask, 'writing'> = {}): typeof fetch {
     return async (input, init = {}) => {
       const { method = 'GET', body } = init
-      const made = () => (body instanceof Blob ? Readable.from(streamOf(body)) : (body as string))
+      const made = () =>
+        body instanceof FileContent
+          ? body.send()
+          : body instanceof Blob
+            ? Readable.from(streamOf(body))
+            : (body as string)
       const length = body instanceof Blob ? { 'content-length': `${body.size}` } : {}
       const answer = await this.ask(String(input), {
         method: method as 'GET',
@@ -102,6 +110,7 @@ export class Transport {
         ...(body ? { body: made } : {}),
         signal: init.signal ?? signal,
         subject,
+        ...more,
       })
       const content = Buffer.from(await answer.body.arrayBuffer())
       return new Response(answer.status === 204 ? null : content, { status: answer.status, headers: answer.headers })
@@ -141,7 +150,8 @@ export class Transport {
     if (ask.redirects === 'return' && isRedirect(status)) return undefined
     const own = new URL(answer.url).origin === this.origin
     const refusal = await refusalOf(answer)
-    if (own) return refusalError(refusal, ask.subject, this.settings.token !== undefined)
+    const { token } = this.settings
+    if (own) return refusalError(refusal, ask.subject, { hasToken: token !== undefined, writing: ask.writing === true })
     const { host } = new URL(answer.url)
     return new BranchMergeError('ERR_HUB_UNAVAILABLE', `The store ${host} answered ${status} for ${ask.subject}`)
   }

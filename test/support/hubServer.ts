@@ -44,6 +44,14 @@ export interface HubFaults {
   refuse?: { status: number; times: number; retryAfter?: string }
   /** Addresses of the store hold for so many requests. */
   expireAfter?: number
+  /** What the token may do. Default: write. */
+  role?: 'read' | 'write'
+  /** Close the connection of an upload to the store after so many bytes of a part; undefined: none. */
+  cutUpload?(part: number): number | undefined
+  /** The commit is made, and its answer is lost. */
+  loseCommit?: boolean
+  /** What comes to pass before a commit is taken: somebody else's, for one. */
+  beforeCommit?(): void
 }
 
 export interface HubRequest {
@@ -72,6 +80,10 @@ export class HubServer {
   readonly token = `hf_${randomBytes(12).toString('hex')}`
   /** Bytes of files that were sent. */
   bytesServed = 0
+  /** Bytes of large files that were received. */
+  bytesReceived = 0
+  /** In which the token may make repositories. */
+  organisations = ['org']
   pageSize = pageSize
   partBytes = partBytes
   private readonly uploads = new Map<string, Upload>()
@@ -140,6 +152,7 @@ export class HubServer {
   private route(asked: Asked): undefined {
     const path = asked.url.pathname
     const routes: [RegExp, (groups: string[]) => undefined][] = [
+      [/^\/api\/whoami-v2$/, () => this.whoAmI(asked)],
       [/^\/api\/repos\/create$/, () => this.create(asked)],
       [/^\/api\/(models|datasets)$/, ([type = '']) => this.listOf(asked, type)],
       [
@@ -186,6 +199,10 @@ export class HubServer {
     }
     if (write && !token) {
       fail(asked, 401, undefined, 'Unauthorized')
+      return undefined
+    }
+    if (write && !this.mayWrite(repository.name)) {
+      fail(asked, 403, undefined, `You don't have the rights to write to ${repository.name}`)
       return undefined
     }
     if (content && repository.gated && !repository.private) {
@@ -341,12 +358,30 @@ export class HubServer {
     next()
   }
 
+  private mayWrite(name: string): boolean {
+    return this.faults.role !== 'read' && this.organisations.includes(name.split('/')[0] as string)
+  }
+
+  private whoAmI(asked: Asked): undefined {
+    if (!asked.token) return fail(asked, 401, undefined, 'Invalid username or password.')
+    const orgs = this.organisations.map((name) => ({ type: 'org', id: name, name, fullname: name, roleInOrg: 'write' }))
+    const accessToken = {
+      displayName: 'test',
+      role: this.faults.role ?? 'write',
+      createdAt: '2026-01-01T00:00:00.000Z',
+    }
+    json(asked, { type: 'user', id: '1', name: 'user', orgs, auth: { type: 'access_token', accessToken } })
+  }
+
   private create(asked: Asked): undefined {
     if (!asked.token) return fail(asked, 401, undefined, 'Unauthorized')
     const { name, organization, type = 'model', visibility } = JSON.parse(asked.body.toString())
     const whole = `${organization}/${name}`
+    if (!this.mayWrite(whole))
+      return fail(asked, 403, undefined, `You don't have the rights to create under ${organization}`)
     if (this.repositories.has(`${type}s/${whole}`)) return fail(asked, 409, undefined, 'You already created this repo')
-    this.add(whole, [], { kind: type, private: visibility === 'private' })
+    const attributes = hubFile('.gitattributes', '*.safetensors filter=lfs diff=lfs merge=lfs -text\n')
+    this.add(whole, [attributes], { kind: type, private: visibility === 'private' })
     json(asked, { url: `${this.endpoint}/${whole}`, id: whole })
   }
 
@@ -402,7 +437,15 @@ export class HubServer {
       return
     }
     const pieces: Buffer[] = []
-    request.on('data', (chunk) => pieces.push(chunk))
+    const stop = this.faults.cutUpload?.(Number(part))
+    let received = 0
+    request.on('error', () => {})
+    request.on('data', (chunk: Buffer) => {
+      pieces.push(chunk)
+      received += chunk.length
+      this.bytesReceived += chunk.length
+      if (stop !== undefined && received >= stop) request.destroy()
+    })
     request.on('end', () => {
       const upload = this.uploads.get(oid)
       const bytes = Buffer.concat(pieces)
@@ -437,6 +480,7 @@ export class HubServer {
   }
 
   private takeCommit(asked: Asked, repository: HubRepository, branch: string): undefined {
+    this.faults.beforeCommit?.()
     const parent = repository.refs.get(branch)
     if (parent === undefined) return fail(asked, 404, 'RevisionNotFound', `Invalid rev id: ${branch}`)
     const files = new Map((repository.commits.get(parent) ?? []).map((file) => [file.path, file]))
@@ -448,9 +492,15 @@ export class HubServer {
         if (!content) return fail(asked, 400, undefined, `LFS pointer of ${value.path} points to nothing`)
         files.set(value.path, hubFile(value.path, content))
       } else if (key === 'deletedFile') files.delete(value.path)
+      else if (key === 'header' && value.parentCommit !== undefined && value.parentCommit !== parent)
+        return fail(asked, 412, undefined, 'A commit has happened since. Please refresh and try again.')
       else if (key !== 'header' || typeof value.summary !== 'string') return fail(asked, 400, undefined, `Key ${key}`)
     }
     const commitOid = this.commit(repository, [...files.values()], branch)
+    if (this.faults.loseCommit) {
+      asked.request.socket.destroy()
+      return
+    }
     json(asked, { success: true, commitOid, commitUrl: `${this.endpoint}/${repository.name}/commit/${commitOid}` })
   }
 }
