@@ -2,16 +2,16 @@
 //
 //   node test/lintCpp.js CLANG_TIDY BUILD_DIRECTORY FILE ...     sources, and the headers of the project
 //
-// Most of what clang-tidy does for a file it does for the headers of the standard library. So files with the same flags are
-// put one after the other into one, and share that. Not by #include: through what is included the static analyzer follows no
-// paths, and some checks do not look there.
+// Most of what clang-tidy does for a file it does for the headers of the standard library: 19 s of 23 s for a small one. So files
+// are put one after the other into one, and share that, where no macro, include path or name can tell that they are together. Not
+// by #include: through what is included the static analyzer follows no paths, and some checks do not look there.
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 
 /** @typedef {{ file: string, directory: string, command: string }} CompileCommand */
-/** @typedef {{ file: string, from: string, flags: string, settings: string, text: string, alone: boolean, names: Set<string>, lines: number }} Unit */
+/** @typedef {{ file: string, from: string, flags: string[], settings: string, text: string, ends: boolean, alone: boolean, names: Set<string>, constants: Set<string>, lines: number }} Unit */
 /** @typedef {{ failed: boolean, output: string }} Result */
 
 const [clangTidy = '', build = '', ...paths] = process.argv.slice(2)
@@ -19,8 +19,7 @@ const files = paths.filter((path) => path.endsWith('.cc'))
 const headers = paths.filter((path) => path.endsWith('.h'))
 const directory = resolve(build, 'lint')
 // Larger ones save little more, and leave a core without work at the end.
-const maxFiles = 12
-const maxLines = 2000
+const maxLines = 3000
 
 const chatter = /^(\d+ warnings?( and \d+ errors?)? (generated|treated).*|Suppressed.*|Error while.*|Use -header.*|)$/
 
@@ -38,6 +37,28 @@ function namesIn(text) {
   return names
 }
 
+const included = /** @type {Map<string, Set<string>>} */ (new Map())
+
+/**
+ * Constants of the project's headers that a text includes, and of those that these include. A file may have its own of that name.
+ * @param {string} text
+ * @returns {Set<string>}
+ */
+function constantsFor(text) {
+  const names = [...text.matchAll(/^#include "([^"]+)"/gm)].flatMap(([, name = '']) => {
+    const header = headers.find((file) => `/${file}`.endsWith(`/${name}`))
+    if (header === undefined) return []
+    if (!included.has(header)) {
+      included.set(header, new Set())
+      const own = readFileSync(header, 'utf8')
+      const constants = [...namesIn(own)].filter((constant) => /^k[A-Z]/.test(constant))
+      included.set(header, new Set([...constants, ...constantsFor(own)]))
+    }
+    return [...(included.get(header) ?? [])]
+  })
+  return new Set(names)
+}
+
 /**
  * The folder of the .clang-tidy that holds for a file.
  * @param {string} file
@@ -48,29 +69,65 @@ function settingsOf(file) {
   return existsSync(join(folder, '.clang-tidy')) ? folder : settingsOf(folder)
 }
 
+/**
+ * What of a command matters here: neither how code is optimized, nor headers that another compiler has precompiled.
+ * @param {string} command
+ */
+const flagsOf = (command) =>
+  command
+    .slice(command.indexOf(' '), command.lastIndexOf(' -o '))
+    .replace(/ -include \S+/g, '')
+    .replaceAll(' -isystem ', ' -isystem')
+    .split(' ')
+    .filter((flag) => flag !== '' && !/^-(O|f|g|DNDEBUG|DBUILDING_NODE|Winvalid-pch)/.test(flag))
+
+/**
+ * @param {string[]} flags
+ * @param {string} file
+ */
+const commandOf = (flags, file) => `c++ ${flags.join(' ').replaceAll('-isystem', '-isystem ')} -o sources.o -c ${file}`
+
+/** @param {string} flag */
+const isPath = (flag) => /^-(I|isystem)/.test(flag)
+/** @param {string} flag */
+const isMacro = (flag) => flag.startsWith('-D')
+
+/**
+ * Whether files with these flags can be compiled as one, with the flags of both: paths and macros may be more, not other.
+ * @param {string[]} a
+ * @param {string[]} b
+ */
+function flagsAgree(a, b) {
+  const others = (/** @type {string[]} */ flags) => flags.filter((flag) => !isPath(flag) && !isMacro(flag)).join(' ')
+  const macros = new Map(a.filter(isMacro).map((flag) => [flag.split('=')[0], flag]))
+  return others(a) === others(b) && b.filter(isMacro).every((flag) => (macros.get(flag.split('=')[0]) ?? flag) === flag)
+}
+
 /** A file and how it is compiled: as often as it is, each time with other flags. */
 function readUnits() {
   const commands = /** @type {CompileCommand[]} */ (
     JSON.parse(readFileSync(join(build, 'compile_commands.json'), 'utf8'))
   )
   const linted = new Set(files.map((file) => resolve(file)))
-  const constants = new Set(
-    headers.flatMap((file) => [...namesIn(readFileSync(file, 'utf8'))].filter((name) => /^k[A-Z]/.test(name))),
-  )
   return commands
     .filter(({ file }) => linted.has(file))
     .map(({ file, directory: from, command }) => {
       const text = readFileSync(file, 'utf8')
       const names = namesIn(text)
+      const own = text.slice(text.lastIndexOf('\n#include'))
+      const define = /^\s*#define/m
       return {
         file,
         from,
-        flags: command.slice(command.indexOf(' '), command.lastIndexOf(' -o ')),
+        flags: flagsOf(command),
         settings: settingsOf(file),
         text,
-        // What the next file must not see: a macro, or a name that it takes from a header.
-        alone: /^\s*(#define|using [\w:]+::\w+;)/m.test(text) || [...names].some((name) => constants.has(name)),
+        // What the next file must not see: a macro, or a name of elsewhere.
+        ends: define.test(own) || /^using [\w:]+::\w+;/m.test(text),
+        // What earlier ones must not have seen: a macro for headers.
+        alone: define.test(text.slice(0, -own.length)),
         names,
+        constants: constantsFor(text),
         lines: text.split('\n').length,
       }
     })
@@ -80,20 +137,25 @@ function readUnits() {
 const linesOf = (units) => units.reduce((sum, { lines }) => sum + lines, 0)
 
 /**
- * Puts every file into the first group with its flags and settings, room for it and none of its names.
+ * Puts every file into the first group with such flags, its settings, room for it and none of its names.
  * @param {Unit[]} units
  */
 function groupUnits(units) {
   const groups = /** @type {Unit[][]} */ ([])
-  for (const unit of units) {
+  // Those that end a group come last.
+  for (const unit of [...units].sort((a, b) => Number(a.ends) - Number(b.ends))) {
     const group = groups.find(
       (group) =>
         [...group, unit].every(
-          ({ alone, flags, settings }) => !alone && flags === unit.flags && settings === unit.settings,
+          ({ alone, flags, settings }) => !alone && flagsAgree(flags, unit.flags) && settings === unit.settings,
         ) &&
-        group.length < maxFiles &&
+        !group.some(({ ends }) => ends) &&
         linesOf(group) + unit.lines <= maxLines &&
-        group.every(({ names }) => [...names].every((name) => !unit.names.has(name))),
+        group.every(
+          (other) =>
+            [...other.names].every((name) => !unit.names.has(name) && !unit.constants.has(name)) &&
+            [...unit.names].every((name) => !other.constants.has(name)),
+        ),
     )
     if (group === undefined) groups.push([unit])
     else group.push(unit)
@@ -162,7 +224,8 @@ async function lintGroup(group) {
   if (settings !== directory) cpSync(join(first.settings, '.clang-tidy'), join(settings, '.clang-tidy'))
   const file = group.length > 1 ? join(place, 'sources.cc') : first.file
   if (group.length > 1) writeFileSync(file, joinFiles(group))
-  const command = `c++ ${first.flags} -o sources.o -c ${file}`
+  const flags = [...new Set(group.flatMap(({ flags }) => flags))]
+  const command = commandOf(flags, file)
   writeFileSync(join(place, 'compile_commands.json'), JSON.stringify([{ directory: first.from, command, file }]))
   const result = await runClangTidy(place, file)
   // Files that do not compile together are linted in halves: a name may mean two things.
@@ -184,12 +247,15 @@ async function lintGroup(group) {
 rmSync(directory, { recursive: true, force: true })
 const units = readUnits()
 const built = new Set(units.map(({ file }) => file))
+const commands = units.map(({ file, from, flags }) => ({ directory: from, command: commandOf(flags, file), file }))
+mkdirSync(directory, { recursive: true })
+writeFileSync(join(directory, 'compile_commands.json'), JSON.stringify(commands))
 const tasks = [
   ...groupUnits(units)
     .sort((a, b) => linesOf(b) - linesOf(a))
     .map((group) => () => lintGroup(group)),
   // A file that the build leaves out, a fuzzer, gets the flags of its nearest neighbour.
-  ...files.filter((file) => !built.has(resolve(file))).map((file) => () => runClangTidy(build, file)),
+  ...files.filter((file) => !built.has(resolve(file))).map((file) => () => runClangTidy(directory, file)),
 ]
 console.log(`${files.length} files, ${tasks.length} calls of ${clangTidy}`)
 

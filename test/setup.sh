@@ -46,7 +46,7 @@ install_missing() {
   missing=()
 }
 
-# Debian 13 has no LLVM 14. What needs it says so when it is called.
+# Debian 13 has no LLVM 14. test/run.sh says what it leaves out then.
 leave_out_what_is_nowhere() {
   local name found=()
   for name in "${missing[@]}"; do

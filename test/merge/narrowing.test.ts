@@ -5,6 +5,7 @@ import { fuse } from '../../lib/index.js'
 import { looksComplete } from '../support/directoryContents.js'
 import { buildFaults, faults } from '../support/faults.js'
 import { encode, type FloatDtype } from '../support/floats.js'
+import { rounds } from '../support/rounds.js'
 import { runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { writeCheckpoint, writePair } from '../support/writeCheckpoint.js'
@@ -84,6 +85,23 @@ describe('what a machine lacks', () => {
   test('threads: an error, and no end of the process', async () => {
     const { code, signal, stderr } = await fuseWith({ FAULT_THREADS: '40' }, '--threads', '64')
     expect([code, signal, stderr]).toEqual([1, null, expect.stringMatching(/Use fewer threads.*\[ERR_THREADS\]/)])
+  })
+
+  // However many start: in the pool, in the queue of reads, in what reads ahead, each of which starts several.
+  test('threads, at each that a merge starts', { timeout: 600_000 }, async () => {
+    const step = rounds({ all: 1, quick: 5 })
+    let started = 20
+    for (; started < 200; started += step) {
+      const { code, signal, stderr } = await fuseWith(
+        { FAULT_THREADS: String(started), FAULT_IO_URING: '1' },
+        '--threads',
+        '3',
+      )
+      if (code === 0) break
+      expect([code, signal, stderr]).toEqual([1, null, expect.stringMatching(/Use fewer threads.*\[ERR_THREADS\]/)])
+    }
+    expect(started).toBeGreaterThan(25)
+    expect(started).toBeLessThan(200)
   })
 
   test('io_uring, and uninterrupted system calls: the same bytes', async () => {
