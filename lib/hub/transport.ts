@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
+import type { Dispatcher, request } from 'undici'
 import { BranchMergeError } from '../errors.js'
 import { version } from '../version.js'
 import { FileContent } from './fileContent.js'
@@ -34,6 +34,11 @@ export interface Ask {
   redirects?: 'follow' | 'return'
 }
 
+interface Client {
+  request: typeof request
+  dispatcher: Dispatcher
+}
+
 const tries = 6
 const firstWait = 250
 const longestWait = 60_000
@@ -46,21 +51,15 @@ const maxMessage = 4096
  * connections), with the token to the Hub alone. @huggingface/hub gives up at the first of these.
  */
 export class Transport {
-  private readonly dispatcher: Dispatcher
+  private client: Promise<Client> | undefined
   private readonly origin: string
 
   constructor(readonly settings: HubSettings) {
     this.origin = new URL(settings.endpoint).origin
-    // Idle times of a slow store; connections are few, and each is kept.
-    this.dispatcher = new EnvHttpProxyAgent({
-      headersTimeout: 60_000,
-      bodyTimeout: 60_000,
-      connect: { timeout: 20_000 },
-    })
   }
 
   async close(): Promise<void> {
-    await this.dispatcher.destroy()
+    await (await this.client)?.dispatcher.destroy()
   }
 
   /**
@@ -120,6 +119,8 @@ export class Transport {
   private async once(url: string, ask: Ask, redirects: number): Promise<Answer> {
     const { method = 'GET', headers = {}, signal } = ask
     const own = new URL(url).origin === this.origin
+    this.client ??= openClient()
+    const { request, dispatcher } = await this.client
     const answer = await request(url, {
       method,
       headers: {
@@ -129,7 +130,7 @@ export class Transport {
         ...(own && this.settings.token !== undefined ? { authorization: `Bearer ${this.settings.token}` } : {}),
       },
       ...(ask.body ? { body: (await ask.body()) ?? null } : {}),
-      dispatcher: this.dispatcher,
+      dispatcher,
       ...(signal ? { signal } : {}),
     })
     const found = { status: answer.statusCode, headers: flat(answer.headers), body: answer.body, url }
@@ -163,6 +164,18 @@ export class Transport {
       `Cannot reach the Hub at ${this.settings.endpoint} for ${subject}: ${why}`,
     )
   }
+}
+
+/** Loaded with the first request: it takes a fifth of a second, and most models lie on this machine. */
+async function openClient(): Promise<Client> {
+  const { EnvHttpProxyAgent, request } = await import('undici')
+  // Idle times of a slow store; connections are few, and each is kept.
+  const dispatcher = new EnvHttpProxyAgent({
+    headersTimeout: 60_000,
+    bodyTimeout: 60_000,
+    connect: { timeout: 20_000 },
+  })
+  return { request, dispatcher }
 }
 
 /** The library writes one even where it has none. */

@@ -14,6 +14,9 @@ export function compileSchema(schema: object, others: Readonly<Record<string, ob
     strict: true,
     strictRequired: false,
     allowUnionTypes: true,
+    // That a schema of the package is one is for its tests to show: to check it here takes longer than all else (schemas.test.ts).
+    meta: false,
+    validateSchema: false,
   } as const
   const ajv = new Ajv2020(options)
   for (const [name, other] of Object.entries(others)) ajv.addSchema(other, name)
