@@ -74,9 +74,9 @@ describe('doctor', () => {
 })
 
 /** Much to do by its size, and little in fact: zeros. */
-function writePadded(directory: string, { path, tensors }: { path: string; tensors: Tensors }): string {
+function writePadded(directory: string, { path, tensors }: { path: string; tensors: Tensors }, count: number): string {
   const zeros = { dtype: 'BF16', shape: [2048, 2048], data: Buffer.alloc(2 ** 23) }
-  const padding = Array.from({ length: 8 }, (_, i) => [`model.layers.9.padding.${i}.weight`, zeros] as const)
+  const padding = Array.from({ length: count }, (_, i) => [`model.layers.9.padding.${i}.weight`, zeros] as const)
   return writeCheckpoint(join(directory, basename(path)), { tensors: new Map([...tensors, ...padding]) })
 }
 
@@ -189,8 +189,16 @@ describe('a merge on devices', () => {
   })
 
   test('chosen by auto, whose device is lost, goes on on the CPU with one warning', async () => {
+    // On a busy machine the device seems slow, too: then with more to do.
+    let isChosen = false
+    for (let padding = 8; !isChosen && padding <= 64; padding *= 2) isChosen = await losesItsDevice(padding)
+    expect(isChosen).toBe(true)
+  })
+
+  /** Whether the device was chosen. */
+  async function losesItsDevice(padding: number): Promise<boolean> {
     const directory = temporaryDirectory()
-    const [left, right] = [writePadded(directory, pair.left), writePadded(directory, pair.right)]
+    const [left, right] = [pair.left, pair.right].map((one) => writePadded(directory, one, padding)) as [string, string]
     // Slow on the CPU; the device seems quick while it is measured, and its third kernel after that fails.
     const slow = { BRANCHMERGE_INSTRUCTION_SET: 'scalar' }
     const lost = machine('idle_until_registered=1', `fail_launch=3:${cudaErrors.eccUncorrectable}`)
@@ -204,20 +212,24 @@ describe('a merge on devices', () => {
       run('json', ['--threads', '1', '--json'], { ...slow, ...lost }),
     ])
     expect([expected.code, text.code, json.code]).toEqual([0, 0, 0])
+    const lines = text.stdout.split('\n').filter((line) => line.startsWith('Warning'))
+    const { warnings } = JSON.parse(json.stdout)
+    for (const name of ['text', 'json']) {
+      expect(hashFiles(join(directory, name))).toEqual(hashFiles(join(directory, 'cpu')))
+    }
+    if (lines.length === 0 || warnings.length === 0) return false
     const warning =
       'CUDA device 0 failed to finish its work: uncorrectable ECC error encountered (cudaErrorECCUncorrectable). ' +
       'The merge went on without it.'
-    expect(text.stdout.split('\n').filter((line) => line.startsWith('Warning'))).toEqual([`Warning: ${warning}`])
+    expect(lines).toEqual([`Warning: ${warning}`])
     expect(text.stdout).toMatch(/^Computed on the CPU: Emulated device 0: /m)
     expect(JSON.parse(json.stdout)).toMatchObject({
       device: 'cpu',
       deviceReason: expect.stringMatching(/^Emulated device 0: /),
       warnings: [warning],
     })
-    for (const name of ['text', 'json']) {
-      expect(hashFiles(join(directory, name))).toEqual(hashFiles(join(directory, 'cpu')))
-    }
-  })
+    return true
+  }
 
   test('ends with 130 after Ctrl-C, and --resume goes on', async () => {
     const out = join(temporaryDirectory(), 'out')

@@ -307,6 +307,11 @@ test('a server that is not there is told with its address; the next run needs no
   expect((await run(first)).code).toBe(0)
 })
 
+/** Calls `then` when the command has said that it asks nothing more. */
+function onStop(child: ChildProcess, then: () => void): void {
+  child.stderr?.on('data', (text) => String(text).includes('Asking nothing more') && then())
+}
+
 /** Runs a command and does something when the server has been asked so often. */
 async function whenAsked(
   { server, run }: Awaited<ReturnType<typeof setting>>,
@@ -331,8 +336,20 @@ async function whenAsked(
 }
 
 test('Ctrl-C asks nothing more, keeps what is on its way and exits with 130; --resume asks the rest', async () => {
-  const set = await setting(slowly(150), 100)
-  const result = await whenAsked(set, [...set.first, '--json'], 10, (child) => void child.kill('SIGINT'))
+  // Later answers come when it has said that it stops.
+  let stops = () => {}
+  const hasStopped = new Promise<void>((resolve) => {
+    stops = resolve
+  })
+  let begun = 0
+  const set = await setting(async (received, response) => {
+    if (++begun >= 10) await hasStopped
+    return add(received, response)
+  }, 100)
+  const result = await whenAsked(set, [...set.first, '--json'], 10, (child) => {
+    onStop(child, stops)
+    child.kill('SIGINT')
+  })
   expect([result.code, result.signal]).toEqual([130, null])
   expect(result.stderr).toContain('Asking nothing more, and waiting for answers that are on their way')
   const { answered, stopped, failed } = JSON.parse(result.stdout)
@@ -353,10 +370,10 @@ test.each([
     if (questionOf(received)[0] < 3) return add(received, response)
   }, 60)
   const result = await whenAsked(set, [...set.first, '--json'], 6, async (child) => {
-    for (const signal of signals) {
-      await sleep(300)
-      child.kill(signal)
-    }
+    while (!existsSync(join(set.cwd, 'results', 'grades.jsonl')) || answersOf(set.cwd).length < 3) await sleep(5)
+    const [first, second] = signals
+    if (second) onStop(child, () => child.kill(second))
+    child.kill(first)
   })
   expect([result.code, result.signal]).toEqual([code, null])
   expect(JSON.parse(result.stdout).error.code).toBe('ERR_CANCELLED')
@@ -368,18 +385,19 @@ test.each([
 test('Ctrl-C while a server starts does not wait for it', async () => {
   const { run, cwd } = await setting()
   await tinyModel({ directory: cwd })
-  writeFileSync(join(cwd, 'wait.js'), 'setTimeout(() => {}, 600_000)')
+  writeFileSync(
+    join(cwd, 'wait.js'),
+    "require('node:fs').writeFileSync('started', '')\nsetTimeout(() => {}, 3_600_000)",
+  )
   writeFileSync(
     join(cwd, 'evaluation.yaml'),
     `out: results\nmodels: {m: {path: model, serve: "node wait.js {model} {port}"}}\nbenchmarks: {mine: questions.jsonl}\n`,
   )
   const result = await run(['evaluate', 'evaluation.yaml'], {
-    onStart: (child) =>
-      child.stderr?.on('data', async (text) => {
-        if (!String(text).includes('answers ')) return
-        await sleep(500)
-        child.kill('SIGINT')
-      }),
+    onStart: async (child) => {
+      while (!existsSync(join(cwd, 'started')) && child.exitCode === null) await sleep(5)
+      child.kill('SIGINT')
+    },
   })
   expect([result.code, result.stderr]).toEqual([130, expect.any(String)])
 })

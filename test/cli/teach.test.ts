@@ -111,6 +111,11 @@ test('wrong values are refused, before anything is asked or written', async () =
   expect([server.asked, readdirSync(cwd)]).toEqual([[], ['questions.jsonl']])
 })
 
+/** Calls `then` when the command has said that it asks nothing more. */
+function onStop(child: ChildProcess, then: () => void): void {
+  child.stderr?.on('data', (text) => String(text).includes('Asking nothing more') && then())
+}
+
 /** Runs a command and does something when the server has been asked so often. */
 async function whenAsked(
   { server, run }: Awaited<ReturnType<typeof setting>>,
@@ -135,8 +140,20 @@ async function whenAsked(
 }
 
 test('Ctrl-C asks nothing more, keeps what is on its way, writes it and exits with 130; --resume asks the rest', async () => {
-  const set = await setting(slowly(150), 100)
-  const result = await whenAsked(set, [...set.first, '--json'], 10, (child) => void child.kill('SIGINT'))
+  // Later answers come when it has said that it stops.
+  let stops = () => {}
+  const hasStopped = new Promise<void>((resolve) => {
+    stops = resolve
+  })
+  let begun = 0
+  const set = await setting(async (received, response) => {
+    if (++begun >= 10) await hasStopped
+    return adds(received, response)
+  }, 100)
+  const result = await whenAsked(set, [...set.first, '--json'], 10, (child) => {
+    onStop(child, stops)
+    child.kill('SIGINT')
+  })
   expect([result.code, result.signal]).toEqual([130, null])
   expect(result.stderr).toContain('Asking nothing more, and waiting for answers that are on their way')
   const { stopped, failed, complete, counts } = JSON.parse(result.stdout)
@@ -158,10 +175,10 @@ test.each([
     if (numbersOf(received)[0] < 3) return adds(received, response)
   }, 60)
   const result = await whenAsked(set, [...set.first, '--json'], 6, async (child) => {
-    for (const signal of signals) {
-      await sleep(300)
-      child.kill(signal)
-    }
+    while (!existsSync(join(set.cwd, 'sums.answers', 'checks.jsonl')) || answersOf(set.cwd).length < 3) await sleep(5)
+    const [first, second] = signals
+    if (second) onStop(child, () => child.kill(second))
+    child.kill(first)
   })
   expect([result.code, result.signal]).toEqual([code, null])
   expect(JSON.parse(result.stdout).error.code).toBe('ERR_CANCELLED')

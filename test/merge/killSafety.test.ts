@@ -65,7 +65,7 @@ describe('a pair that takes a while', () => {
         if (child.exitCode !== null) clearInterval(timer)
         if (!fileNames(out).some((name) => isPartial(name))) return
         clearInterval(timer)
-        setTimeout(act, 200, child)
+        act(child)
       }, 20)
     }
     return runCommand(args, { env: slow, onStart })
@@ -95,8 +95,13 @@ describe('a pair that takes a while', () => {
     const out = join(large.directory, 'shared')
     let second: Promise<CommandResult> | undefined
     await interrupt(out, [], (child) => {
+      // It must not end before the other has come.
+      child.kill('SIGSTOP')
       second = runCommand(['fuse', large.left, large.right, '--out', out, '--overwrite'])
-      second.finally(() => child.kill('SIGINT'))
+      second.finally(() => {
+        child.kill('SIGCONT')
+        child.kill('SIGINT')
+      })
     })
     const result = (await second) as CommandResult
     expect(result.code).toBe(1)

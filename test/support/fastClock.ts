@@ -8,6 +8,8 @@ interface Timer {
 /** A clock whose waits are over at once, in their order, and that remembers how long they were. */
 export class FastClock implements Clock {
   readonly waits: number[] = []
+  /** What happens before a wait is over. */
+  hold: () => Promise<unknown> = async () => {}
   private time = 0
   private readonly timers = new Set<Timer>()
 
@@ -25,7 +27,7 @@ export class FastClock implements Clock {
     this.waits.push(milliseconds)
     const timer = { at: this.time + Math.max(0, milliseconds), callback }
     this.timers.add(timer)
-    setTimeout(() => this.fire(), 2)
+    setTimeout(() => void this.hold().then(() => this.fire()), 2)
     return () => this.timers.delete(timer)
   }
 

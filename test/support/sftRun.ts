@@ -13,6 +13,8 @@ export interface DoubleScript {
   steps?: number
   milliseconds?: number
   savingMilliseconds?: number
+  /** It does not end step `at` before it is told to stop. */
+  untilStopped?: boolean
   fail?: 'plan' | 'error' | 'crash' | 'silentExit' | 'log' | 'hang' | 'slow'
   at?: number
   rank?: number

@@ -97,7 +97,7 @@ const misbehave = {
   silentExit: () => process.exit(7),
   log: () => process.stderr.write('a line that is no event\n'),
   hang: () => process.kill(process.pid, 'SIGSTOP'),
-  slow: () => wait(60_000),
+  slow: () => wait(3_600_000),
 }
 
 const resumedFrom = run.resume ? saved() : undefined
@@ -107,6 +107,7 @@ emit({ event: 'start', step: first, resumedFrom: resumedFrom ?? null })
 for (let step = first + 1; step <= script.steps; step++) {
   beat(step - 1, 'training')
   if (script.fail && step === script.at && rank === script.rank) await misbehave[script.fail]?.()
+  if (script.untilStopped && step === script.at) while (!stop) await wait(5)
   await wait(script.milliseconds)
   const [loss, seconds] = [3 / step, script.milliseconds / 1000]
   const figures = {

@@ -593,7 +593,7 @@ test('a server that answers gets more and more requests at the same time, up to 
 describe('several servers', () => {
   test('each request goes to the one with the fewest outstanding', async () => {
     const slow: Script = async (_, response) => {
-      await sleep(400)
+      while (one.asked.length + two.asked.length < 20) await sleep(5)
       beginEvents(response)
       response.end(streamOf(['a']))
     }
@@ -637,11 +637,11 @@ test('a server that starts again is waited for, as long as allowed', async () =>
     message: expect.stringContaining('ECONNREFUSED'),
   })
   expect(clock.now()).toBeGreaterThan(60_000)
-  const slowly = new Promise<ScriptedServer>((resolve) => {
-    setTimeout(() => void ScriptedServer.start(withProbe(firstThenGood()), port).then(resolve), 15)
-  })
+  // It starts in one of the first pauses, and no pause is over before it has started.
+  let started: Promise<ScriptedServer> | undefined
+  clock.hold = () => (started ??= ScriptedServer.start(withProbe(firstThenGood()), port))
   expect(await engine.generate(asked())).toMatchObject({ text: 'The answer' })
-  open.push(await slowly)
+  if (started) open.push(await started)
 })
 
 describe('limits of time', () => {
@@ -672,23 +672,36 @@ describe('limits of time', () => {
       code: 'ERR_ENGINE',
       message: expect.stringContaining(words),
     })
-    expect(server.asked.length).toBe(2)
+    await vi.waitFor(() => expect(server.asked.length).toBe(2), { timeout: 600_000 })
   })
 
   test('a trickle is no silence', async () => {
+    // Slower where the machine itself is silent for so long.
+    for (let factor = 1; factor < 16; factor *= 4)
+      if (
+        await trickles(factor).then(
+          () => true,
+          () => false,
+        )
+      )
+        return
+    await trickles(16)
+  })
+
+  async function trickles(factor: number): Promise<void> {
     const { engine } = await engineFor(
       async (_, response) => {
         beginEvents(response)
         for (let i = 0; i < 10; i++) {
-          await sleep(30)
+          await sleep(30 * factor)
           response.write(i % 2 ? ': keep-alive\n\n' : chunkOf({ content: 'a' }))
         }
         response.end(`${chunkOf({}, 'stop')}data: [DONE]\n\n`)
       },
-      { timeouts: { ...quick, idle: 150, total: 5000 } },
+      { timeouts: { ...quick, idle: 150 * factor, total: 5000 * factor } },
     )
     expect(await engine.generate(asked())).toMatchObject({ text: 'aaaaa', attempts: 1 })
-  })
+  }
 })
 
 describe('an abort', () => {

@@ -230,7 +230,7 @@ describe('a training that is stopped', () => {
   test('saves after an abort, rejects with its reason, and goes on with resume', async () => {
     const { file, output } = await newRun()
     const controller = new AbortController()
-    const running = runDouble({ milliseconds: 100 }, file, { signal: controller.signal })
+    const running = runDouble({ untilStopped: true }, file, { signal: controller.signal })
     startedAt(output, () => controller.abort(new Error('enough')))
     await expect(running).rejects.toThrow('enough')
     expect(looksComplete(output)).toBe(false)
@@ -254,7 +254,7 @@ describe('a training that is stopped', () => {
 
   test('on Ctrl-C it saves, exit code 130', async () => {
     const { file, output } = await newRun()
-    const { code, stderr } = await command(file, { milliseconds: 100 }, output, (pid) => process.kill(pid, 'SIGINT'))
+    const { code, stderr } = await command(file, { untilStopped: true }, output, (pid) => process.kill(pid, 'SIGINT'))
     expect([code, stderr]).toEqual([130, expect.stringContaining('Ctrl-C again stops at once')])
     expect(fileNames(join(output, 'training', 'checkpoints'))).toHaveLength(1)
   })
@@ -262,7 +262,7 @@ describe('a training that is stopped', () => {
   test('on a second Ctrl-C it ends at once, exit code 130', async () => {
     const { file, output } = await newRun()
     // Saving outlasts the time that a test has.
-    const script = { milliseconds: 100, savingMilliseconds: 3_600_000 }
+    const script = { untilStopped: true, savingMilliseconds: 3_600_000 }
     const { code } = await command(file, script, output, (_, child) => {
       child.stderr?.on('data', (text) => {
         if (String(text).includes('Ctrl-C again')) child.kill('SIGINT')
@@ -278,7 +278,7 @@ describe('a training that is stopped', () => {
     'on %s it saves and asks to be started again, exit code 85',
     async (signal) => {
       const { file, output } = await newRun()
-      const { code, stdout } = await command(file, { milliseconds: 100 }, output, (pid) => process.kill(pid, signal))
+      const { code, stdout } = await command(file, { untilStopped: true }, output, (pid) => process.kill(pid, signal))
       expect([code, stdout]).toEqual([85, expect.stringContaining('Saved; the run is not finished')])
       const again = await runCommand(['sft', file, '--resume', '--json'], { env: doubleEnv() })
       expect([again.code, JSON.parse(again.stdout)]).toEqual([0, expect.objectContaining({ reason: 'done', steps: 6 })])
@@ -288,7 +288,7 @@ describe('a training that is stopped', () => {
   test('under mpirun, too', async () => {
     const { file, output } = await newRun()
     const stop = (pid: number) => process.kill(pid, 'SIGINT')
-    const { code, stderr } = await command(file, { milliseconds: 150 }, output, stop, ['--processes', '2'])
+    const { code, stderr } = await command(file, { untilStopped: true }, output, stop, ['--processes', '2'])
     expect([code, stderr]).toEqual([130, expect.stringContaining('Interrupted by SIGINT; unfinished files were kept')])
     expect(fileNames(join(output, 'training', 'checkpoints'))).toHaveLength(1)
   })
