@@ -71,6 +71,16 @@ describe('the command line', () => {
   })
 })
 
+// srun gives tasks no other. Without input there is nobody who could stop listening.
+test.each(['/dev/null', '"$2"'])(
+  'a run that is attached to %s, which ends at once, is trained to its end',
+  async (input) => {
+    const done = await train(run, { args: ['--attached'], shell: `"$@" < ${input}` })
+    expect(done.code, done.stderr).toBe(0)
+    expect(eventsOf(done.events, 'end')).toMatchObject([{ reason: 'done' }])
+  },
+)
+
 describe('what a machine lacks', () => {
   test('fewer threads than are asked for', async () => {
     const failed = await train({ ...run, threads: 64 }, { env: { ...faults({ FAULT_THREADS: '20' }) } })

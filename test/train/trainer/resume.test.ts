@@ -219,6 +219,24 @@ describe('a snapshot', () => {
     await expectSame(1, expected)
   })
 
+  test('of another version is not damaged, and is told of', async () => {
+    run.checkpoint = { everySteps: 30, keep: 3 }
+    const expected = await straight()
+    await until(70, (child) => child.kill('SIGTERM'))
+    const before = snapshotsOf(run.output)
+    const file = join(run.output, 'training/checkpoints', before.at(-1) as string, 'manifest.json')
+    const text = readFileSync(file, 'utf8')
+    writeFileSync(file, text.replace('"format":1', '"format":2'))
+    const failing = await train(run)
+    expect([failing.code, failing.errors[0]]).toMatchObject([
+      1,
+      { code: 'ERR_FILE_READ', message: expect.stringMatching(/manifest\.json: the snapshot is of another version/) },
+    ])
+    expect(readdirSync(join(run.output, 'training/checkpoints')).sort()).toEqual(before)
+    writeFileSync(file, text)
+    await expectSame(1, expected)
+  })
+
   test('knows no more than the metrics that were synced before it', async () => {
     run.checkpoint = { everySteps: 100, keep: 3 }
     const log = join(directory, 'synced')
