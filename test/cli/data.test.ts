@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { readPrepared } from '../data/readPrepared.js'
 import { plainChatml, sums, writeLines, writeModel } from '../data/support.js'
@@ -118,18 +119,20 @@ describe('data prepare', () => {
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'ERR_DATA' } })
   })
 
+  // Again with more rows where it was done before the signal came.
   test('Ctrl-C leaves nothing unfinished', async () => {
-    const { run, directory } = project(sums(30_000))
-    const { code, signal } = await runCommand(['data', 'prepare', run], {
-      onStart: (child) => {
-        const wait = setInterval(() => {
-          if (!existsSync(join(directory, 'cache'))) return
-          clearInterval(wait)
+    for (let rows = 30_000; ; rows *= 2) {
+      const { run, directory } = project(sums(rows))
+      const { code, signal } = await runCommand(['data', 'prepare', run], {
+        onStart: async (child) => {
+          while (child.exitCode === null && !existsSync(join(directory, 'cache'))) await sleep(5)
           child.kill('SIGINT')
-        }, 20)
-      },
-    })
-    expect([code, signal]).toEqual([130, null])
-    expect(readdirSync(join(directory, 'cache'))).toEqual([])
+        },
+      })
+      if (code === 0 && rows < 1e6) continue
+      expect([code, signal]).toEqual([130, null])
+      expect(readdirSync(join(directory, 'cache'))).toEqual([])
+      break
+    }
   })
 })

@@ -141,22 +141,25 @@ describe('the command', () => {
     expect(stdout).toContain('</think>')
   })
 
+  // Again with more rows where it was done before the signal came.
   test('an interrupt leaves nothing', async () => {
-    const directory = laidOut(4000)
-    const before = readdirSync(directory)
-    const { code, stderr } = await runCommand(['data', 'select', 'recipe.yaml', '--out', 'math.parquet'], {
-      cwd: directory,
-      onStart: async (child) => {
-        for (;;) {
-          await sleep(2)
-          if (readdirSync(directory).some((name) => name.includes('partial'))) break
-        }
-        child.kill('SIGINT')
-      },
-    })
-    expect(code).toBe(130)
-    expect(stderr).toContain('Interrupted by SIGINT; unfinished files were removed')
-    expect(readdirSync(directory)).toEqual(before)
+    for (let rows = 4000; ; rows *= 2) {
+      const directory = laidOut(rows)
+      const before = readdirSync(directory)
+      const { code, stderr } = await runCommand(['data', 'select', 'recipe.yaml', '--out', 'math.parquet'], {
+        cwd: directory,
+        onStart: async (child) => {
+          while (child.exitCode === null && !readdirSync(directory).some((name) => name.includes('partial')))
+            await sleep(2)
+          child.kill('SIGINT')
+        },
+      })
+      if (code === 0 && rows < 1e6) continue
+      expect(code).toBe(130)
+      expect(stderr).toContain('Interrupted by SIGINT; unfinished files were removed')
+      expect(readdirSync(directory)).toEqual(before)
+      break
+    }
   })
 
   test.each([
