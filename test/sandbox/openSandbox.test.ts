@@ -22,14 +22,16 @@ async function open(options: OpenSandboxOptions = {}, command: readonly string[]
 }
 
 /** Processes that descend from this one, by what they were started as. */
-function descendants(of = process.pid): { pid: number; command: string }[] {
+function descendants(of = process.pid): { pid: number; command: string; bytes: number }[] {
   const all = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       try {
         const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
-        const [, parent] = /\) \S (\d+)/.exec(stat) ?? []
-        return [{ pid: Number(name), parent: Number(parent), command: /\((.*)\)/s.exec(stat)?.[1] ?? '' }]
+        // From the state on, which is the third of proc(5).
+        const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+        const [parent, bytes] = [Number(fields[1]), Number(fields[21]) * 4096]
+        return [{ pid: Number(name), parent, command: /\((.*)\)/s.exec(stat)?.[1] ?? '', bytes }]
       } catch {
         return []
       }
@@ -213,23 +215,21 @@ describe('processes', () => {
     const runner = await open()
     let ended = false
     const long = { ...limits, seconds: 1000 }
-    const run = runner.run({ code: 'import time\ntime.sleep(900)' }, stdin(''), long).finally(() => {
+    // That the program runs is seen by its memory.
+    const bytes = 64 << 20
+    const code = `held = bytearray(b"1") * ${bytes}\nimport time\ntime.sleep(900)`
+    const run = runner.run({ code }, stdin(''), long).finally(() => {
       ended = true
     })
+    run.catch(() => {}) // told of below
     const killed = new Set<number>()
     while (!ended) {
       const [first] = sandboxesBelow()
-      // Its interpreter is there, and so is the run.
-      if (
-        first &&
-        !killed.has(first.pid) &&
-        descendants(first.pid).some(({ command }) => command.startsWith('python'))
-      ) {
-        await delay(1000)
+      if (first && !killed.has(first.pid) && descendants(first.pid).some((below) => below.bytes >= bytes)) {
         killed.add(first.pid)
         process.kill(first.pid, 'SIGKILL')
       }
-      await delay(50)
+      await delay(10)
     }
     expect(await run).toMatchObject([{ status: 'protocol' }])
     expect(killed.size).toBe(2)
