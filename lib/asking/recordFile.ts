@@ -34,7 +34,11 @@ export async function* readPlacedRecords<T>(
   }
 }
 
-/** Records that were found before, read one by one. */
+/** Records are read together where less than this lies between them, and as long as they are no more than {@link runBytes}. */
+const gapBytes = 2 ** 16
+const runBytes = 2 ** 22
+
+/** Records that were found before, read by their places. */
 export class RecordReader {
   private constructor(
     private readonly path: string,
@@ -50,14 +54,45 @@ export class RecordReader {
     }
   }
 
-  async read<T>({ offset, bytes }: Place): Promise<T> {
+  /** In the order of the places. @throws ERR_FILE_READ; ERR_FILE_CHANGED */
+  async readAll<T>(places: readonly Place[]): Promise<T[]> {
+    const order = [...places.keys()].sort((a, b) => (places[a] as Place).offset - (places[b] as Place).offset)
+    const records = new Array<T>(places.length)
+    for (let from = 0; from < order.length; ) {
+      const { offset } = places[order[from] as number] as Place
+      let [to, end] = [from, offset]
+      for (; to < order.length; to++) {
+        const next = places[order[to] as number] as Place
+        if (to > from && (next.offset - end > gapBytes || next.offset + next.bytes - offset > runBytes)) break
+        end = Math.max(end, next.offset + next.bytes)
+      }
+      const run = await this.bytesOf({ offset, bytes: end - offset })
+      for (const i of order.slice(from, to)) {
+        const { offset: begin, bytes } = places[i] as Place
+        records[i] = this.parsed(run.toString('utf8', begin - offset, begin - offset + bytes))
+      }
+      from = to
+    }
+    return records
+  }
+
+  private async bytesOf({ offset, bytes }: Place): Promise<Buffer> {
     const buffer = Buffer.allocUnsafe(bytes)
     const { bytesRead } = await this.handle.read(buffer, 0, bytes, offset).catch((cause) => {
       throw readFailure(this.path, cause)
     })
-    const record = bytesRead === bytes ? parse(buffer.toString('utf8')) : undefined
-    if (record !== undefined) return record as T
-    throw new BranchMergeError('ERR_FILE_CHANGED', `${this.path} was changed while it was read`)
+    if (bytesRead < bytes) throw this.changed()
+    return buffer
+  }
+
+  private parsed<T>(text: string): T {
+    const record = parse(text)
+    if (record === undefined) throw this.changed()
+    return record as T
+  }
+
+  private changed(): BranchMergeError {
+    return new BranchMergeError('ERR_FILE_CHANGED', `${this.path} was changed while it was read`)
   }
 
   async close(): Promise<void> {

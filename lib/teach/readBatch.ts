@@ -45,12 +45,17 @@ export async function readBatch(
   const coming = new Set<string>()
   const writing: Promise<void>[] = []
   for (const file of files) {
-    for await (const { outcome, task } of resultsOf(file, ids, signal)) {
+    for await (const { outcome, question, attempt } of resultsOf(file, ids, signal)) {
       lines++
-      if (store.answered.has(task.key) || coming.has(task.key)) known++
-      else if ('answer' in outcome) {
+      const key = schedule.key(question, attempt)
+      if (store.answered.has(key) || coming.has(key)) {
+        known++
+        continue
+      }
+      const task = schedule.task(question, attempt)
+      if ('answer' in outcome) {
         answers++
-        coming.add(task.key)
+        coming.add(key)
         writing.push(run.take(answerOf(task, outcome.answer, teaching.sampling.maxTokens), task))
       } else {
         failure = outcome.failure
@@ -82,7 +87,7 @@ async function* resultsOf(
   file: string,
   ids: CustomIds,
   signal: AbortSignal,
-): AsyncGenerator<BatchResult & { task: TeachingTask }> {
+): AsyncGenerator<BatchResult & Pick<TeachingTask, 'question' | 'attempt'>> {
   let number = 0
   for await (const { text } of readLines(file, signal, true)) {
     number++
@@ -94,15 +99,15 @@ async function* resultsOf(
     } catch (cause) {
       throw new BranchMergeError('ERR_DATA', `${place}: ${(cause as Error).message}`, { cause })
     }
-    const task = ids.find(result.customId)
-    if (!task) {
+    const found = ids.find(result.customId)
+    if (!found) {
       throw new BranchMergeError(
         'ERR_DATA',
         `${place}: expected the custom_id of an answer of this teaching but received ${JSON.stringify(result.customId.slice(0, 80))}. ` +
           'Questions, teacher, sampling and seed have to be those with which the requests were written. Nothing was read.',
       )
     }
-    yield { ...result, task }
+    yield { ...result, ...found }
   }
 }
 

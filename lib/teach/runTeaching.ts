@@ -231,8 +231,7 @@ export class TeachingRun {
     for (const [key, { question: id, attempt }] of store.answered) {
       const question = byId.get(id)
       if (!question || store.checked.get(key)?.checks === this.checks.versionFor(question)) continue
-      const task = schedule.task(question, attempt)
-      if (task.key === key) stale.set(key, task)
+      if (schedule.key(question, attempt) === key) stale.set(key, schedule.task(question, attempt))
     }
     if (stale.size === 0) return
     for await (const answer of store.readAnswers(signal)) {

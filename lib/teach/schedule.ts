@@ -35,6 +35,8 @@ export class Schedule implements TaskSource<TeachingTask> {
   /** Those among them of which nothing was asked. */
   settledBefore = 0
   private readonly root: string
+  /** Keys by attempt, as far as they were asked for. */
+  private readonly keys = new Map<TeachingQuestion, string[]>()
   private readonly courses = new Map<TeachingQuestion, Course>()
   private readonly ready: TeachingTask[] = []
   private at = 0
@@ -49,13 +51,21 @@ export class Schedule implements TaskSource<TeachingTask> {
     this.root = digest({ v: 1, ...asking }).slice(0, 16)
   }
 
-  /** The task that asks for an attempt; its key is over everything that determines the answer. */
+  /** The task that asks for an attempt. */
   task(question: TeachingQuestion, attempt: number): TeachingTask {
     const { seed } = this.asking
     const prompt = question.prompt(attempt, seed)
-    const key = digest({ v: 1, asking: this.root, question: question.id, attempt, prompt })
     const requestSeed = seedOf({ seed, teaching: question.id, attempt })
-    return { model: teacherName, question, attempt, prompt, requestSeed, key }
+    return { model: teacherName, question, attempt, prompt, requestSeed, key: this.key(question, attempt) }
+  }
+
+  /** The key of an attempt, over everything that determines the answer. */
+  key(question: TeachingQuestion, attempt: number): string {
+    const known = this.keys.get(question) ?? []
+    const prompt = () => question.prompt(attempt, this.asking.seed)
+    known[attempt] ??= digest({ v: 1, asking: this.root, question: question.id, attempt, prompt: prompt() })
+    this.keys.set(question, known)
+    return known[attempt]
   }
 
   /** The next task, once it is known; undefined when there will be none. */
@@ -112,7 +122,7 @@ export class Schedule implements TaskSource<TeachingTask> {
       const found = this.step(question, course)
       if (!found) return keys
       if (!found.isThere) course.hopeful++
-      keys.push(found.isThere ? found.task.key : undefined)
+      keys.push(found.isThere ? found.key : undefined)
     }
   }
 
@@ -123,7 +133,7 @@ export class Schedule implements TaskSource<TeachingTask> {
       if (found.isThere) continue
       course.hopeful++
       course.open++
-      this.ready.push(found.task)
+      this.ready.push(this.task(question, found.attempt))
     }
   }
 
@@ -131,12 +141,13 @@ export class Schedule implements TaskSource<TeachingTask> {
   private step(
     question: TeachingQuestion,
     course: Pick<Course, 'cursor' | 'hopeful'>,
-  ): { task: TeachingTask; isThere: boolean } | undefined {
+  ): { attempt: number; key: string; isThere: boolean } | undefined {
     const { attempts, untilCorrect = Infinity } = this.quota
     if (course.hopeful >= untilCorrect || course.cursor >= attempts) return undefined
-    const task = this.task(question, course.cursor++)
-    const isThere = this.store.answered.has(task.key)
-    if (isThere && this.store.checked.get(task.key)?.decision === 'accepted') course.hopeful++
-    return { task, isThere }
+    const attempt = course.cursor++
+    const key = this.key(question, attempt)
+    const isThere = this.store.answered.has(key)
+    if (isThere && this.store.checked.get(key)?.decision === 'accepted') course.hopeful++
+    return { attempt, key, isThere }
   }
 }

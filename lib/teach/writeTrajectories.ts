@@ -33,6 +33,9 @@ export interface WriteOptions {
   signal: AbortSignal
 }
 
+/** Answers that are read together. */
+const answersAtOnce = 64
+
 const kinds = ['trajectories', 'rejected', 'truncated'] as const
 
 /**
@@ -55,21 +58,33 @@ export async function writeTrajectories(options: WriteOptions): Promise<Teaching
     const [kept, rejected, truncated] = opened as [WholeLines, WholeLines, WholeLines]
     const files = { accepted: kept, rejected, truncated }
     const tally = new Tally(options)
-    for (const question of options.questions) {
-      const before = tally.accepted
-      for (const key of options.keysOf(question)) {
-        signal.throwIfAborted()
-        const [place, checkPlace] = key === undefined ? [] : [answerPlaces.get(key), checkPlaces.get(key)]
-        if (!place || !checkPlace) {
-          tally.missing++
-          continue
-        }
-        const [answer, check] = [await answers.read<TaughtAnswer>(place), await checks.read<CheckRecord>(checkPlace)]
+    let waiting: { question: TeachingQuestion; place: Place; checkPlace: Place }[] = []
+    let answered: TeachingQuestion | undefined
+    const write = async () => {
+      const read = waiting
+      waiting = []
+      const found = await answers.readAll<TaughtAnswer>(read.map(({ place }) => place))
+      const checked = await checks.readAll<CheckRecord>(read.map(({ checkPlace }) => checkPlace))
+      for (const [i, { question }] of read.entries()) {
+        const [answer, check] = [found[i] as TaughtAnswer, checked[i] as CheckRecord]
         tally.add(answer, check)
+        if (check.decision === 'accepted' && question !== answered) {
+          tally.answered++
+          answered = question
+        }
         await files[check.decision].add(trajectoryLine(answer, check, question, options.reasoning))
       }
-      if (tally.accepted > before) tally.answered++
     }
+    for (const question of options.questions) {
+      signal.throwIfAborted()
+      for (const key of options.keysOf(question)) {
+        const [place, checkPlace] = key === undefined ? [] : [answerPlaces.get(key), checkPlaces.get(key)]
+        if (place && checkPlace) waiting.push({ question, place, checkPlace })
+        else tally.missing++
+        if (waiting.length >= answersAtOnce) await write()
+      }
+    }
+    await write()
     const hashes: string[] = []
     for (const file of opened) hashes.push(await file.complete())
     signal.throwIfAborted()
