@@ -54,7 +54,12 @@ export class RecordReader {
     }
   }
 
-  /** In the order of the places. @throws ERR_FILE_READ; ERR_FILE_CHANGED */
+  /** @throws ERR_FILE_READ; ERR_FILE_CHANGED */
+  async read<T>(place: Place): Promise<T> {
+    return this.parsed((await this.bytesOf(place)).toString('utf8'))
+  }
+
+  /** Several, in the order of the places; neighbours in the file in one call. @throws ERR_FILE_READ; ERR_FILE_CHANGED */
   async readAll<T>(places: readonly Place[]): Promise<T[]> {
     const order = [...places.keys()].sort((a, b) => (places[a] as Place).offset - (places[b] as Place).offset)
     const records = new Array<T>(places.length)

@@ -67,14 +67,15 @@ export interface ExistingOutput {
 }
 
 /**
- * Looks at the output directory and changes nothing. Content of the names in `own` does not stand in the way.
+ * Looks at the output directory and changes nothing. Content of the names in `own` does not stand in the way. Who has no option
+ * `overwrite` gives undefined.
  *
  * @throws ERR_OUTPUT_EXISTS when it is no directory, or has content that `overwrite` does not release, or another
  *   process is writing there; ERR_OUTPUT_WRITE when it cannot be looked at.
  */
 export async function examineOutput(
   out: string,
-  overwrite: boolean,
+  overwrite: boolean | undefined,
   own: readonly string[] = [],
 ): Promise<ExistingOutput> {
   const names = await listIfPresent(out)
@@ -89,8 +90,8 @@ export async function examineOutput(
   if (foreign.length === 0 || overwrite) return { exists: true, leftovers, content }
   throw new BranchMergeError(
     'ERR_OUTPUT_EXISTS',
-    `Expected a new or empty directory for out but ${out} holds ${firstOf(foreign)}. ` +
-      'Choose another, or replace the checkpoint in it with overwrite (--overwrite).',
+    `Expected a new or empty directory but ${out} holds ${firstOf(foreign)}. ` +
+      `Choose another${overwrite === undefined ? '' : ', or replace the checkpoint in it with overwrite (--overwrite)'}.`,
   )
 }
 

@@ -8,7 +8,7 @@ import { listSideFiles } from '../checkpoint/sideFiles.js'
 import { singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, sync, write, writeNew } from '../files/durableFiles.js'
-import { checkFreeSpace, examineOutput, firstOf } from '../files/outputDirectory.js'
+import { checkFreeSpace, examineOutput } from '../files/outputDirectory.js'
 import { keepAlive, newToken, partialSuffix } from '../files/owners.js'
 import { checkChoice, checkInteger, checkOptionNames, checkPath, checkSignal, invalidArgument } from '../validate.js'
 import { configOfSize, type SizeName, sizeNames } from './modelSizes.js'
@@ -84,7 +84,7 @@ export async function init(options: InitOptions): Promise<InitSummary> {
   const seed = options.seed === undefined ? 42 : checkInteger(options.seed, 'seed', 0, Number.MAX_SAFE_INTEGER)
   const signal = checkSignal(options.signal)
   checkAlternatives(options)
-  await refuseContent(out)
+  await examineOutput(out, undefined)
   const tokenizer = await tokenizerOf(options, signal)
   const config = await configOf(options, tokenizer)
   const shape = decoderShape(config, options.config ?? 'the configuration')
@@ -98,15 +98,6 @@ export async function init(options: InitOptions): Promise<InitSummary> {
   await writeNewCheckpoint(out, tokenizer.files, weights)
   const { family, vocabularySize } = shape
   return { out, family, parameters, tensors: tensors.length, vocabularySize, dtype, seed }
-}
-
-async function refuseContent(out: string): Promise<void> {
-  const { content } = await examineOutput(out, true)
-  if (content.length === 0) return
-  throw new BranchMergeError(
-    'ERR_OUTPUT_EXISTS',
-    `Expected a new or empty directory for out but ${out} holds ${firstOf(content)}. Choose another.`,
-  )
 }
 
 function checkAlternatives({ config, size, family, tokenizer, trainTokenizer, vocabularySize }: InitOptions): void {
@@ -242,7 +233,7 @@ async function writeNewCheckpoint(
   }: { tensors: DecoderTensor[]; seed: number; deviation: number; dtype: NewDtype; signal: AbortSignal | undefined },
 ): Promise<void> {
   const directory = resolve(out)
-  const { exists, leftovers } = await examineOutput(directory, false)
+  const { exists, leftovers } = await examineOutput(directory, undefined)
   if (!exists) await makeDirectory(directory)
   for (const name of leftovers) await rm(join(directory, name), { force: true })
   const token = newToken()

@@ -35,7 +35,7 @@ export async function writeBatch(
 ): Promise<BatchWritten> {
   const { teaching, running, budget } = run
   const teacher = batchTeacher(teaching.teacher)
-  await examineOutput(directory, false)
+  await examineOutput(directory, undefined)
   const schedule = await run.begin(teacher)
   const { sampling } = teaching
   const { tokens = Infinity, cost = Infinity, requests: mostRequests = Infinity } = teaching.limits

@@ -82,7 +82,7 @@ export async function gradientOf(
   { out, packs = 32, signal, onProgress = () => {} }: GradientOptions,
 ): Promise<GradientSummary> {
   signal?.throwIfAborted()
-  await examineOutput(out, false, [unfinishedName])
+  await examineOutput(out, undefined, [unfinishedName])
   await refuseInputs(out, [await openCheckpoint(run.model, { signal })])
   const trainer = await findTrainer()
   const data = await prepareRunData(run, { signal, onProgress: (each) => onProgress({ phase: 'data', data: each }) })

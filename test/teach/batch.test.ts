@@ -179,7 +179,11 @@ test('limits hold back what may pass them, and a directory with files is not wri
     held: 17,
     highest: { cost: 1.92 },
   })
-  await expect(teach(teaching, { writeBatch: requests(1) })).rejects.toMatchObject({ code: 'ERR_OUTPUT_EXISTS' })
+  await expect(teach(teaching, { writeBatch: requests(1) })).rejects.toMatchObject({
+    code: 'ERR_OUTPUT_EXISTS',
+    // Nothing that this command cannot do.
+    message: expect.stringMatching(/holds requests-0001\.jsonl\. Choose another\.$/),
+  })
   mkdirSync(requests(3))
   expect((await teach(teaching, { writeBatch: requests(3) })).requests).toBe(20)
   await expect(teach({ ...teaching, teacher: temporaryDirectory() }, { writeBatch: requests(4) })).rejects.toThrow()
