@@ -126,13 +126,15 @@ describe('the command', () => {
       .filter(([title]) => [own, ...(shared[own] ?? [])].includes(title.split(' ')[0] as string))
       .join('\n')
     const missing = Object.keys(command.options).filter(
-      (option) => option !== 'json' && !new RegExp(`--${option}\\b(?!-)`).test(text),
+      (option) => option !== 'json' && !new RegExp(`--(no-)?${option}\\b(?!-)`).test(text),
     )
     expect(missing).toEqual([])
   })
 
   test('no page names an option that no command has', () => {
-    const known = new Set(leaves.flatMap(({ command }) => Object.keys(command.options)).concat('help', 'version'))
+    const known = new Set(
+      leaves.flatMap(({ command }) => Object.keys(command.options)).concat('help', 'version', 'no-card'),
+    )
     // Programs whose own options the pages name.
     const others =
       /\b(vllm|sbatch|srun|npm|npx|cmake|mpirun|node|branchmerge-trainer|(?:bench|test)\/\S+\.sh|scontrol|LLaMA-Factory|script)\b|-D[A-Z]|Open MPI/

@@ -110,6 +110,7 @@ const reproduce: Command = {
     model: mergeOptions.model,
     out: { ...outDirectory, demandOption: true },
     overwrite: checkpointOptions.overwrite,
+    card: checkpointOptions.card,
     resume: checkpointOptions.resume,
     threads: checkpointOptions.threads,
     device: checkpointOptions.device,

@@ -26,9 +26,9 @@ export async function runFuse(args: Record<string, unknown>): Promise<number> {
 
 /** The options of the API among the arguments; resolveFuseCheckpointsOptions checks their values. */
 function fuseOptions(args: Record<string, unknown>): FuseCheckpointsOptions {
-  const { out, overwrite, resume, maxShardSize, preset, nonFinite, threads, memory, device } = args
+  const { out, overwrite, card, resume, maxShardSize, preset, nonFinite, threads, memory, device } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  const rest = { out, overwrite, resume, maxShardSize, threads, memory, device, ...unlikeModels(args) }
+  const rest = { out, overwrite, card, resume, maxShardSize, threads, memory, device, ...unlikeModels(args) }
   return { ...choices, ...rest } as FuseCheckpointsOptions
 }

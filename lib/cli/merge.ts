@@ -44,9 +44,9 @@ function tellUnderstood({ value, mergekitNotes }: RecipeDocument, file: string, 
 
 /** The options of the API among the arguments; resolveMergeRequest checks their values. */
 export function givenOptions(args: Record<string, unknown>): MergeOptions {
-  const { model, out, overwrite, resume, maxShardSize, preset, nonFinite, threads, memory, device, sha256 } = args
+  const { model, out, overwrite, card, resume, maxShardSize, preset, nonFinite, threads, memory, device, sha256 } = args
   const { scope, divergence, score, gate, lambda, epsilon, quantile, population } = args
   const choices = { preset, scope, divergence, score, gate, lambda, epsilon, quantile, population, nonFinite }
-  const rest = { out, overwrite, resume, maxShardSize, threads, memory, device, sha256, ...unlikeModels(args) }
+  const rest = { out, overwrite, card, resume, maxShardSize, threads, memory, device, sha256, ...unlikeModels(args) }
   return { models: modelPaths(model), ...choices, ...rest } as MergeOptions
 }

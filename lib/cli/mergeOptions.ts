@@ -46,6 +46,7 @@ const choiceOptions = {
 export const checkpointOptions = {
   out: { type: 'string', describe: 'Directory to write', group: output },
   overwrite: { type: 'boolean', describe: 'Replace the checkpoint in --out', group: output },
+  card: { type: 'boolean', describe: 'Write README.md, a model card; --no-card writes none', group: output },
   resume: {
     type: 'boolean',
     describe: 'Continue an interrupted run; keep the work if this one is',

@@ -11,8 +11,17 @@ import { printJson, printText } from './print.js'
 /** `branchmerge reproduce DIR --model NAME=DIR … --out DIR` */
 export async function runReproduce(args: Record<string, unknown>): Promise<number> {
   const directory = checkPath(args.directory, 'directory')
-  const { model, out, overwrite, resume, threads, memory, device } = args
-  const options = { models: modelPaths(model), out, overwrite, resume, threads, memory, device } as ReproduceOptions
+  const { model, out, overwrite, card, resume, threads, memory, device } = args
+  const options = {
+    models: modelPaths(model),
+    out,
+    overwrite,
+    card,
+    resume,
+    threads,
+    memory,
+    device,
+  } as ReproduceOptions
   const progress = progressAfterDownload(process.stderr, progressReporter)
   return await withInterrupt(resume ? 'kept' : 'removed', async (signal) => {
     const work = reproduce(directory, {

@@ -148,6 +148,12 @@ export const checkpointKeys = {
   },
   out: { type: 'text', expected: 'a path', required: true, meaning: 'directory to write, new or empty' },
   overwrite: { type: 'boolean', default: false, meaning: 'replace the checkpoint in `out`' },
+  card: {
+    type: 'boolean',
+    default: true,
+    meaning: 'write a model card, `README.md`',
+    more: 'One that people have written stays, and the card is `README.branchmerge.md`',
+  },
   resume: {
     type: 'boolean',
     default: false,

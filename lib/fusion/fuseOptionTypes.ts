@@ -30,6 +30,8 @@ export interface FuseCheckpointsOptions extends FuseOptions {
   out: string
   /** Replace the checkpoint in out. Default: false. */
   overwrite?: boolean | undefined
+  /** Write a model card, README.md. Default: true. */
+  card?: boolean | undefined
   /**
    * Continue an interrupted merge, and keep the work if this one is interrupted. The bytes are the same. Default:
    * false.

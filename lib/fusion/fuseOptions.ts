@@ -36,6 +36,7 @@ export interface ResolvedFuseOptions {
 export interface ResolvedFuseCheckpointsOptions extends ResolvedFuseOptions {
   out: string
   overwrite: boolean
+  card: boolean
   maxShardBytes: number | undefined
   resume: boolean
   memoryBytes: number | undefined
@@ -68,6 +69,7 @@ export function resolveFuseCheckpointsOptions(options: FuseCheckpointsOptions): 
     ...resolveCommon(options),
     out: checkPath(options.out, 'out'),
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
+    card: checkBoolean(options.card ?? true, 'card'),
     maxShardBytes: optionalShardSize(options.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),
     memoryBytes: optionalMemory(options.memory, 'memory'),

@@ -47,7 +47,8 @@ export async function fuseCheckpoints(
 
 /** The merge that a fusion is: `left & right`. */
 export function fusionRequest(left: string, right: string, options: ResolvedFuseCheckpointsOptions): MergeRequest {
-  const { preset, overrides, fusion, onTensor, onDownload, out, overwrite, dtype, maxShardBytes, resume } = options
+  const { preset, overrides, fusion, onTensor, onDownload, out, overwrite, card, dtype, maxShardBytes, resume } =
+    options
   const { memoryBytes, threads, device, modelDtypes } = options
   const choices: RecipeOptions = { preset, ...overrides, nonFinite: fusion.nonFinite }
   const recipe = withModelDtypes(
@@ -59,6 +60,7 @@ export function fusionRequest(left: string, right: string, options: ResolvedFuse
   const run = {
     out,
     overwrite,
+    card,
     dtype,
     maxShardBytes,
     resume,

@@ -14,6 +14,7 @@ export interface ReproduceOptions
     MergeOptions,
     | 'models'
     | 'overwrite'
+    | 'card'
     | 'resume'
     | 'threads'
     | 'memory'
@@ -31,6 +32,7 @@ const optionNames = [
   'models',
   'out',
   'overwrite',
+  'card',
   'resume',
   'threads',
   'memory',

@@ -93,7 +93,7 @@ describe('a fused checkpoint', () => {
       'tokenizer_config.json',
       'vocab.json',
     ]
-    expect(names(out)).toEqual([...sideFiles, 'branchmerge.json', 'model.safetensors'].sort())
+    expect(names(out)).toEqual([...sideFiles, 'README.md', 'branchmerge.json', 'model.safetensors'].sort())
     for (const name of sideFiles) expect(text(out, name)).toBe(text(left.path, name))
   })
 
@@ -173,7 +173,7 @@ describe('output files', () => {
     cpSync(join(right.path, 'model.safetensors'), join(directory, 'b.safetensors'))
     const out = join(directory, 'out')
     await fuse(join(directory, 'a.safetensors'), join(directory, 'b.safetensors'), { out })
-    expect(names(out)).toEqual(['branchmerge.json', 'model.safetensors'])
+    expect(names(out)).toEqual(['README.md', 'branchmerge.json', 'model.safetensors'])
     await fuse(left.path, right.path, { out: join(directory, 'whole') })
     expect(tensorsIn(out)).toEqual(tensorsIn(join(directory, 'whole')))
   })

@@ -19,7 +19,7 @@ const outcome = {
   fingerprint: 'f',
   part: 2,
   parts: 3,
-  request: { recipe: {}, models: { a: '/a' }, overwrite: false },
+  request: { recipe: {}, models: { a: '/a' }, overwrite: false, card: true },
   outcome: { tensors: [], totals },
   sha256: {},
   inputs: [],

@@ -1,6 +1,8 @@
 import { constants } from 'node:fs'
 import { copyFile, mkdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { cardName } from '../../card/cardMark.js'
+import { cardPlace } from '../../card/modelCard.js'
 import { isSideFile } from '../../checkpoint/sideFiles.js'
 import { completeNames, indexFileName, manifestFileName, singleFileName } from '../../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../../errors.js'
@@ -177,6 +179,7 @@ export class OutputTransaction {
       ...this.content.filter((name) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(name)),
       ...(await indexedShards(join(this.directory, indexFileName))),
       ...(await recordedSideFiles(join(this.directory, manifestFileName))),
+      ...((await cardPlace(this.directory)) === cardName ? [cardName] : []),
     ]
     return [...new Set(old)].filter((name) => this.content.includes(topName(name)) && !kept.includes(name))
   }

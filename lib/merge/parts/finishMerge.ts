@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import { cardName } from '../../card/cardMark.js'
+import { cardPlace } from '../../card/modelCard.js'
 import { looksComplete, manifestFileName } from '../../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../../errors.js'
 import { examineOutput } from '../../files/outputDirectory.js'
@@ -73,8 +75,8 @@ async function planAgain(
   directory: PartDirectory,
   signal: AbortSignal | undefined,
 ): Promise<MergePlan> {
-  const { recipe, models, overwrite } = request
-  const plan = await planSplitMerge(resolveMergeRequest(recipe, { models, out, overwrite, signal }))
+  const { recipe, models, overwrite, card } = request
+  const plan = await planSplitMerge(resolveMergeRequest(recipe, { models, out, overwrite, card, signal }))
   if (splitFingerprint(plan) !== fingerprint) throw directory.mismatch('the inputs have changed since')
   return { ...plan, sha256: new Map(Object.entries(sha256)) }
 }
@@ -128,11 +130,18 @@ async function locateFiles(plan: MergePlan, records: PartRecord[], directory: Pa
   )
 }
 
+/** The card that an earlier call had written. */
+async function ownCard({ out, card }: MergePlan['run']): Promise<string[]> {
+  return card && (await cardPlace(out)) === cardName ? [cardName] : []
+}
+
 async function publishParts(plan: MergePlan, outcome: MergeOutcome, paths: Map<string, string>): Promise<void> {
   const { run, files, sideFiles } = plan
   const moved = [...paths].filter(([name, path]) => path === join(run.out, name)).map(([name]) => name)
   // What an earlier call that was killed had given its name does not stand in the way: no part began beside it.
-  const named = (await looksComplete(run.out)) ? [] : [...moved, ...sideFiles.map(topName), manifestFileName]
+  const named = (await looksComplete(run.out))
+    ? []
+    : [...moved, ...sideFiles.map(topName), manifestFileName, ...(await ownCard(run))]
   await examineOutput(run.out, run.overwrite, [partDirectoryName, ...named])
   const output = await OutputTransaction.open(run.out, {
     overwrite: true,

@@ -186,7 +186,7 @@ const nothing: MergeOutcome = {
 
 function requestOf({ record, models, run }: MergePlan): PartRequest {
   const paths = models.map(({ name, checkpoint }) => [name, resolve(checkpoint.path)] as const)
-  return { recipe: record, models: Object.fromEntries(paths), overwrite: run.overwrite }
+  return { recipe: record, models: Object.fromEntries(paths), overwrite: run.overwrite, card: run.card }
 }
 
 /** Of everything that decides the output's bytes but the inputs' tensors: the plan, and what is written beside. */

@@ -33,6 +33,7 @@ export interface PartRequest {
   /** Absolute paths by name. */
   models: Record<string, string>
   overwrite: boolean
+  card: boolean
 }
 
 /** Which part of which merge. */

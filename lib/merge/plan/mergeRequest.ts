@@ -38,6 +38,8 @@ export interface MergeOptions extends Omit<FuseCheckpointsOptions, 'out' | 'onTe
 export interface Execution {
   out: string
   overwrite: boolean
+  /** Write a model card. */
+  card: boolean
   dtype: FloatDtype | undefined
   maxShardBytes: number | undefined
   resume: boolean
@@ -95,6 +97,7 @@ export function resolveExecution(options: MergeOptions): Omit<Execution, 'out'> 
   const { dtype, threads, signal, onProgress } = resolveCommon(options)
   return {
     overwrite: checkBoolean(options.overwrite ?? false, 'overwrite'),
+    card: checkBoolean(options.card ?? true, 'card'),
     dtype,
     maxShardBytes: optionalShardSize(options.maxShardSize, 'maxShardSize'),
     resume: checkBoolean(options.resume ?? false, 'resume'),

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cardName } from '../../card/cardMark.js'
+import { cardPlace } from '../../card/modelCard.js'
 import { alignmentRank, type FloatDtype, torchName } from '../../checkpoint/dtypes.js'
 import { openCheckpoint } from '../../checkpoint/openCheckpoint.js'
 import {
@@ -277,6 +279,7 @@ async function assemblePlan(
       ...vocabularyNotes({ source, rows, matched, models }),
       ...quantisationNote(source),
       ...leftBehindNote(source, others),
+      ...(await cardNote(run)),
     ],
   }
 }
@@ -336,6 +339,11 @@ function quantisationNote({ label, config }: PlannedModel): string[] {
 }
 
 const maxListed = 10
+
+async function cardNote({ out, card }: MergeRequest['run']): Promise<string[]> {
+  const name = card ? await cardPlace(out) : cardName
+  return name === cardName ? [] : [`The ${cardName} in ${out} was written by people and stays; the card is ${name}`]
+}
 
 /** Files of the source that are neither its weights nor copied. */
 function leftBehindNote({ label, checkpoint }: PlannedModel, others: string[]): string[] {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cardPlace } from '../../card/modelCard.js'
 import { indexFileName, manifestFileName } from '../../checkpoint/weightFiles.js'
 import { hashFile } from '../../files/hashFile.js'
 import { requestedInstructionSet } from '../../native/instructionSet.js'
@@ -8,6 +9,7 @@ import { runJob } from '../../native/runJob.js'
 import { fingerprintOf } from '../output/journal.js'
 import type { ManifestOutput, ManifestSideFile } from '../output/manifest.js'
 import { manifestText } from '../output/manifestText.js'
+import { mergeCard } from '../output/mergeCard.js'
 import type { MergeOutcome } from '../output/mergeOutcome.js'
 import { OutputTransaction } from '../output/publishOutput.js'
 import { type MergePlan, outputBytes } from '../plan/mergePlan.js'
@@ -76,7 +78,15 @@ export async function publishMerge(plan: MergePlan, outcome: MergeOutcome, outpu
   await writeManifest(plan, outcome, output)
   if (needsIndex(files)) await output.writeFile(indexFileName, indexText(files))
   run.signal?.throwIfAborted()
-  await output.publish({ weights: fileNames(plan), sideFiles })
+  const cards = run.card ? [await writeCard(plan, outcome, output)] : []
+  await output.publish({ weights: fileNames(plan), sideFiles: [...sideFiles, ...cards] })
+}
+
+/** Beside the manifest, which does not list it: people write their own words into it. */
+async function writeCard(plan: MergePlan, outcome: MergeOutcome, output: OutputTransaction): Promise<string> {
+  const name = await cardPlace(plan.run.out)
+  await output.writeFile(name, await mergeCard(plan, outcome))
+  return name
 }
 
 /** The same for files of the same headers and the same merge of them, wherever they lie and whatever carries it out. */
