@@ -200,31 +200,35 @@ sampling: {maxTokens: 100}
 test('wrong values are refused with their line or option, before anything is asked or written', async () => {
   const { server, cwd, run, first } = await setting()
   const options: [args: string[], code: number, message: string][] = [
-    [['--trials', '0'], 1, '--trials: Expected an integer from 1'],
-    [['--trials', '1.5'], 1, '--trials: Expected an integer'],
+    [['--trials', '0'], 2, '--trials: Expected an integer from 1'],
+    [['--trials', '1.5'], 2, '--trials: Expected an integer'],
     [['--temperature', 'hot'], 2, '--temperature'],
-    [['--temperature', '-1'], 1, '--temperature: Expected'],
-    [['--top-p', '2'], 1, '--top-p: Expected'],
-    [['--max-tokens', '0'], 1, '--max-tokens: Expected'],
-    [['--max-tokens-total', '-5'], 1, '--max-tokens-total: Expected'],
-    [['--max-cost', '1'], 1, 'Expected a price of strong'],
-    [['--limit', '0'], 1, '--limit: Expected'],
-    [['--seed', '-1'], 1, '--seed: Expected'],
+    [['--temperature', '-1'], 2, '--temperature: Expected'],
+    [['--top-p', '2'], 2, '--top-p: Expected'],
+    [['--max-tokens', '0'], 2, '--max-tokens: Expected'],
+    [['--max-tokens-total', '-5'], 2, '--max-tokens-total: Expected'],
+    [['--max-cost', '1'], 2, 'Expected a price of strong'],
+    [['--limit', '0'], 2, '--limit: Expected'],
+    [['--seed', '-1'], 2, '--seed: Expected'],
     [['--profile', 'lax'], 2, 'profile'],
     [['--profile', 'paper'], 1, 'Expected the profile strict for questions'],
-    [['--sandbox-level', '9'], 1, '--sandbox-level: Expected'],
-    [['--set', 'samplign.topK=3'], 1, 'samplign'],
+    [['--sandbox-level', '9'], 2, '--sandbox-level: Expected'],
+    [['--set', 'samplign.topK=3'], 2, 'samplign'],
+    [['--set', 'sampling.topK=few'], 2, '--set sampling.topK: Expected'],
+    [['--set', 'sampling.topK=['], 2, '--set sampling.topK'],
     [['--benchmark', 'absent.jsonl'], 1, 'absent.jsonl'],
     [['--benchmark', 'other/questions.jsonl'], 2, 'NAME=FILE'],
     [['--model', 'x'], 2, 'NAME='],
-    [['--model', 'x=http://'], 1, 'x'],
+    [['--model', 'x=http://'], 2, 'x'],
     [['--model', 'x=absent'], 1, 'absent'],
     [['--modle', 'x=y'], 2, '--modle'],
   ]
   for (const [args, code, message] of options) {
     const result = await run([...first, ...args, '--json'])
     expect([args, result.code, result.stderr]).toEqual([args, code, expect.stringContaining(message)])
-    expect(JSON.parse(result.stdout).error.message).toContain(message)
+    const { error } = JSON.parse(result.stdout)
+    expect(error.message).toContain(message)
+    expect([args, error.code === 'ERR_INVALID_ARGUMENT']).toEqual([args, code === 2])
     expectQuiet(result)
   }
   const missing = await run(['evaluate', '--model', 'a=b'])

@@ -80,17 +80,17 @@ test('a file, with paths from its directory, --set and options over it', async (
 test('wrong values are refused, before anything is asked or written', async () => {
   const { server, cwd, run, first } = await setting()
   const options: [args: string[], code: number, message: string][] = [
-    [['--answers', '0'], 1, '--answers: Expected an integer from 1'],
-    [['--answers', '2', '--until-correct', '1'], 1, 'Expected answers or untilCorrect, not both'],
-    [['--attempts', '2'], 1, 'Expected attempts only beside untilCorrect'],
-    [['--until-correct', '3', '--attempts', '2'], 1, 'Expected attempts of untilCorrect (3) or more'],
-    [['--grader', 'maths'], 1, 'did you mean math?'],
+    [['--answers', '0'], 2, '--answers: Expected an integer from 1'],
+    [['--answers', '2', '--until-correct', '1'], 2, 'Expected answers or untilCorrect, not both'],
+    [['--attempts', '2'], 2, 'Expected attempts only beside untilCorrect'],
+    [['--until-correct', '3', '--attempts', '2'], 2, 'Expected attempts of untilCorrect (3) or more'],
+    [['--grader', 'maths'], 2, 'did you mean math?'],
     [['--price', '3'], 2, 'INPUT,OUTPUT'],
     [['--max-cost', '1'], 1, 'Expected a price of the teacher'],
-    [['--max-requests', '0.5'], 1, '--max-requests: Expected an integer'],
-    [['--temperature', '-1'], 1, '--temperature: Expected'],
+    [['--max-requests', '0.5'], 2, '--max-requests: Expected an integer'],
+    [['--temperature', '-1'], 2, '--temperature: Expected'],
     [['--reasoning', 'none'], 2, 'reasoning'],
-    [['--set', 'teacher.concurency=2'], 1, 'did you mean concurrency?'],
+    [['--set', 'teacher.concurency=2'], 2, 'did you mean concurrency?'],
     [['--write-batch', 'a', '--read-batch', 'b'], 2, 'Expected writeBatch or readBatch, not both'],
     [['--modle', 'x'], 2, '--modle'],
   ]
@@ -101,7 +101,7 @@ test('wrong values are refused, before anything is asked or written', async () =
     expectQuiet(result)
   }
   const ending = await run(['teach', 'questions.jsonl', '--server', server.url, '--out', 'sums.json'])
-  expect([ending.code, ending.stderr]).toEqual([1, expect.stringContaining('Expected a path that ends in .jsonl')])
+  expect([ending.code, ending.stderr]).toEqual([2, expect.stringContaining('Expected a path that ends in .jsonl')])
   const missing = await run(['teach', 'questions.jsonl'])
   expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('--model and --out')])
   const absent = await run(['teach', 'absent.jsonl', '--server', server.url, '--out', 'x.jsonl'])
