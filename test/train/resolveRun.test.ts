@@ -25,10 +25,11 @@ const refusal = (more: string, overrides: string[] = []): string => {
 
 describe('a run that is wrong', () => {
   test('on the command line alone is a wrong command line', () => {
-    const wrong = (more: string) => () => resolveRun(parseRecipe(text + more), [parseOverride('training.seed=-1')])
+    const wrong = (more: string) => () =>
+      resolveRun(parseRecipe(text + more, 'run.yaml'), [parseOverride('training.seed=-1')])
     expect(wrong('')).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }))
     expect(wrong('training: {numEpochs: 1}')).toThrow(expect.objectContaining({ code: 'ERR_RECIPE' }))
-    const unknown = () => resolveRun(parseRecipe(text), [parseOverride('trianing.seed=1')])
+    const unknown = () => resolveRun(parseRecipe(text, 'run.yaml'), [parseOverride('trianing.seed=1')])
     expect(unknown).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }))
     expect(unknown).toThrow('--set trianing.seed: Unknown key "trianing": did you mean training?')
     expect(() => parseOverride('training.seed=[')).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }))

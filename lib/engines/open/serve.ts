@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { setMaxListeners } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -47,6 +47,22 @@ function endWithThisProcess(pid: number): void {
 }
 
 /**
+ * A shell that waits for the end of this process and then ends the group: after a `kill -9` nothing here runs any more. It waits
+ * for the end of its stdin, whose other end only this process has, in a session of its own, which Ctrl-C does not reach.
+ */
+function watcherOf(pid: number): ChildProcess {
+  const watcher = spawn('/bin/sh', ['-c', `read -r line; kill -s KILL -- -${pid}`], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  watcher.on('error', () => {}) // no shell: the server then outlives a kill -9
+  watcher.unref()
+  // It keeps this process no longer either.
+  ;(watcher.stdin as Socket | null)?.unref()
+  return watcher
+}
+
+/**
  * Starts the command that serves a checkpoint, on a free port of this machine, and waits until it answers.
  *
  * @throws ERR_ENGINE where it ends or does not answer in time, with the last lines that it printed; ERR_INVALID_ARGUMENT for a
@@ -80,8 +96,12 @@ export async function serveModel(options: ServeOptions): Promise<ServedModel> {
   // Every answer that is on its way listens.
   setMaxListeners(0, ended.signal)
   let isStopped = false
+  const { pid } = child
+  const watcher = pid === undefined ? undefined : watcherOf(pid)
   const whenEnded = new Promise<void>((resolve) => {
     const finish = (how: string) => {
+      // Its number may become that of another group.
+      if (pid !== undefined && !isGroupRunning(pid)) watcher?.kill('SIGKILL')
       if (!isStopped && !ended.signal.aborted) ended.abort(endedError(options.command, how, lines, log))
       resolve()
     }
@@ -92,11 +112,11 @@ export async function serveModel(options: ServeOptions): Promise<ServedModel> {
     // Workers that it leaves hold its pipes open, so that they close only with the last of them.
     child.once('exit', (code, by) => setTimeout(() => finish(how(code, by)), 200))
   })
-  const { pid } = child
   if (pid !== undefined) endWithThisProcess(pid)
   const stop = async () => {
     isStopped = true
     if (pid !== undefined) await endGroup(pid, whenEnded)
+    watcher?.kill('SIGKILL')
     await new Promise<void>((resolve) => output.end(() => resolve()))
     await handle.close().catch(() => {}) // closed by an earlier stop
   }

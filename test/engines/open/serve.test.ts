@@ -154,10 +154,13 @@ test('a program that is not there is told of', async () => {
   })
 })
 
-test('the end of this process is the end of the server', async () => {
+test.for(['exit', 'kill'])('the end of this process is the end of the server: %s', async (how) => {
   const log = join(temporaryDirectory(), 'log')
   const script = fileURLToPath(new URL('../../support/serveAndExit.js', import.meta.url))
-  const child = spawn(process.execPath, [script, model, command('good'), log], { stdio: 'inherit' })
-  await new Promise((resolve) => child.once('exit', resolve))
-  await untilEnded((await processesOf(log)).worker)
+  const child = spawn(process.execPath, [script, model, command('good'), log, how], { stdio: 'inherit' })
+  const ended = await new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)))
+  expect(ended).toBe(how === 'kill' ? 'SIGKILL' : 0)
+  const { worker, server } = await processesOf(log)
+  await untilEnded(worker)
+  await untilEnded(server)
 })
