@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
+import { selfSigned } from '../support/certificate.js'
 import { Random } from '../support/random.js'
 import { rounds } from '../support/rounds.js'
 import { type CommandResult, preload, runCommand } from '../support/runCommand.js'
@@ -105,6 +106,24 @@ test('a first run asks, grades and stores, and tells what it will ask and what i
   expect(sent.every(({ body }) => body.temperature === 0.6 && body.top_p === 0.95)).toBe(true)
   expect(new Set(sent.map(({ body }) => `${body.model} ${body.seed}`)).size).toBe(40)
   expect(readdirSync(join(cwd, 'results')).sort()).toEqual(['answers.jsonl', 'evaluation.json', 'grades.jsonl'])
+})
+
+test('a server over TLS is asked where its certificate is trusted, and told of where it is not', async () => {
+  const script = withProbe(add, { models: [{ id: 'served' }] })
+  const server = await ScriptedServer.start(script, 0, selfSigned)
+  onTestFinished(() => server.stop())
+  const cwd = temporaryDirectory()
+  writeQuestions(cwd, 3)
+  const args = ['evaluate', '--model', `m=${server.url}#served`, '--benchmark', 'questions.jsonl', '--out', 'results']
+  const refused = await runCommand(args, { cwd, env: { NODE_EXTRA_CA_CERTS: '' } })
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringMatching(/https:\/\/127\.0\.0\.1.*self-signed certificate\. If you trust it.* NODE_EXTRA_CA_CERTS/),
+  ])
+  writeFileSync(join(cwd, 'trusted.pem'), selfSigned.cert)
+  const asked = await runCommand([...args, '--resume'], { cwd, env: { NODE_EXTRA_CA_CERTS: join(cwd, 'trusted.pem') } })
+  expect(asked.code, asked.stderr).toBe(0)
+  expect(asked.stdout).toMatch(/100\.0/)
 })
 
 test('an evaluation is not begun twice in one directory; --resume extends it and asks nothing twice', async () => {

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 /** A request as the server got it. */
@@ -24,8 +25,9 @@ export class ScriptedServer {
     public script: Script,
   ) {}
 
-  static async start(script: Script, port = 0): Promise<ScriptedServer> {
-    const server = createServer((request, response) => {
+  /** @param secret - with it, over TLS */
+  static async start(script: Script, port = 0, secret?: { cert: string; key: string }): Promise<ScriptedServer> {
+    const listener = (request: IncomingMessage, response: ServerResponse) => {
       self.outstanding++
       self.mostOutstanding = Math.max(self.mostOutstanding, self.outstanding)
       response.on('close', () => self.outstanding--)
@@ -42,9 +44,10 @@ export class ScriptedServer {
         self.received.push(received)
         void self.script(received, response)
       })
-    })
+    }
+    const server = secret ? createSecureServer(secret, listener) : createServer(listener)
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+    const url = `${secret ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
     const self = new ScriptedServer(server, url, script)
     return self
   }

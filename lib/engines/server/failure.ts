@@ -53,6 +53,10 @@ export function withoutSecrets(error: unknown, secrets: readonly string[]): unkn
 const downCodes = new Set(['ECONNREFUSED', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'])
 const refusedCodes = new Set(['ENOTFOUND', 'ERR_INVALID_URL', 'EPROTO'])
 
+/** Of certificates that are good but for whoever signed them. */
+const unknownSigner = /SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY_LEAF)/
+const signerAdvice = '. If you trust it, name the file of its certificate, or of who signed it, in NODE_EXTRA_CA_CERTS'
+
 /** A connection that failed. Names that nobody knows and certificates that nobody signed stay so. */
 export function connectionFailure(cause: NodeJS.ErrnoException, url: string): RequestFailure {
   const code = cause.code ?? ''
@@ -60,7 +64,8 @@ export function connectionFailure(cause: NodeJS.ErrnoException, url: string): Re
   const kind = downCodes.has(code) ? 'down' : refusedCodes.has(code) || isCertificate ? 'refused' : 'passing'
   // An AggregateError of several addresses has no message.
   const what = cause.message || code || 'the connection failed'
-  return new RequestFailure(kind, `${url}: ${what}`, { cause })
+  const advice = unknownSigner.test(code) ? signerAdvice : ''
+  return new RequestFailure(kind, `${url}: ${what}${advice}`, { cause })
 }
 
 const passingStatuses = new Set([408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524, 529])
