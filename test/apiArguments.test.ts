@@ -89,6 +89,7 @@ describe('missing, null and wrong arguments are refused with the error of the li
       'plan.sft',
       'prepareData',
       'previewData',
+      'push',
       'readRecipe',
       'regrade',
       'report',

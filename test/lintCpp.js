@@ -70,16 +70,15 @@ function settingsOf(file) {
 }
 
 /**
- * What of a command matters here: neither how code is optimized, nor headers that another compiler has precompiled.
+ * What of a command matters here, which is not how code is optimized.
  * @param {string} command
  */
 const flagsOf = (command) =>
   command
     .slice(command.indexOf(' '), command.lastIndexOf(' -o '))
-    .replace(/ -include \S+/g, '')
     .replaceAll(' -isystem ', ' -isystem')
     .split(' ')
-    .filter((flag) => flag !== '' && !/^-(O|f|g|DNDEBUG|DBUILDING_NODE|Winvalid-pch)/.test(flag))
+    .filter((flag) => flag !== '' && !/^-(O|f|g|DNDEBUG|DBUILDING_NODE)/.test(flag))
 
 /**
  * @param {string[]} flags

@@ -19,8 +19,7 @@ git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2> /dev/nu
 ln -s "$root/node_modules" "$work/source/node_modules"
 
 # What is built here is for its contents: without optimization. The prebuilt binary is the addon of a machine without CUDA
-# and OpenBLAS; all else is built where the package is installed, with CUDA kernels as PTX alone. There every file is compiled with
-# its own includes, and no precompiled ones.
+# and OpenBLAS; all else is built where the package is installed, with CUDA kernels as PTX alone.
 cat > "$work/quick.cmake" << 'END'
 set(CMAKE_CXX_FLAGS_RELEASE "-O0 -DNDEBUG" CACHE STRING "")
 set(BRANCHMERGE_KERNEL_OPTIMIZATION -O0)
@@ -109,7 +108,6 @@ if npx branchmerge doctor > "$work/message" 2>&1; then fail 'expected doctor to 
 grep -q 'npx cmake-js build' "$work/message" || fail "expected advice but received: $(cat "$work/message")"
 
 echo '== built where it is installed'
-echo 'set(BRANCHMERGE_PCH OFF CACHE BOOL "")' >> "$work/quick.cmake"
 (cd node_modules/branchmerge && CMAKE_TOOLCHAIN_FILE="$work/quick.cmake" npx cmake-js build > "$work/build.log" 2>&1) || fail "$(cat "$work/build.log")"
 use_package
 echo 'The package works'

@@ -20,9 +20,9 @@ import { drawModel, fineTune, type Tensors, writeCheckpoint } from '../support/w
 const recipeFile = (name: string) => new URL(`../../recipes/${name}.yaml`, import.meta.url).pathname
 const manifestOf = (directory: string) => JSON.parse(readFileSync(join(directory, 'branchmerge.json'), 'utf8'))
 
-/** Hashes of all files but the manifest, which tells how they were made. */
+/** Hashes of all files but the manifest and the model card, which tell how they were made. */
 function weightsAndSideFiles(directory: string): Record<string, string> {
-  const { 'branchmerge.json': _, ...others } = hashFiles(directory)
+  const { 'branchmerge.json': _, 'README.md': __, ...others } = hashFiles(directory)
   return others
 }
 
@@ -241,6 +241,7 @@ describe('a merge', () => {
     const options = { lambda: 2, preset: 'paper', scope: 'row', nonFinite: 'error' } as const
     await merge('left & right', { models, out: merged, ...options })
     const { models: _, ...fusedRecipe } = manifestOf(fused).recipe
+    expect(hashFiles(merged)['README.md']).toBe(hashFiles(fused)['README.md'])
     expect(weightsAndSideFiles(merged)).toEqual(weightsAndSideFiles(fused))
     expect(manifestOf(merged)).toEqual(manifestOf(fused))
     expect(fusedRecipe.options).toEqual(options)
