@@ -42,7 +42,7 @@ export type { Difference, EvaluationResults, Interval, Lengths, Score } from './
 export { type CompareOptions, compare } from './evaluate/compare.js'
 export { type EvaluateOptions, type EvaluationSummary, evaluate } from './evaluate/evaluate.js'
 export type { BenchmarkOptions, EvaluationOptions } from './evaluate/evaluationOptions.js'
-export { type RegradeOptions, type RegradeSummary, regrade } from './evaluate/regrade.js'
+export { type RegradeOptions, type RegradeProgress, type RegradeSummary, regrade } from './evaluate/regrade.js'
 export type { EvaluationProgress } from './evaluate/runEvaluation.js'
 export { type ExportGgufOptions, type ExportGgufSummary, exportGguf } from './export/gguf/exportGguf.js'
 export type { GgufDtype } from './export/gguf/ggufFile.js'

@@ -21,7 +21,7 @@ export async function runEvaluate(args: Record<string, unknown>): Promise<number
   const resolved = resolveEvaluation(document ?? recipeObject({}), overridesOf(args))
   const progress = evaluationReporter(process.stderr)
   return await withStop(async ({ signal, stop }) => {
-    const planned = await planEvaluation(resolved, signal)
+    const planned = await planEvaluation(resolved, { signal, onProgress: progress.update }).finally(progress.end)
     const plan = evaluationPlanRecord(planned)
     if (args.plan) {
       if (args.json) printJson(plan)

@@ -62,7 +62,12 @@ export async function evaluate(
   const resume = options.resume === undefined ? false : checkBoolean(options.resume, 'resume')
   const resolved = resolveEvaluation(await evaluationDocument(evaluation))
   const stop = new AbortController().signal
-  return await executeEvaluation(await planEvaluation(resolved, signal), { resume, signal, stop, onProgress })
+  return await executeEvaluation(await planEvaluation(resolved, { signal, onProgress }), {
+    resume,
+    signal,
+    stop,
+    onProgress,
+  })
 }
 
 /** An evaluation from a file, or as it is. */
@@ -79,13 +84,16 @@ export interface PlannedEvaluation {
   examinations: readonly Examination[]
 }
 
-export async function planEvaluation(given: ResolvedEvaluation, signal: AbortSignal): Promise<PlannedEvaluation> {
+export async function planEvaluation(
+  given: ResolvedEvaluation,
+  { signal, onProgress }: Pick<ExecuteOptions, 'signal' | 'onProgress'>,
+): Promise<PlannedEvaluation> {
   const resolved = await fetchEvaluation(given, signal)
   // Before anything is asked: one model that is not there would end the evaluation after hours of the others.
   for (const { spec } of resolved.models) if (!isServerSpec(spec)) await openCheckpoint(spec.path, { signal })
   const examinations: Examination[] = []
   for (const { spec, trials, limit, sampling } of resolved.benchmarks) {
-    const benchmark = await openBenchmark(spec, signal)
+    const benchmark = await openBenchmark(spec, { signal, onProgress })
     examinations.push({
       benchmark,
       sampling: { ...paperSampling, ...benchmark.sampling, ...sampling },

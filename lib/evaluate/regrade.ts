@@ -11,7 +11,7 @@ import { openSandbox } from '../sandbox/openSandbox.js'
 import type { SandboxOptions } from '../sandbox/sandboxOptions.js'
 import { checkChoice, checkFunction, checkObject, checkOptionNames, checkPath, checkSignal } from '../validate.js'
 import type { Benchmark, Profile } from './benchmarks/benchmark.js'
-import { type BenchmarkSpec, openBenchmark } from './benchmarks/openBenchmark.js'
+import { type BenchmarkSpec, openBenchmark, type ReadingProgress } from './benchmarks/openBenchmark.js'
 import { gradeRecord } from './gradeRecord.js'
 import { EvaluationStore, gradesName, readAnswers, recordName } from './store/evaluationStore.js'
 import type { AnswerRecord, BenchmarkRecord, GradeRecord } from './store/records.js'
@@ -22,8 +22,19 @@ export interface RegradeOptions {
   sandbox?: SandboxOptions | undefined
   /** After an abort the grades stay as they were, and the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined
-  onProgress?: ((progress: { graded: number; total: number; seconds: number }) => void) | undefined
+  onProgress?: ((progress: RegradeProgress) => void) | undefined
 }
+
+/** How far a regrading is: it reads the benchmarks, then grades. */
+export type RegradeProgress =
+  | ReadingProgress
+  | {
+      phase: 'grades'
+      graded: number
+      total: number
+      /** Since it began. */
+      seconds: number
+    }
 
 export interface RegradeSummary {
   graded: number
@@ -140,9 +151,9 @@ class Regrading {
   }
 
   private async open(name: string, { spec, files }: BenchmarkRecord): Promise<Benchmark> {
-    const { profile, signal } = this.options
+    const { profile, signal, onProgress } = this.options
     const given = spec as unknown as BenchmarkSpec
-    const benchmark = await openBenchmark({ ...given, profile: profile ?? given.profile }, signal)
+    const benchmark = await openBenchmark({ ...given, profile: profile ?? given.profile }, { signal, onProgress })
     const hashes = (each: BenchmarkRecord['files']) => each.map(({ sha256 }) => sha256).join()
     if (hashes(benchmark.files) === hashes(files)) return benchmark
     throw new BranchMergeError(
@@ -169,6 +180,7 @@ class Regrading {
       const change = `${before} → ${now}`
       of[change] = (of[change] ?? 0) + 1
     }
-    this.options.onProgress({ graded: summary.graded, total, seconds: (performance.now() - this.started) / 1000 })
+    const seconds = (performance.now() - this.started) / 1000
+    this.options.onProgress({ phase: 'grades', graded: summary.graded, total, seconds })
   }
 }

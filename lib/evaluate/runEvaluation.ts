@@ -10,6 +10,7 @@ import type { Question } from '../questions/question.js'
 import type { ProgramRunner } from '../sandbox/program.js'
 import { version } from '../version.js'
 import type { Benchmark } from './benchmarks/benchmark.js'
+import type { ReadingProgress } from './benchmarks/openBenchmark.js'
 import { gradeRecord } from './gradeRecord.js'
 import { askingId, keyRoot } from './store/askingKey.js'
 import { type EvaluationStore, readAnswers } from './store/evaluationStore.js'
@@ -64,6 +65,7 @@ export interface EvaluationRunning {
 
 /** How far an evaluation is. */
 export type EvaluationProgress =
+  | ReadingProgress
   | { phase: 'note'; text: string }
   | { phase: 'open'; model: string; stage: EngineProgress['stage']; done: number; total: number | undefined }
   | {

@@ -9,7 +9,7 @@ import { checkChoice, checkNumber, invalidArgument } from '../../validate.js'
 import type { Profile } from './benchmark.js'
 import { decodeTests, type RawTest, TestsProblem } from './liveCodeBench/decodeTests.js'
 import { knownFaults } from './liveCodeBench/knownFaults.js'
-import { openShard, type Problem, readField, type Shard } from './liveCodeBench/shardIndex.js'
+import { openShards, type Problem, readField, type Shard } from './liveCodeBench/shardIndex.js'
 import { benchmarkError } from './rows.js'
 import type { BenchmarkReader, BenchmarkSource, ReadBenchmark } from './source.js'
 
@@ -43,16 +43,16 @@ interface Options {
   timeout: number | undefined
 }
 
-async function readLiveCodeBench({ path, profile, options, signal }: BenchmarkSource): Promise<ReadBenchmark> {
+async function readLiveCodeBench(source: BenchmarkSource): Promise<ReadBenchmark> {
+  const { path, profile, options, signal, onProgress } = source
   const chosen = readOptions(options)
   const paths = await shardPaths(path, chosen)
   const shards: Shard[] = []
   const notes: string[] = []
-  for (const file of paths) {
-    const { shard, notKept } = await openShard(file, signal)
+  for (const { shard, notKept } of await openShards(paths, { signal, onProgress })) {
     shards.push(shard)
     if (notKept !== undefined)
-      notes.push(`The index of ${file} could not be kept, so each start reads it again: ${notKept}`)
+      notes.push(`The index of ${shard.path} could not be kept, so each start reads it again: ${notKept}`)
   }
   const inWindow = shards.flatMap((shard) =>
     shard.problems.filter(({ date }) => isWithin(date, chosen)).map((problem) => ({ shard, problem })),

@@ -14,7 +14,7 @@ import { ifeval } from './ifeval.js'
 import { liveCodeBench } from './liveCodeBench.js'
 import { math500 } from './math500.js'
 import { benchmarkError, benchmarkErrorCode } from './rows.js'
-import type { BenchmarkReader } from './source.js'
+import type { BenchmarkReader, BenchmarkSource } from './source.js'
 
 /** Which benchmark, and where its files are. */
 export interface BenchmarkSpec {
@@ -33,12 +33,31 @@ const readers: readonly BenchmarkReader[] = [aime, math500, gpqaDiamond, liveCod
 
 export const benchmarkKinds: readonly string[] = readers.map(({ kind }) => kind)
 
+/** How far the reading of a benchmark's files is, told of those that have gigabytes. */
+export interface ReadingProgress {
+  phase: 'read'
+  benchmark: string
+  /** Bytes of its files; what was read by an earlier run, and did not change since, is not among them. */
+  done: number
+  total: number
+  /** Since the first of them. */
+  seconds: number
+}
+
+export interface OpenBenchmarkOptions {
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: ReadingProgress) => void) | undefined
+}
+
 /**
  * Reads a benchmark from its files.
  *
  * @throws ERR_BENCHMARK where the files are not of the kind, or the kind is not clear; ERR_FILE_READ; ERR_INVALID_ARGUMENT
  */
-export async function openBenchmark(spec: BenchmarkSpec, signal?: AbortSignal): Promise<Benchmark> {
+export async function openBenchmark(
+  spec: BenchmarkSpec,
+  { signal, onProgress }: OpenBenchmarkOptions = {},
+): Promise<Benchmark> {
   const { name, options = {} } = spec
   if (typeof name !== 'string' || name.trim() === '') throw invalidArgument('a name', 'benchmark', name)
   const path = checkPath(spec.path, `path of ${name}`)
@@ -48,12 +67,26 @@ export async function openBenchmark(spec: BenchmarkSpec, signal?: AbortSignal): 
   if (reader.options.length > 0) checkOptionNames(options, reader.options)
   else if (Object.keys(options).length > 0)
     throw invalidArgument(`no options, which ${reader.kind} has not,`, name, options)
-  const { paths, ...read } = await reader.read({ name, path, profile, options, signal })
+  const { paths, ...read } = await reader.read({
+    name,
+    path,
+    profile,
+    options,
+    signal,
+    onProgress: readingOf(name, onProgress),
+  })
   const files: { path: string; sha256: string }[] = []
   for (const file of paths) {
     files.push(typeof file === 'string' ? { path: file, sha256: await hashFile(file, signal) } : file)
   }
   return { name, kind: reader.kind, profile, files, ...read }
+}
+
+function readingOf(benchmark: string, onProgress: OpenBenchmarkOptions['onProgress']): BenchmarkSource['onProgress'] {
+  if (!onProgress) return undefined
+  const started = performance.now()
+  return (done, total) =>
+    onProgress({ phase: 'read', benchmark, done, total, seconds: (performance.now() - started) / 1000 })
 }
 
 function checkProfile({ kind, profiles }: BenchmarkReader, name: string, profile: Profile = 'strict'): Profile {

@@ -10,6 +10,8 @@ export interface BenchmarkSource {
   /** Checked by the benchmark that takes them. */
   options: Readonly<Record<string, unknown>>
   signal?: AbortSignal | undefined
+  /** Bytes of files that take long. */
+  onProgress?: ((done: number, total: number) => void) | undefined
 }
 
 /** What the reader of one kind finds; openBenchmark adds what all have. */

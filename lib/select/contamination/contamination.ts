@@ -70,7 +70,7 @@ async function readQuestions(
     const questions = rows.map((row, i) => ({ benchmark: name, id: String(i), text: row.text(column) }))
     return { questions, files: paths, confidential: false }
   }
-  const benchmark = await openBenchmark({ name, path, kind, options }, signal)
+  const benchmark = await openBenchmark({ name, path, kind, options }, { signal })
   return {
     questions: benchmark.questions.map(({ id, text }) => ({ benchmark: name, id, text })),
     files: benchmark.files.map((file) => file.path),

@@ -1,8 +1,17 @@
 import { createHash } from 'node:crypto'
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { openBenchmark } from '../../../lib/evaluate/benchmarks/openBenchmark.js'
+import { openBenchmark, type ReadingProgress } from '../../../lib/evaluate/benchmarks/openBenchmark.js'
 import { packTests } from '../../support/pickle.js'
 import { sandboxOfFile } from '../../support/sandbox.js'
 import { temporaryDirectory } from '../../support/temporary.js'
@@ -319,6 +328,38 @@ describe('the index', () => {
     expect(readFileSync(join(cache(), name as string)).length).toBeLessThan(2000)
   })
 
+  test('tells how far it is, in bytes of the files that it does not know yet', async () => {
+    const path = release([row({ private_test_cases: JSON.stringify([{ input: '7'.repeat(5e6), output: '' }]) })])
+    const sizes = readdirSync(path).map((name) => statSync(join(path, name)).size)
+    const total = sizes.reduce((sum, size) => sum + size, 0)
+    const told: ReadingProgress[] = []
+    const open = () => openBenchmark({ name: 'lcb', path }, { onProgress: (progress) => told.push(progress) })
+    await open()
+    expect(told.length).toBeGreaterThan(sizes.length + 3)
+    expect(told.every((each) => each.phase === 'read' && each.benchmark === 'lcb' && each.total === total)).toBe(true)
+    expect(told.map(({ done }) => done)).toEqual(told.map(({ done }) => done).sort((a, b) => a - b))
+    expect(told.at(-1)).toMatchObject({ done: total, seconds: expect.any(Number) })
+    told.length = 0
+    await open()
+    expect(told).toEqual([])
+    appendFileSync(join(path, 'test2.jsonl'), jsonLines([row({ question_id: 'new' })]))
+    await open()
+    const { size } = statSync(join(path, 'test2.jsonl'))
+    expect(told).toMatchObject([{ done: size, total: size }])
+  })
+
+  test('keeps what was read before an abort', async () => {
+    const path = release([row()])
+    const controller = new AbortController()
+    const { signal } = controller
+    let files = 0
+    const onProgress = () => {
+      if (++files === 3) controller.abort(new Error('enough'))
+    }
+    await expect(openBenchmark({ name: 'lcb', path }, { signal, onProgress })).rejects.toThrow('enough')
+    expect(readdirSync(cache())).toHaveLength(2)
+  })
+
   test('that is damaged is made anew', async () => {
     const path = join(release([row()]), 'test5.jsonl')
     await opened(path)
@@ -377,5 +418,5 @@ test('a row of 50 MB is read, and graded, in bounded memory', async () => {
 test('an abort ends the reading', async () => {
   const reason = new Error('enough')
   const signal = AbortSignal.abort(reason)
-  await expect(openBenchmark({ name: 'lcb', path: release([row()]) }, signal)).rejects.toBe(reason)
+  await expect(openBenchmark({ name: 'lcb', path: release([row()]) }, { signal })).rejects.toBe(reason)
 })

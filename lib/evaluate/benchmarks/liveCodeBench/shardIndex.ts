@@ -41,31 +41,56 @@ const maxRowBytes = 2 ** 30
 
 const format = 'branchmerge LiveCodeBench index 1'
 
+export interface OpenShardsOptions {
+  signal?: AbortSignal | undefined
+  /** Bytes of the files that are read, those that were known left out; not called where all were. */
+  onProgress?: ((done: number, total: number) => void) | undefined
+}
+
 /**
- * The problems of a file. A file of a gigabyte takes seconds, so what was found is kept in the user's cache: texts of problems, and
- * where their tests are, which stay in the file.
+ * The problems of files. They have gigabytes, so what was found is kept in the user's cache as soon as a file is read: texts of
+ * problems, and where their tests are, which stay in the file.
  *
- * @returns the shard, and why it could not be kept where it could not
+ * @returns each shard, and why it could not be kept where it could not
  * @throws ERR_BENCHMARK where a row is none of LiveCodeBench's; ERR_FILE_READ; the signal's reason
  */
-export async function openShard(
-  path: string,
-  signal?: AbortSignal,
-  cache = join(userCache(), 'livecodebench'),
-): Promise<{ shard: Shard; notKept?: string }> {
-  const state = await stateOf(path)
+export async function openShards(
+  paths: readonly string[],
+  { signal, onProgress }: OpenShardsOptions = {},
+): Promise<{ shard: Shard; notKept?: string }[]> {
+  const cache = join(userCache(), 'livecodebench')
+  const found = await Promise.all(paths.map((path) => lookUp(path, cache)))
+  const total = found.reduce((sum, { bytes, known }) => sum + (known ? 0 : bytes), 0)
+  let before = 0
+  const shards: { shard: Shard; notKept?: string }[] = []
+  for (const { path, kept, state, bytes, known } of found) {
+    if (known) {
+      shards.push({ shard: { ...known, path } })
+      continue
+    }
+    const read = await readShard(path, signal, (done) => onProgress?.(before + done, total))
+    const shard = { path, state, ...read }
+    if ((await stateOf(path)).state !== state) throw changed(path)
+    before += bytes
+    shards.push({ shard, ...(await keep(cache, kept, shard)) })
+  }
+  return shards
+}
+
+async function lookUp(path: string, cache: string) {
+  const { state, bytes } = await stateOf(path)
   const kept = join(cache, `${hashOf(await realpath(path))}.json`)
-  const known = await readKept(kept, state)
-  if (known) return { shard: { ...known, path } }
-  const shard = { path, state, ...(await readShard(path, signal)) }
-  if ((await stateOf(path)) !== state) throw changed(path)
+  return { path, kept, state, bytes, known: await readKept(kept, state) }
+}
+
+async function keep(cache: string, path: string, shard: Shard): Promise<{ notKept?: string }> {
   try {
     await mkdir(cache, { recursive: true })
-    await writeWhole(kept, JSON.stringify({ format, ...shard }))
+    await writeWhole(path, JSON.stringify({ format, ...shard }))
+    return {}
   } catch (error) {
-    return { shard, notKept: (error as Error).message }
+    return { notKept: (error as Error).message }
   }
-  return { shard }
 }
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
@@ -78,11 +103,11 @@ const changed = (path: string): BranchMergeError =>
     `Expected ${path} as it was but it changed. Run again when nothing writes to it`,
   )
 
-async function stateOf(path: string): Promise<string> {
+async function stateOf(path: string): Promise<{ state: string; bytes: number }> {
   const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true }).catch((cause) => {
     throw readFailure(path, cause)
   })
-  return [ino, size, mtimeNs, ctimeNs].join('-')
+  return { state: [ino, size, mtimeNs, ctimeNs].join('-'), bytes: Number(size) }
 }
 
 /** A cache that cannot be used is made anew. */
@@ -97,10 +122,20 @@ async function readKept(path: string, state: string): Promise<Shard | undefined>
   }
 }
 
-async function readShard(path: string, signal: AbortSignal | undefined): Promise<Pick<Shard, 'sha256' | 'problems'>> {
+async function readShard(
+  path: string,
+  signal: AbortSignal | undefined,
+  onBytes: (done: number) => void,
+): Promise<Pick<Shard, 'sha256' | 'problems'>> {
   const hash = createHash('sha256')
+  let done = 0
+  const onChunk = (chunk: Buffer) => {
+    hash.update(chunk)
+    done += chunk.length
+    onBytes(done)
+  }
   const problems: Problem[] = []
-  for await (const { row, bytes, offset } of rowsOf(path, hash, signal)) {
+  for await (const { row, bytes, offset } of rowsOf(path, onChunk, signal)) {
     if (isBlank(bytes)) continue
     problems.push(readProblem(bytes, offset, `${path}, row ${row}`))
   }
@@ -117,7 +152,7 @@ interface Row {
 /** Lines by their bytes; memory holds one of them. */
 async function* rowsOf(
   path: string,
-  hash: { update(bytes: Buffer): unknown },
+  onChunk: (chunk: Buffer) => void,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Row> {
   let pending: Buffer[] = []
@@ -135,7 +170,7 @@ async function* rowsOf(
   const stream = createReadStream(path, { highWaterMark: 2 ** 20, ...(signal ? { signal } : {}) })
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      hash.update(chunk)
+      onChunk(chunk)
       let begin = 0
       for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, begin)) {
         yield take(chunk.subarray(begin, end))
@@ -232,7 +267,7 @@ export async function readField({ path, state }: Shard, { begin, end }: Span, wh
     throw readFailure(path, cause)
   })
   try {
-    if ((await stateOf(path)) !== state) throw changed(path)
+    if ((await stateOf(path)).state !== state) throw changed(path)
     const bytes = Buffer.alloc(end - begin)
     let filled = 0
     while (filled < bytes.length) {
