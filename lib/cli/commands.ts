@@ -276,10 +276,14 @@ const init: Command = {
   positionals: {},
   options: {
     out: { ...outDirectory, demandOption: true },
-    config: { type: 'string', describe: 'config.json of a Qwen2, Llama or Qwen3 model', group: 'Model:' },
+    config: { type: 'string', describe: 'config.json of a Qwen2, Llama or Qwen3 model, or org/name', group: 'Model:' },
     size: { choices: sizeNames, describe: 'Instead of --config: a small model of about this size', group: 'Model:' },
     family: { choices: families, describe: 'With --size. Default: qwen2', group: 'Model:' },
-    tokenizer: { type: 'string', describe: 'Directory of a tokenizer, or its tokenizer.json', group: 'Tokenizer:' },
+    tokenizer: {
+      type: 'string',
+      describe: 'Directory of a tokenizer or org/name, or a tokenizer.json',
+      group: 'Tokenizer:',
+    },
     'train-tokenizer': {
       type: 'string',
       array: true,

@@ -16,8 +16,11 @@ import { UsageError } from './usageError.js'
 export async function runDataPreview(args: Record<string, unknown>): Promise<number> {
   const { model, data } = await dataOf(args)
   const { samples, row, from } = args as { samples?: number; row?: number; from?: string }
+  const progress = dataProgressReporter(process.stderr)
   return await withInterrupt('removed', async (signal) => {
-    const preview = await previewResolvedData(model, data, { signal }, { samples, row, source: from })
+    const running = { signal, onProgress: progress.update }
+    const choice = { samples, row, source: from }
+    const preview = await previewResolvedData(model, data, running, choice).finally(progress.end)
     if (args.json) printJson(preview)
     else printText(dataPreviewText(preview, process.stdout.isTTY === true && !process.env.NO_COLOR))
     return 0

@@ -1,5 +1,6 @@
 import { defaultThreads } from '../data/options.js'
 import { type Override, parseOverride } from '../recipe/overrides.js'
+import { downloadReporter } from '../report/downloadProgress.js'
 import { selectionReporter } from '../report/selection/progress.js'
 import { selectionPlanText, selectionText } from '../report/selection/text.js'
 import { executeOpen, openAndCheck, planSelection, selectionDocument } from '../select/run/selectData.js'
@@ -14,9 +15,11 @@ export async function runDataSelect(args: Record<string, unknown>): Promise<numb
   const threads = args.threads === undefined ? defaultThreads() : checkInteger(args.threads, 'threads', 1, 1024)
   const out = checkPath(args.out, 'out')
   const progress = selectionReporter(process.stderr)
+  const downloads = downloadReporter(process.stderr)
   return await withInterrupt('removed', async (signal) => {
     const running = { out, overwrite: args.overwrite === true, limit, threads, signal, onProgress: progress.update }
-    const opened = await openAndCheck(document, overridesOf(args), running)
+    const fetching = { ...running, onDownload: downloads.update }
+    const opened = await openAndCheck(document, overridesOf(args), fetching).finally(downloads.end)
     if (args.plan) {
       const plan = await planSelection(opened, running)
       if (args.json) printJson(plan)

@@ -4,6 +4,7 @@ import { type EvaluationSummary, evaluationDocument, executeEvaluation, planEval
 import { resolveEvaluation } from '../evaluate/resolveEvaluation.js'
 import { type Override, parseOverride } from '../recipe/overrides.js'
 import { recipeObject } from '../recipe/recipe.js'
+import { downloadReporter } from '../report/downloadProgress.js'
 import { evaluationPlanRecord, evaluationPlanText } from '../report/evaluation/planText.js'
 import { evaluationReporter } from '../report/evaluation/progress.js'
 import { summaryText } from '../report/evaluation/summaryText.js'
@@ -20,8 +21,13 @@ export async function runEvaluate(args: Record<string, unknown>): Promise<number
   if (document === undefined) demandOptions(args)
   const resolved = resolveEvaluation(document ?? recipeObject({}), overridesOf(args))
   const progress = evaluationReporter(process.stderr)
+  const downloads = downloadReporter(process.stderr)
   return await withStop(async ({ signal, stop }) => {
-    const planned = await planEvaluation(resolved, { signal, onProgress: progress.update }).finally(progress.end)
+    const planning = { signal, onProgress: progress.update, onDownload: downloads.update }
+    const planned = await planEvaluation(resolved, planning).finally(() => {
+      downloads.end()
+      progress.end()
+    })
     const plan = evaluationPlanRecord(planned)
     if (args.plan) {
       if (args.json) printJson(plan)

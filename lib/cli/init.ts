@@ -1,5 +1,6 @@
 import { floatDtypeFromName } from '../checkpoint/dtypes.js'
 import { type InitOptions, init } from '../init/init.js'
+import { downloadReporter } from '../report/downloadProgress.js'
 import { formatCount } from '../text/format.js'
 import { withInterrupt } from './interrupt.js'
 import { printJson, printText } from './print.js'
@@ -19,7 +20,10 @@ export async function runInit(args: Record<string, unknown>): Promise<number> {
     seed,
     dtype: named,
   }
-  const summary = await withInterrupt('removed', (signal) => init({ ...options, signal } as InitOptions))
+  const downloads = downloadReporter(process.stderr)
+  const summary = await withInterrupt('removed', (signal) =>
+    init({ ...options, signal, onDownload: downloads.update } as InitOptions),
+  ).finally(downloads.end)
   const { family: model, parameters, vocabularySize } = summary
   if (args.json) printJson(summary)
   else {

@@ -1,6 +1,7 @@
 import { BranchMergeError } from '../errors.js'
 import { type Override, parseOverride } from '../recipe/overrides.js'
 import { recipeObject } from '../recipe/recipe.js'
+import { downloadReporter } from '../report/downloadProgress.js'
 import { teachingReporter } from '../report/teaching/progress.js'
 import { batchWrittenText, teachingPlanRecord, teachingPlanText, teachingText } from '../report/teaching/text.js'
 import { resolveTeaching } from '../teach/resolveTeaching.js'
@@ -30,8 +31,10 @@ export async function runTeach(args: Record<string, unknown>): Promise<number> {
   const questions: Override[] = isFile ? [] : [{ path: ['questions'], value: source, text: 'questions' }]
   const resolved = resolveTeaching(document, [...questions, ...overridesOf(args, work)])
   const progress = teachingReporter(process.stderr)
+  const downloads = downloadReporter(process.stderr)
   return await withStop(async ({ signal, stop }) => {
-    const planned = await planTeaching(resolved, signal)
+    const fetching = { signal, onProgress: downloads.update }
+    const planned = await planTeaching(resolved, fetching).finally(downloads.end)
     const plan = teachingPlanRecord(planned)
     if (args.plan) {
       if (args.json) printJson(plan)

@@ -87,13 +87,14 @@ export type PreviewChoice = Pick<PreviewDataOptions, 'samples' | 'source' | 'row
 export async function previewResolvedData(
   place: string,
   given: ResolvedData,
-  { signal }: Pick<Running, 'signal'>,
+  running: Pick<Running, 'signal' | 'onProgress'>,
   choice: PreviewChoice,
 ): Promise<DataPreview> {
+  const { signal } = running
   const count = checkInteger(choice.samples ?? 1, 'samples', 1, 1000)
   const first = checkInteger(choice.row ?? 0, 'row', 0, Number.MAX_SAFE_INTEGER)
   const named = sourceNamed(given, choice.source)
-  const { model, data } = await fetchData(place, { ...given, sources: [named] }, 'tokenizer', { signal })
+  const { model, data } = await fetchData(place, { ...given, sources: [named] }, 'tokenizer', running)
   const [open] = (await openSources(data)) as [OpenSource]
   const loaded = await loadEncoding(model, data)
   const preview = emptyPreview(loaded)

@@ -3,6 +3,7 @@ import type { ResolvedModel } from '../asking/resolveModel.js'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { isServerSpec } from '../engines/open/engineSpec.js'
 import { openEngine } from '../engines/open/openEngine.js'
+import type { DownloadProgress } from '../hub/download.js'
 import { readRecipe } from '../recipe/readRecipe.js'
 import { RecipeDocument, recipeObject } from '../recipe/recipe.js'
 import { openSandbox } from '../sandbox/openSandbox.js'
@@ -29,6 +30,8 @@ export interface EvaluateOptions {
   /** After an abort the answers that came are kept, and the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined
   onProgress?: ((progress: EvaluationProgress) => void) | undefined
+  /** Called now and then while models and benchmarks of the Hub are fetched, before anything is asked. */
+  onDownload?: ((progress: DownloadProgress) => void) | undefined
 }
 
 export interface EvaluationSummary extends Answered {
@@ -55,19 +58,16 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<EvaluationSummary> {
   checkObject(options, 'options')
-  const { onProgress = () => {}, ...rest } = options
+  const { onProgress = () => {}, onDownload, ...rest } = options
   checkOptionNames(rest, ['resume', 'signal'])
   checkFunction(onProgress, 'onProgress')
+  checkFunction(onDownload, 'onDownload')
   const signal = checkSignal(options.signal) ?? new AbortController().signal
   const resume = options.resume === undefined ? false : checkBoolean(options.resume, 'resume')
   const resolved = resolveEvaluation(await evaluationDocument(evaluation))
   const stop = new AbortController().signal
-  return await executeEvaluation(await planEvaluation(resolved, { signal, onProgress }), {
-    resume,
-    signal,
-    stop,
-    onProgress,
-  })
+  const planned = await planEvaluation(resolved, { signal, onProgress, onDownload })
+  return await executeEvaluation(planned, { resume, signal, stop, onProgress })
 }
 
 /** An evaluation from a file, or as it is. */
@@ -86,9 +86,13 @@ export interface PlannedEvaluation {
 
 export async function planEvaluation(
   given: ResolvedEvaluation,
-  { signal, onProgress }: Pick<ExecuteOptions, 'signal' | 'onProgress'>,
+  {
+    signal,
+    onProgress,
+    onDownload,
+  }: Pick<ExecuteOptions, 'signal' | 'onProgress'> & Pick<EvaluateOptions, 'onDownload'>,
 ): Promise<PlannedEvaluation> {
-  const resolved = await fetchEvaluation(given, signal)
+  const resolved = await fetchEvaluation(given, { signal, onProgress: onDownload })
   // Before anything is asked: one model that is not there would end the evaluation after hours of the others.
   for (const { spec } of resolved.models) if (!isServerSpec(spec)) await openCheckpoint(spec.path, { signal })
   const examinations: Examination[] = []

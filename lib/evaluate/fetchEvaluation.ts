@@ -1,6 +1,7 @@
 import { fetchModel } from '../asking/fetchModel.js'
 import type { ResolvedModel } from '../asking/resolveModel.js'
 import { BranchMergeError } from '../errors.js'
+import type { DownloadOptions } from '../hub/download.js'
 import { fetchPlaces } from '../hub/hub.js'
 import type { ResolvedBenchmark, ResolvedEvaluation } from './resolveEvaluation.js'
 
@@ -11,18 +12,18 @@ import type { ResolvedBenchmark, ResolvedEvaluation } from './resolveEvaluation.
  */
 export async function fetchEvaluation(
   evaluation: ResolvedEvaluation,
-  signal: AbortSignal,
+  options: DownloadOptions,
 ): Promise<ResolvedEvaluation> {
   const models: ResolvedModel[] = []
-  for (const model of evaluation.models) models.push(await fetchModel(model, signal))
+  for (const model of evaluation.models) models.push(await fetchModel(model, options))
   const benchmarks: ResolvedBenchmark[] = []
-  for (const benchmark of evaluation.benchmarks) benchmarks.push(await fetchBenchmark(benchmark, signal))
+  for (const benchmark of evaluation.benchmarks) benchmarks.push(await fetchBenchmark(benchmark, options))
   return { ...evaluation, models, benchmarks }
 }
 
-async function fetchBenchmark(benchmark: ResolvedBenchmark, signal: AbortSignal): Promise<ResolvedBenchmark> {
+async function fetchBenchmark(benchmark: ResolvedBenchmark, options: DownloadOptions): Promise<ResolvedBenchmark> {
   const { spec } = benchmark
-  const [found] = await fetchPlaces([{ place: spec.path, wanted: 'data' }], { signal })
+  const [found] = await fetchPlaces([{ place: spec.path, wanted: 'data' }], options)
   const paths = found?.paths ?? []
   if (paths.length === 1) return { ...benchmark, spec: { ...spec, path: paths[0] as string } }
   throw new BranchMergeError(

@@ -92,6 +92,7 @@ export function dataFiles(files: readonly RemoteFile[], path: string, subject: s
   const found = path.includes('*')
     ? files.filter((file) => pattern(path).test(file.path))
     : [...inFolder(files, path)].filter(([name]) => dataFile.test(name) && !isMetadata(name)).map(([, file]) => file)
+  if (!path.includes('*')) refuseSplits(found, subject)
   if (found.length > 0) return found
   throw new BranchMergeError(
     'ERR_HUB_NOT_FOUND',
@@ -102,6 +103,26 @@ export function dataFiles(files: readonly RemoteFile[], path: string, subject: s
           .map((file) => file.path)
           .join(', ') || 'no files'
       }`,
+  )
+}
+
+/** How files are named that are a split's: train-00000-of-00002.parquet, math/test.jsonl, data/validation/0.parquet. */
+const numbered = /-\d{5}-of-\d{5}(?=\.)/
+const splitWord = /(?:^|[^a-z])(train|training|test|testing|eval|evaluation|val|valid|validation|dev)(?=$|[^a-z])/gi
+
+/** Rows for a test would be trained on together with the others: a whole data set or folder is taken where it is one split. */
+function refuseSplits(files: readonly RemoteFile[], subject: string): void {
+  const splits = new Map<string, string>()
+  for (const { path } of files) {
+    const of = numbered.test(path) ? path.slice(0, path.search(numbered)) : [...path.matchAll(splitWord)].at(-1)?.[1]
+    const name = of?.toLowerCase() ?? ''
+    if (!splits.has(name)) splits.set(name, path)
+  }
+  if (splits.size < 2) return
+  const some = [...splits.values()].slice(0, 5).join(', ') + (splits.size > 5 ? ', …' : '')
+  throw new BranchMergeError(
+    'ERR_DATA',
+    `Expected files of one split but ${subject} has several: ${some}. Name a file or folder of it, or a pattern with *.`,
   )
 }
 

@@ -4,13 +4,24 @@ import { type ConfigJson, decoderShape, type Family, families, readConfigJson } 
 import { type DecoderTensor, decoderTensors } from '../checkpoint/decoderTensors.js'
 import { torchName } from '../checkpoint/dtypes.js'
 import { readJsonObject } from '../checkpoint/readConfig.js'
-import { listSideFiles } from '../checkpoint/sideFiles.js'
+import { isOfTokenizer, listSideFiles } from '../checkpoint/sideFiles.js'
 import { singleFileName } from '../checkpoint/weightFiles.js'
 import { BranchMergeError } from '../errors.js'
 import { makeDirectory, sync, write, writeNew } from '../files/durableFiles.js'
 import { checkFreeSpace, examineOutput } from '../files/outputDirectory.js'
 import { keepAlive, newToken, partialSuffix } from '../files/owners.js'
-import { checkChoice, checkInteger, checkOptionNames, checkPath, checkSignal, invalidArgument } from '../validate.js'
+import type { DownloadOptions, DownloadProgress } from '../hub/download.js'
+import { fetchPlaces } from '../hub/hub.js'
+import { hubNameText, isHubName, parseHubName, placeFromFile } from '../hub/hubName.js'
+import {
+  checkChoice,
+  checkFunction,
+  checkInteger,
+  checkOptionNames,
+  checkPath,
+  checkSignal,
+  invalidArgument,
+} from '../validate.js'
 import { configOfSize, type SizeName, sizeNames } from './modelSizes.js'
 import { leastVocabulary, mostVocabulary, trainTokenizer } from './trainTokenizer.js'
 import { elements, type NewDtype, newDtypes, writeNewWeights } from './writeNewWeights.js'
@@ -19,13 +30,13 @@ import { elements, type NewDtype, newDtypes, writeNewWeights } from './writeNewW
 export interface InitOptions {
   /** Directory to write; new or empty. */
   out: string
-  /** A config.json of Qwen2, Llama or Qwen3. Either this or {@link InitOptions.size}. */
+  /** A config.json of Qwen2, Llama or Qwen3, or the name of a model that has one. Either this or {@link InitOptions.size}. */
   config?: string | undefined
   /** Instead of a configuration: a small model of about so many parameters with a vocabulary of 4096. */
   size?: SizeName | undefined
   /** With a size. Default: 'qwen2'. */
   family?: Family | undefined
-  /** A directory with a tokenizer, or its tokenizer.json. Either this or {@link InitOptions.trainTokenizer}. */
+  /** A directory with a tokenizer or its name, or a tokenizer.json. Either this or {@link InitOptions.trainTokenizer}. */
   tokenizer?: string | undefined
   /** UTF-8 text files to train a byte-level BPE tokenizer on. */
   trainTokenizer?: readonly string[] | undefined
@@ -36,6 +47,8 @@ export interface InitOptions {
   /** Default: 'BF16'. */
   dtype?: NewDtype | undefined
   signal?: AbortSignal | undefined
+  /** Called now and then while a tokenizer or configuration of the Hub is fetched. */
+  onDownload?: ((progress: DownloadProgress) => void) | undefined
 }
 
 /** What was made. */
@@ -68,27 +81,30 @@ const optionNames = [
   'seed',
   'dtype',
   'signal',
+  'onDownload',
 ] as const satisfies (keyof InitOptions)[]
 
 /**
  * Makes a checkpoint of random weights: matrices normal with the configuration's `initializer_range`, norms 1, biases 0. The
  * same options give the same bytes. A text at a time and a part of a tensor at a time are in memory.
  *
- * @throws ERR_INVALID_ARGUMENT, ERR_CONFIG_JSON, ERR_FILE_READ, ERR_OUTPUT_EXISTS, ERR_OUTPUT_WRITE, ERR_DISK_FULL; then
+ * @throws ERR_INVALID_ARGUMENT, ERR_CONFIG_JSON, ERR_FILE_READ, ERR_OUTPUT_EXISTS, ERR_OUTPUT_WRITE, ERR_DISK_FULL, ERR_HUB_*; then
  *   nothing is left in the directory
  */
-export async function init(options: InitOptions): Promise<InitSummary> {
-  checkOptionNames(options, optionNames)
-  const out = checkPath(options.out, 'out')
-  const dtype = options.dtype === undefined ? 'BF16' : checkChoice(options.dtype, 'dtype', newDtypes)
-  const seed = options.seed === undefined ? 42 : checkInteger(options.seed, 'seed', 0, Number.MAX_SAFE_INTEGER)
-  const signal = checkSignal(options.signal)
-  checkAlternatives(options)
+export async function init(given: InitOptions): Promise<InitSummary> {
+  checkOptionNames(given, optionNames)
+  const out = checkPath(given.out, 'out')
+  const dtype = given.dtype === undefined ? 'BF16' : checkChoice(given.dtype, 'dtype', newDtypes)
+  const seed = given.seed === undefined ? 42 : checkInteger(given.seed, 'seed', 0, Number.MAX_SAFE_INTEGER)
+  const signal = checkSignal(given.signal)
+  const onProgress = checkFunction(given.onDownload as InitOptions['onDownload'], 'onDownload')
+  checkAlternatives(given)
   await examineOutput(out, undefined)
+  const options = await fetchNamed(given, { signal, onProgress })
   const tokenizer = await tokenizerOf(options, signal)
   const config = await configOf(options, tokenizer)
-  const shape = decoderShape(config, options.config ?? 'the configuration')
-  refuseSmallVocabulary(shape.vocabularySize, tokenizer.size, options.config)
+  const shape = decoderShape(config, given.config ?? 'the configuration')
+  refuseSmallVocabulary(shape.vocabularySize, tokenizer.size, given.config)
   const tensors = decoderTensors(shape)
   const parameters = tensors.reduce((total, tensor) => total + elements(tensor), 0)
   await checkFreeSpace(out, parameters * (dtype === 'F32' ? 4 : 2))
@@ -132,6 +148,30 @@ function checkAlternatives({ config, size, family, tokenizer, trainTokenizer, vo
   checkInteger(vocabularySize, 'vocabularySize (--vocab-size)', leastVocabulary, mostVocabulary)
 }
 
+/** With paths for what is named on the Hub; of a model its configuration. */
+async function fetchNamed(options: InitOptions, fetching: DownloadOptions): Promise<InitOptions> {
+  const { config, tokenizer } = options
+  const [configuration, files] = await fetchPlaces(
+    [
+      { place: config === undefined ? '' : configPlace(config), wanted: 'model' },
+      { place: tokenizer === undefined ? '' : placeFromFile(tokenizer, '.', 'model'), wanted: 'tokenizer' },
+    ],
+    fetching,
+  )
+  return {
+    ...options,
+    config: config === undefined ? undefined : configuration?.paths[0],
+    tokenizer: tokenizer === undefined ? undefined : files?.paths[0],
+  }
+}
+
+function configPlace(config: string): string {
+  const place = placeFromFile(config, '.', 'model')
+  const name = isHubName(place) ? parseHubName(place, 'model') : undefined
+  if (!name || name.path.endsWith('.json')) return place
+  return hubNameText({ ...name, path: name.path === '' ? 'config.json' : `${name.path}/config.json` })
+}
+
 async function configOf(
   { config, size, family, trainTokenizer: trained }: InitOptions,
   tokenizer: Tokenizer,
@@ -152,9 +192,6 @@ async function tokenizerOf(options: InitOptions, signal: AbortSignal | undefined
   }
 }
 
-/** Side files that say what a model is, not its tokenizer. */
-const ofModel = /^(config|generation_config|modules|config_sentence_transformers|sentence_\w+_config)\.json$|^\d+_/
-
 /** The files of a tokenizer in a directory, or one tokenizer.json. */
 async function existingTokenizer(path: string): Promise<Tokenizer> {
   const isDirectory = (await stat(path).catch(() => undefined))?.isDirectory() ?? false
@@ -164,9 +201,7 @@ async function existingTokenizer(path: string): Promise<Tokenizer> {
   }
   const directory = isDirectory ? path : join(path, '..')
   const size = await tokenizerSize(main)
-  const names = isDirectory
-    ? (await listSideFiles(directory)).filter((name) => !ofModel.test(name))
-    : ['tokenizer.json']
+  const names = isDirectory ? (await listSideFiles(directory)).filter(isOfTokenizer) : ['tokenizer.json']
   const files = names.map((name) => [name, { source: join(directory, name) }] as const)
   return { files: new Map(files), size, ids: await tokenizerIds(main, isDirectory ? directory : undefined) }
 }

@@ -84,23 +84,26 @@ export interface QuestionRows {
 /**
  * All rows of JSON Lines, JSON and Parquet files.
  *
+ * @param given - files, folders or patterns
  * @param code - of the error where a file or a row cannot be read, or there is no row
  */
 export async function readQuestionRows(
-  path: string,
+  given: string | readonly string[],
   code: ErrorCode,
   signal?: AbortSignal | undefined,
 ): Promise<QuestionRows> {
   const rows: QuestionRow[] = []
+  const places = [given].flat()
   try {
-    const files = await listSourceFiles([path])
+    const files = await listSourceFiles(places)
     for (const file of files) {
       for await (const portion of readRows(file, undefined)) {
         signal?.throwIfAborted()
         for (const row of portion) rows.push(questionRow(file.path, row, code))
       }
     }
-    if (rows.length === 0) throw new BranchMergeError(code, `Expected questions in ${path} but it is empty`)
+    if (rows.length === 0)
+      throw new BranchMergeError(code, `Expected questions in ${places.join(', ')} but it is empty`)
     return { paths: files.map((file) => file.path), rows }
   } catch (error) {
     throw withCode(error, code)

@@ -10,13 +10,19 @@ export function dataProgressReporter(
   stream: ProgressStream,
   clock: () => number = () => performance.now() / 1000,
 ): { update(progress: DataProgress): void; end(): void } {
-  let [phase, started] = ['', clock()]
-  const line = progressLine<DataProgress>(stream, (progress, now) => describe(progress, now - started), clock)
+  let start = { phase: '', time: clock(), bytes: 0, total: 0 }
+  const line = progressLine<DataProgress>(
+    stream,
+    (progress, now) => describe(progress, progress.bytesDone - start.bytes, now - start.time),
+    clock,
+  )
   return {
     update(progress) {
-      if (progress.phase !== phase) {
-        phase = progress.phase
-        started = clock()
+      const { phase, bytesDone, bytesTotal: total } = progress
+      const isDownload = phase === 'download'
+      // Repositories are fetched one after the other, and what an earlier run fetched has no rate.
+      if (start.phase !== phase || (isDownload && start.total !== total)) {
+        start = { phase, time: clock(), bytes: isDownload ? bytesDone : 0, total }
       }
       line.update(progress)
     },
@@ -24,11 +30,11 @@ export function dataProgressReporter(
   }
 }
 
-function describe(progress: DataProgress, seconds: number): { fraction: number; text: string } {
+function describe(progress: DataProgress, bytes: number, seconds: number): { fraction: number; text: string } {
   const { phase, bytesDone, bytesTotal, rowsDone, tokensDone } = progress
   const fraction = bytesTotal > 0 ? bytesDone / bytesTotal : 1
-  const left = bytesDone > 0 ? formatDuration((seconds * (bytesTotal - bytesDone)) / bytesDone) : '?'
-  const rate = phase === 'encode' ? tokenRate(tokensDone, seconds) : formatRate(bytesDone, seconds)
+  const left = bytes > 0 ? formatDuration((seconds * (bytesTotal - bytesDone)) / bytes) : '?'
+  const rate = phase === 'encode' ? tokenRate(tokensDone, seconds) : formatRate(bytes, seconds)
   const rows = rowsDone > 0 ? `${formatCount(rowsDone)} rows  ` : ''
   const text = `${verbs[phase]}  ${formatPercent(fraction)} of ${formatBytes(bytesTotal)}  ${rows}${rate}  ${left} left`
   return { fraction, text }

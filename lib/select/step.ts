@@ -68,6 +68,8 @@ export interface StepKind<Options = unknown> {
    * What it does, in a few words for the funnel: `1 answer, first of those that fit`. Texts and numbers of the options alone.
    */
   describe(options: Options): string
+  /** Files that the options name; those on the Hub are fetched before the selection begins. */
+  files?(options: Options): readonly string[]
   open(options: Options, context: StepContext): Step | Draw | Promise<Step | Draw>
 }
 

@@ -6,6 +6,7 @@ import { paperSampling } from '../asking/paperSampling.js'
 import { type ResolvedModel, resolveModel } from '../asking/resolveModel.js'
 import type { Sampling } from '../engines/generation.js'
 import { BranchMergeError } from '../errors.js'
+import { placeFromFile } from '../hub/hubName.js'
 import { pathFromFile } from '../pathFromFile.js'
 import { graderNames } from '../questions/customQuestion.js'
 import { applyOverrides, locateWith, type Override } from '../recipe/overrides.js'
@@ -83,14 +84,14 @@ export function resolveTeaching(document: RecipeDocument, overrides: readonly Ov
   }
   problems.throwIfAny()
   return {
-    questions: pathFromFile(teaching.questions, directory),
+    questions: placeFromFile(teaching.questions, directory, 'dataset'),
     teacher: teacher as ResolvedTeacher,
     out: pathFromFile(teaching.out, directory),
     quota: quotaOf(teaching),
     limit: teaching.limit,
     grader: teaching.grader,
     quality: teaching.quality,
-    tokenizer: teaching.tokenizer === undefined ? undefined : pathFromFile(teaching.tokenizer, directory),
+    tokenizer: teaching.tokenizer === undefined ? undefined : placeFromFile(teaching.tokenizer, directory, 'model'),
     reasoning: teaching.reasoning ?? 'think',
     seed: teaching.seed ?? 0,
     sampling: { ...paperSampling, ...teaching.sampling },

@@ -1,12 +1,13 @@
-import { fetchModel } from '../asking/fetchModel.js'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { isServerSpec } from '../engines/open/engineSpec.js'
 import { BranchMergeError } from '../errors.js'
+import type { DownloadOptions, DownloadProgress } from '../hub/download.js'
 import { readRecipe } from '../recipe/readRecipe.js'
 import { RecipeDocument, recipeObject } from '../recipe/recipe.js'
 import { openSandbox } from '../sandbox/openSandbox.js'
 import { checkBoolean, checkFunction, checkObject, checkOptionNames, checkPath, checkSignal } from '../validate.js'
 import { AnswerChecks } from './answerChecks.js'
+import { fetchTeaching } from './fetchTeaching.js'
 import { outputPaths } from './outputPaths.js'
 import { type BatchRead, readBatch } from './readBatch.js'
 import type { TeachingManifest } from './records.js'
@@ -28,6 +29,8 @@ export interface TeachOptions {
   /** After an abort the answers that came are kept, and the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined
   onProgress?: ((progress: TeachingProgress) => void) | undefined
+  /** Called now and then while what is named on the Hub is fetched, before anything is asked. */
+  onDownload?: ((progress: DownloadProgress) => void) | undefined
 }
 
 export interface TeachingSummary extends Pick<TeachingManifest, 'counts' | 'tokens' | 'cost' | 'complete'> {
@@ -66,15 +69,16 @@ export async function teach(
   options: TeachOptions = {},
 ): Promise<TeachingSummary | BatchWritten> {
   checkObject(options, 'options')
-  const { onProgress = () => {}, ...rest } = options
+  const { onProgress = () => {}, onDownload, ...rest } = options
   checkOptionNames(rest, ['resume', 'writeBatch', 'readBatch', 'signal'])
   checkFunction(onProgress, 'onProgress')
+  checkFunction(onDownload, 'onDownload')
   const signal = checkSignal(options.signal) ?? new AbortController().signal
   const resume = options.resume === undefined ? false : checkBoolean(options.resume, 'resume')
   const work = workOf(options)
   const resolved = resolveTeaching(await teachingDocument(teaching))
   const stop = new AbortController().signal
-  const planned = await planTeaching(resolved, signal)
+  const planned = await planTeaching(resolved, { signal, onProgress: onDownload })
   return await executeTeaching(planned, { resume, work, signal, stop, onProgress })
 }
 
@@ -114,11 +118,13 @@ export interface PlannedTeaching {
   checks: AnswerChecks
 }
 
-export async function planTeaching(given: ResolvedTeaching, signal: AbortSignal): Promise<PlannedTeaching> {
-  const { questions, grader, limit } = given
-  const { spec } = given.teacher
-  const teacher = spec ? await fetchModel({ ...given.teacher, spec }, signal) : given.teacher
-  const resolved = { ...given, teacher }
+export async function planTeaching(
+  given: ResolvedTeaching,
+  options: DownloadOptions & { signal: AbortSignal },
+): Promise<PlannedTeaching> {
+  const { signal } = options
+  const { resolved, questions } = await fetchTeaching(given, options)
+  const { teacher, grader, limit } = resolved
   // Before anything is written: a teacher that is not there is told at once.
   if (teacher.spec && !isServerSpec(teacher.spec)) await openCheckpoint(teacher.spec.path, { signal })
   const checks = await AnswerChecks.open(resolved)

@@ -38,11 +38,11 @@ export interface TeachingQuestions {
  * @throws ERR_DATA where a row cannot be used; ERR_FILE_READ
  */
 export async function readTeachingQuestions(
-  path: string,
+  given: readonly string[],
   { grader, limit }: { grader: string | undefined; limit: number | undefined },
   signal: AbortSignal,
 ): Promise<TeachingQuestions> {
-  const { paths, rows: all } = await readQuestionRows(path, 'ERR_DATA', signal)
+  const { paths, rows: all } = await readQuestionRows(given, 'ERR_DATA', signal)
   const rows = all.slice(0, limit).map((row, index) => withDefaults(row, index, grader))
   const questions = rows.map(questionOf)
   checkIds(questions, rows)

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
+import { fetchData } from '../data/fetchData.js'
 import type { DataProgress } from '../data/options.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
 import { examineOutput, refuseInputs } from '../files/outputDirectory.js'
@@ -11,7 +12,7 @@ import type { RecipeDocument } from '../recipe/recipe.js'
 import { checkFunction, checkInteger, checkOptionNames, checkPath, checkSignal } from '../validate.js'
 import { version } from '../version.js'
 import { findTrainer } from './findTrainer.js'
-import { type ResolvedRun, resolveRun } from './resolveRun.js'
+import { type ResolvedRun, resolveRun, withLocalData } from './resolveRun.js'
 import { prepareRunData } from './runData.js'
 import type { RunOptions } from './runOptions.js'
 import { runDocument } from './sft.js'
@@ -78,14 +79,16 @@ export async function writeGradient(
 
 /** The same for a run whose overrides are worked in. */
 export async function gradientOf(
-  run: ResolvedRun,
+  given: ResolvedRun,
   { out, packs = 32, signal, onProgress = () => {} }: GradientOptions,
 ): Promise<GradientSummary> {
   signal?.throwIfAborted()
   await examineOutput(out, undefined, [unfinishedName])
+  const onData = (data: DataProgress) => onProgress({ phase: 'data', data })
+  const run = withLocalData(given, await fetchData(given.model, given.data, 'model', { signal, onProgress: onData }))
   await refuseInputs(out, [await openCheckpoint(run.model, { signal })])
   const trainer = await findTrainer()
-  const data = await prepareRunData(run, { signal, onProgress: (each) => onProgress({ phase: 'data', data: each }) })
+  const data = await prepareRunData(run, { signal, onProgress: onData })
   const host = { ...hostResources(run, false), processes: 1 }
   const file = trainerRun(run, { data: data.data, validationData: undefined }, host, {
     exportDtype: 'F32',
@@ -96,7 +99,7 @@ export async function gradientOf(
     onProgress({ phase: 'gradient', packsDone, packsTotal: of }),
   )
   const { event: _, ...facts } = found
-  const summary = { out, model: run.model, ...facts, seconds: (performance.now() - started) / 1000 }
+  const summary = { out, model: given.model, ...facts, seconds: (performance.now() - started) / 1000 }
   const { seconds: __, out: ___, ...record } = summary
   const text = {
     format: 'branchmerge gradient',

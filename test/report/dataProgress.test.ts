@@ -29,6 +29,24 @@ test('rate and time left are those of the phase', () => {
   ])
 })
 
+test('what an earlier run fetched has no rate, and each repository has its own', () => {
+  let now = 0
+  const written: string[] = []
+  const { update } = dataProgressReporter({ write: (text) => written.push(text) }, () => now)
+  update(at('download', 3e6))
+  now = 10
+  update(at('download', 3.5e6))
+  now = 20
+  update({ ...at('download', 0), bytesTotal: 8e6 })
+  now = 30
+  update({ ...at('download', 1e6), bytesTotal: 8e6 })
+  expect(written).toEqual([
+    'Downloading  87.5 % of 4.00 MB  50.0 kB/s  10.0 s left\n',
+    'Downloading  0.0 % of 8.00 MB  -  ? left\n',
+    'Downloading  12.5 % of 8.00 MB  100.0 kB/s  1 min 10 s left\n',
+  ])
+})
+
 test('a terminal has a bar that goes away', () => {
   let now = 0
   const written: string[] = []

@@ -193,7 +193,7 @@ test('limits hold back what may pass them, and a directory with files is not wri
 test('files are as large as a batch API takes, in requests and bytes', async () => {
   const { teaching, requests, out } = setting(50)
   const signal = new AbortController().signal
-  const { resolved, questions, checks } = await planTeaching(resolveTeaching(recipeObject(teaching)), signal)
+  const { resolved, questions, checks } = await planTeaching(resolveTeaching(recipeObject(teaching)), { signal })
   const store = await TeachingStore.open(outputPaths(out), false)
   try {
     const running = { store, programs: undefined, signal, stop: signal, onProgress: () => {} }

@@ -64,7 +64,7 @@ const info = {
     tags: { role_tag: 'role', content_tag: 'content', user_tag: 'user', assistant_tag: 'assistant' },
     num_samples: 100,
   },
-  hub: { hf_hub_url: 'someone/something' },
+  hub: { ms_hub_url: 'someone/something' },
 }
 
 function datasets(): string {
@@ -198,7 +198,7 @@ describe('a configuration', () => {
       'lf.yaml has 8 problems:',
       '  lf.yaml:3:18: finetuning_type "lora" is not supported: all weights are trained here (full): there are no adapters',
       `  lf.yaml:5:10: There is no maths in ${directory}/dataset_info.json: did you mean math?`,
-      `  lf.yaml:5:10: hub of ${directory}/dataset_info.json: Expected a file_name: a dataset of a hub must be downloaded first`,
+      `  lf.yaml:5:10: hub of ${directory}/dataset_info.json: Expected a file_name, or hf_hub_url with a name on the Hugging Face Hub`,
       '  lf.yaml:7:1: lora_rank is not supported',
       '  lf.yaml:8:1: learning_rat is not supported, or did you mean learning_rate?',
       '  lf.yaml:9:11: template "baichuan" is not supported: expected one of qwen, qwen3, chatml, llama3, deepseek3, deepseekr1, or none for the checkpoint\'s',

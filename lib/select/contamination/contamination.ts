@@ -29,6 +29,7 @@ export const contamination: StepKind<ContaminationOptions> = {
   },
   describe: ({ benchmarks, words = defaultWords }) =>
     `no ${words} words in a row of ${benchmarks.map(({ name }) => name).join(', ')}`,
+  files: ({ benchmarks }) => benchmarks.map(({ path }) => path),
   open: openContamination,
 }
 

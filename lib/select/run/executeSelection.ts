@@ -169,7 +169,7 @@ class SelectionRun {
           tokenizer: selection.tokenizer,
           threads: running.threads,
           signal: running.signal,
-          resolvePath: (path) => pathFromFile(path, selection.directory),
+          resolvePath: (path) => selection.files.get(path) ?? pathFromFile(path, selection.directory),
         }),
         count: new FunnelCount(step.name, step.kind, step.description),
       })

@@ -1,16 +1,24 @@
+import { BranchMergeError } from '../../errors.js'
+import type { DownloadOptions } from '../../hub/download.js'
 import { fetchPlaces } from '../../hub/hub.js'
+import { placeFromFile } from '../../hub/hubName.js'
 import type { ResolvedSelection } from './resolveSelection.js'
 
 /**
- * The selection with paths for what it names on the Hub. Its recipe keeps the names.
+ * The selection with paths for what it names on the Hub: sources, the tokenizer, and files in the options of steps. Its recipe keeps
+ * the names.
  *
- * @throws ERR_HUB_*, ERR_DISK_FULL, ERR_OUTPUT_WRITE; the signal's reason after an abort
+ * @throws ERR_HUB_*, ERR_DISK_FULL, ERR_OUTPUT_WRITE; ERR_BENCHMARK for a step's name of several files; the signal's reason after
+ *   an abort
  */
-export async function fetchSelection(selection: ResolvedSelection, signal: AbortSignal): Promise<ResolvedSelection> {
+export async function fetchSelection(
+  selection: ResolvedSelection,
+  options: DownloadOptions,
+): Promise<ResolvedSelection> {
   const data = async (paths: readonly string[]) => {
     const found = await fetchPlaces(
       paths.map((place) => ({ place, wanted: 'data' as const })),
-      { signal },
+      options,
     )
     return found.flatMap((each) => each.paths)
   }
@@ -20,7 +28,19 @@ export async function fetchSelection(selection: ResolvedSelection, signal: Abort
     for (const part of source.parts) parts.push({ ...part, paths: await data(part.paths) })
     sources.push({ ...source, paths: await data(source.paths), parts })
   }
-  if (selection.tokenizer === undefined) return { ...selection, sources }
-  const [tokenizer] = await fetchPlaces([{ place: selection.tokenizer, wanted: 'tokenizer' }], { signal })
-  return { ...selection, sources, tokenizer: tokenizer?.paths[0] }
+  const files = new Map<string, string>()
+  for (const path of selection.steps.flatMap(({ work, options: own }) => work.files?.(own) ?? [])) {
+    const [file, ...others] = await data([placeFromFile(path, selection.directory, 'dataset')])
+    if (file === undefined || others.length > 0) {
+      throw new BranchMergeError(
+        'ERR_BENCHMARK',
+        `Expected one file but ${path} has ${others.length + 1}: name one of them`,
+      )
+    }
+    files.set(path, file)
+  }
+  const fetched = { ...selection, sources, files }
+  if (selection.tokenizer === undefined) return fetched
+  const [tokenizer] = await fetchPlaces([{ place: selection.tokenizer, wanted: 'tokenizer' }], options)
+  return { ...fetched, tokenizer: tokenizer?.paths[0] }
 }

@@ -50,6 +50,8 @@ export interface ResolvedSelection {
   seed: number
   /** Where paths in options start. */
   directory: string
+  /** By the text of an option: where its file lies, once it is there. */
+  files: ReadonlyMap<string, string>
   /** The recipe with what was said outside of it, for the record. */
   recipe: unknown
 }
@@ -93,6 +95,7 @@ export function resolveSelection(document: RecipeDocument, overrides: readonly O
     tokenizer: selection.tokenizer === undefined ? undefined : placeFromFile(selection.tokenizer, directory, 'model'),
     seed: selection.seed ?? 0,
     directory,
+    files: new Map(),
     recipe: given,
   }
 }

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { defaultThreads } from '../../data/options.js'
 import { BranchMergeError } from '../../errors.js'
+import type { DownloadProgress } from '../../hub/download.js'
 import type { Override } from '../../recipe/overrides.js'
 import { readRecipe } from '../../recipe/readRecipe.js'
 import { RecipeDocument, recipeObject } from '../../recipe/recipe.js'
@@ -35,6 +36,8 @@ export interface SelectDataOptions {
   /** After an abort nothing is left, and the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined
   onProgress?: ((progress: SelectionProgress) => void) | undefined
+  /** Called now and then while what is named on the Hub is fetched, before a row is read. */
+  onDownload?: ((progress: DownloadProgress) => void) | undefined
 }
 
 /**
@@ -53,9 +56,10 @@ export async function selectData(
   options: SelectDataOptions,
 ): Promise<SelectionSummary> {
   checkObject(options, 'options')
-  const { onProgress = () => {}, ...rest } = options
+  const { onProgress = () => {}, onDownload, ...rest } = options
   checkOptionNames(rest, ['out', 'overwrite', 'limit', 'threads', 'signal'])
   checkFunction(onProgress, 'onProgress')
+  checkFunction(onDownload, 'onDownload')
   const running = {
     out: checkPath(options.out, 'out'),
     overwrite: options.overwrite === undefined ? false : checkBoolean(options.overwrite, 'overwrite'),
@@ -64,7 +68,8 @@ export async function selectData(
     signal: checkSignal(options.signal) ?? new AbortController().signal,
     onProgress,
   }
-  return await executeOpen(await openAndCheck(await selectionDocument(recipe), [], running), running)
+  const opened = await openAndCheck(await selectionDocument(recipe), [], { ...running, onDownload })
+  return await executeOpen(opened, running)
 }
 
 /** A selection from a file, or as it is. */
@@ -87,10 +92,15 @@ export interface OpenedSelection {
 export async function openAndCheck(
   document: RecipeDocument,
   overrides: readonly Override[],
-  { out, overwrite, signal }: Pick<SelectionRunning, 'out' | 'overwrite' | 'signal'>,
+  {
+    out,
+    overwrite,
+    signal,
+    onDownload,
+  }: Pick<SelectionRunning, 'out' | 'overwrite' | 'signal'> & Pick<SelectDataOptions, 'onDownload'>,
 ): Promise<OpenedSelection> {
   signal.throwIfAborted()
-  const selection = await fetchSelection(resolveSelection(document, overrides), signal)
+  const selection = await fetchSelection(resolveSelection(document, overrides), { signal, onProgress: onDownload })
   const sources = await openSelection(selection)
   await checkOutput(out, overwrite, sources)
   return { selection, sources }

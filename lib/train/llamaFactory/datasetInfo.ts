@@ -2,6 +2,7 @@ import { basename, join, resolve } from 'node:path'
 import type { DataSource, MessageTags, SourceColumns } from '../../data/options.js'
 import { BranchMergeError } from '../../errors.js'
 import { readSmallFile } from '../../files/readSmallFile.js'
+import { hubNameText, parseHubName } from '../../hub/hubName.js'
 import { pathFromFile } from '../../pathFromFile.js'
 import { isMapping, nearestName } from '../../validate.js'
 
@@ -34,8 +35,8 @@ const tags: Record<string, keyof MessageTags> = {
   function_tag: 'function',
 }
 
-/** Keys of an entry that say something else than where the rows are and what they look like. */
-const ignored = ['subset', 'split', 'folder']
+/** Keys of an entry that say something else than where the rows are and what they look like, and hubs that are not asked. */
+const ignored = ['subset', 'split', 'folder', 'ms_hub_url', 'om_hub_url']
 
 /**
  * The sources that names stand for in the dataset_info.json of a directory.
@@ -86,9 +87,16 @@ function sourceOf(
   directory: string,
   problem: (message: string) => void,
 ): DataSource | undefined {
-  const { file_name, formatting = 'alpaca', columns = {}, tags: given = {}, num_samples, ...rest } = entry
-  if (typeof file_name !== 'string') {
-    problem('Expected a file_name: a dataset of a hub must be downloaded first')
+  const { file_name, hf_hub_url, formatting = 'alpaca', columns = {}, tags: given = {}, num_samples, ...rest } = entry
+  const path =
+    typeof file_name === 'string'
+      ? resolve(pathFromFile(file_name, directory))
+      : typeof hf_hub_url === 'string'
+        ? hubPlace(hf_hub_url, entry, problem)
+        : undefined
+  if (path === undefined) {
+    if (typeof hf_hub_url !== 'string')
+      problem('Expected a file_name, or hf_hub_url with a name on the Hugging Face Hub')
     return undefined
   }
   if (formatting !== 'alpaca' && formatting !== 'sharegpt') {
@@ -104,13 +112,31 @@ function sourceOf(
   const tagged = renamed(given, tags, (key) => problem(`The tag ${key} is not supported`))
   const take = typeof num_samples === 'number' ? { take: num_samples } : {}
   return {
-    path: resolve(pathFromFile(file_name, directory)),
-    name: name || basename(file_name),
+    path,
+    name: name || basename(path),
     format: formatting,
     ...(Object.keys(named).length > 0 ? { columns: named } : {}),
     ...(Object.keys(tagged).length > 0 ? { tags: tagged } : {}),
     ...take,
   }
+}
+
+/** The files of a data set on the Hub. Which belong to a subset or to another split than `train`, only its card says. */
+function hubPlace(text: string, { subset, split, folder }: Mapping, problem: (message: string) => void) {
+  const name = parseHubName(text, 'dataset')
+  if (name?.kind !== 'dataset' || name.path !== '') {
+    problem(`Expected org/name for hf_hub_url but received ${JSON.stringify(text)}`)
+    return undefined
+  }
+  for (const [key, value] of Object.entries({ subset, split: split === 'train' ? undefined : split })) {
+    if (value === undefined || value === null) continue
+    problem(
+      `${key} ${JSON.stringify(value)} of a data set on the Hub is not supported: leave it out, and name its files in the run, ` +
+        `as hf://datasets/${text}/data/${key === 'split' ? value : 'train'}-*.parquet`,
+    )
+    return undefined
+  }
+  return hubNameText({ ...name, path: typeof folder === 'string' ? folder.replace(/^\.?\/+|\/+$/g, '') : '' })
 }
 
 function renamed(

@@ -17,6 +17,7 @@ export const numberKeys = {
 /** Other keys that are translated. */
 export const translatedKeys = [
   'model_name_or_path',
+  'model_revision',
   'output_dir',
   'dataset',
   'dataset_dir',

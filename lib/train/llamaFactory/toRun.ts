@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { DataOptions, DataSource } from '../../data/options.js'
 import { readSmallFile } from '../../files/readSmallFile.js'
+import { isHubName, placeFromFile } from '../../hub/hubName.js'
 import { pathFromFile } from '../../pathFromFile.js'
 import { Problems } from '../../recipe/problems.js'
 import { readYaml } from '../../recipe/readYaml.js'
@@ -58,7 +59,7 @@ class Translation {
   async translate(): Promise<RunConversion> {
     this.checkKeys()
     const run: RunOptions = {
-      model: resolve(pathFromFile(this.text('model_name_or_path'), '.')),
+      model: this.model(),
       output: resolve(pathFromFile(this.text('output_dir'), '.')),
       data: await this.data(),
       training: await this.training(),
@@ -68,6 +69,16 @@ class Translation {
       'The file does not give the number of processes, which sets the packs of a step: see launcher.processes',
     )
     return { run, notes: this.notes }
+  }
+
+  private model(): string {
+    const name = this.text('model_name_or_path')
+    const revision = this.given.model_revision === undefined ? 'main' : this.text('model_revision')
+    const place = placeFromFile(revision === 'main' ? name : `${name}@${revision}`, '.', 'model')
+    if (isHubName(place)) return place
+    if (revision !== 'main')
+      this.problem('model_revision', `Expected a model of the Hub for model_revision, not ${name}`)
+    return resolve(pathFromFile(name, '.'))
   }
 
   private checkKeys(): void {
