@@ -1,8 +1,9 @@
-import { rename, rm } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { copyFile, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BranchMergeError } from '../errors.js'
 import { LineAppender } from '../files/appendLines.js'
-import { write } from '../files/durableFiles.js'
+import { sync, write } from '../files/durableFiles.js'
 import { newToken, partialSuffix } from '../files/owners.js'
 import { splitCompletion } from '../grading/completion.js'
 import { GradeQueue } from '../grading/gradeQueue.js'
@@ -14,7 +15,7 @@ import type { Benchmark, Profile } from './benchmarks/benchmark.js'
 import { type BenchmarkSpec, openBenchmark, type ReadingProgress } from './benchmarks/openBenchmark.js'
 import { gradeRecord } from './gradeRecord.js'
 import { EvaluationStore, gradesName, readAnswers, recordName } from './store/evaluationStore.js'
-import type { AnswerRecord, BenchmarkRecord, GradeRecord } from './store/records.js'
+import type { AnswerRecord, BenchmarkRecord, EvaluationRecord, GradeRecord } from './store/records.js'
 
 export interface RegradeOptions {
   /** Grade by this profile. Default: the profile that each benchmark has. */
@@ -72,6 +73,10 @@ async function openExisting(directory: string, signal: AbortSignal): Promise<Eva
   throw new BranchMergeError('ERR_EVALUATION', `Expected an evaluation in ${directory}: it has no ${recordName}`)
 }
 
+type GradeBefore = Pick<GradeRecord, 'status' | 'asking'>
+
+const partialGrades = (directory: string): string => join(directory, `${gradesName}.${newToken()}${partialSuffix}`)
+
 class Regrading {
   private readonly summary = { graded: 0, changed: 0, changes: {} as Record<string, Record<string, number>> }
   private readonly started = performance.now()
@@ -98,8 +103,8 @@ class Regrading {
     const needsPrograms = [...benchmarks.values()].some(({ benchmark }) => benchmark.needsPrograms)
     const { level, workers, python } = sandbox
     const programs = needsPrograms ? await openSandbox({ minimumLevel: level, workers, python, signal }) : undefined
-    const before = await this.gradesBefore()
-    const path = join(store.directory, `${gradesName}.${newToken()}${partialSuffix}`)
+    const before = await this.gradesBefore(record)
+    const path = partialGrades(store.directory)
     const total = store.answered.size
     try {
       const lines = await LineAppender.open(path)
@@ -137,17 +142,49 @@ class Regrading {
     return this.summary
   }
 
-  /** Grades and their version change in two steps; after a crash between them the next run grades what is missing. */
+  /**
+   * Puts the new grades in place of those of before. What counts is a grade of the version that evaluation.json names. So where versions
+   * change, the file has both grades while the record is written, and a kill leaves the old results or the new ones.
+   */
   private async replace(path: string, benchmarks: Map<string, { benchmark: Benchmark }>): Promise<void> {
     const { store } = this
+    const { directory } = store
     const record = store.before as NonNullable<EvaluationStore['before']>
     const changed = Object.entries(record.benchmarks).map(([name, each]) => {
       const { profile, version, needsPrograms, notes } = (benchmarks.get(name) as { benchmark: Benchmark }).benchmark
       return [name, { ...each, profile, version, needsPrograms, notes, spec: { ...each.spec, profile } }] as const
     })
-    const target = join(store.directory, gradesName)
-    await write(target, () => rename(path, target))
+    const target = join(directory, gradesName)
+    const put = async (from: string) => {
+      await write(target, () => rename(from, target))
+      await sync(directory)
+    }
+    if (changed.some(([name, { version }]) => version !== record.benchmarks[name]?.version)) {
+      await this.join(target, path, put)
+    }
     await store.write({ ...record, benchmarks: Object.fromEntries(changed) })
+    await sync(directory)
+    await put(path)
+  }
+
+  private async join(before: string, after: string, put: (from: string) => Promise<void>): Promise<void> {
+    const both = partialGrades(this.store.directory)
+    try {
+      await write(both, async () => {
+        await copyFile(before, both)
+        const handle = await open(both, 'a')
+        try {
+          for await (const chunk of createReadStream(after)) await handle.appendFile(chunk)
+          await handle.sync()
+        } finally {
+          await handle.close()
+        }
+      })
+      await put(both)
+    } catch (error) {
+      await rm(both, { force: true }).catch(() => {}) // the first failure tells more
+      throw error
+    }
   }
 
   private async open(name: string, { spec, files }: BenchmarkRecord): Promise<Benchmark> {
@@ -162,10 +199,11 @@ class Regrading {
     )
   }
 
-  private async gradesBefore(): Promise<Map<string, Pick<GradeRecord, 'status' | 'asking'>>> {
-    const grades = new Map<string, Pick<GradeRecord, 'status' | 'asking'>>()
-    for await (const { key, status, asking } of this.store.readGrades(this.options.signal)) {
-      grades.set(key, { status, asking })
+  /** The last grade of each answer that counts; where none does, any. */
+  private async gradesBefore({ benchmarks }: EvaluationRecord): Promise<Map<string, GradeBefore>> {
+    const grades = new Map<string, GradeBefore>()
+    for await (const { key, status, asking, benchmark, version } of this.store.readGrades(this.options.signal)) {
+      if (version === benchmarks[benchmark]?.version || !grades.has(key)) grades.set(key, { status, asking })
     }
     return grades
   }
