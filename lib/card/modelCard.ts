@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { readSmallFile } from '../files/readSmallFile.js'
-import { type HubOrigin, parseHubName } from '../hub/hubName.js'
+import { type HubName, type HubOrigin, parseHubName } from '../hub/hubName.js'
 import { readYaml } from '../recipe/readYaml.js'
 import { isMapping } from '../validate.js'
 import { cardName, isWrittenCard, markedCard } from './cardMark.js'
@@ -21,6 +21,8 @@ export interface CardFacts {
   title: string
   relation: 'merge' | 'finetune'
   models: readonly CardModel[]
+  /** On the Hub: org/name. */
+  datasets?: readonly string[]
   /** Of the Hub, besides the relation. */
   tags: readonly string[]
   /** Sections: a title and Markdown. */
@@ -39,11 +41,19 @@ interface Licence {
 }
 
 /** The card's text, with what the cards of the models say of their licences. @throws ERR_FILE_READ */
-export async function modelCard({ title, relation, models, tags, sections }: CardFacts): Promise<string> {
+export async function modelCard({
+  title,
+  relation,
+  models,
+  datasets = [],
+  tags,
+  sections,
+}: CardFacts): Promise<string> {
   const licences = await Promise.all(models.map(licenceOf))
   const bases = models.flatMap(({ origin }) => repositoryOf(origin) ?? [])
   const front = {
     ...(bases.length > 0 ? { base_model: [...new Set(bases)], base_model_relation: relation } : {}),
+    ...(datasets.length > 0 ? { datasets: [...datasets] } : {}),
     library_name: 'transformers',
     ...commonLicence(licences),
     tags: [...tags, 'branchmerge'],
@@ -71,13 +81,14 @@ const repositoryOf = (origin: HubOrigin | undefined): string | undefined =>
   origin && parseHubName(origin.name, 'model')?.repository
 
 /** Paths of this machine are nobody's business. */
-function placeText({ origin }: CardModel): string {
-  if (!origin) return 'a local directory'
-  const { repository, revision, path } = parseHubName(origin.name, 'model') as NonNullable<
-    ReturnType<typeof parseHubName>
-  >
+const placeText = ({ origin }: CardModel): string => (origin ? hubLink(origin.name) : 'a local directory')
+
+/** Where a name with its commit leads people. */
+export function hubLink(name: string): string {
+  const { kind, repository, revision, path } = parseHubName(name, 'model') as HubName
   const folder = path === '' ? '' : `, ${path}`
-  return `[${repository}](https://huggingface.co/${repository}/tree/${revision})${folder} at ${revision}`
+  const place = `${kind === 'dataset' ? 'datasets/' : ''}${repository}`
+  return `[${repository}](https://huggingface.co/${place}/tree/${revision})${folder} at ${revision}`
 }
 
 async function licenceOf({ name, directory }: CardModel): Promise<Licence> {

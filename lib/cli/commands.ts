@@ -160,6 +160,7 @@ const sft: Command = {
       implies: 'gradients-out',
       group: 'Run:',
     },
+    card: { type: 'boolean', describe: 'Write README.md, a model card; --no-card writes none', group: 'Run:' },
     processes: { type: 'number', describe: 'As launcher.processes', group: cluster },
     slurm: { type: 'boolean', describe: 'Submit a job to Slurm and follow it', group: cluster },
     detach: { type: 'boolean', describe: 'Do not follow it', implies: 'slurm', group: cluster },

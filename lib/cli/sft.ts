@@ -87,11 +87,12 @@ function noteRestarts(print: (line: string) => void): void {
 }
 
 /** --set, and the options that are short for one. */
-export function overridesOf({ set, processes }: Record<string, unknown>): Override[] {
+export function overridesOf({ set, processes, card }: Record<string, unknown>): Override[] {
   const texts = set === undefined ? [] : Array.isArray(set) ? set : [set]
   const more =
     processes === undefined ? [] : [{ path: ['launcher', 'processes'], value: processes, text: '--processes' }]
-  return [...texts.map((text) => parseOverride(String(text))), ...more]
+  const cards = card === undefined ? [] : [{ path: ['export', 'card'], value: card, text: '--card' }]
+  return [...texts.map((text) => parseOverride(String(text))), ...more, ...cards]
 }
 
 function printPlan(plan: SftPlan, json: boolean): void {

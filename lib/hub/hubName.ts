@@ -92,6 +92,16 @@ export function hubNameText({ kind, repository, revision, path }: HubName): stri
   return `${scheme}${kind}s/${repository}${path === '' ? '' : `/${path}`}${behind}`
 }
 
+/** The name, with its commit, of what a path of a cache leads to. Undefined for other paths. */
+export function nameInCache(path: string): string | undefined {
+  const [, kind, owner, name, commit, within = ''] = inSnapshot.exec(path) ?? []
+  if (commit === undefined) return undefined
+  const repository = `${owner}/${name}`
+  return hubNameText({ kind: kind as RepositoryKind, repository, revision: commit, path: within })
+}
+
+const inSnapshot = /(?:^|\/)(model|dataset)s--([^/]+?)--([^/]+)\/snapshots\/([0-9a-f]{40})(?:\/(.+?))?\/?$/
+
 /**
  * What stands in a file, or was given, as the place of a model or of data: the path of what lies there; or, where nothing
  * does and the text can name something on the Hub, that name in the full form.

@@ -3,6 +3,7 @@ import type { ResolvedData } from '../data/options.js'
 import { listSourceFiles, type SourceFile } from '../data/sourceFiles.js'
 import { hashFile } from '../files/hashFile.js'
 import { readSmallFile } from '../files/readSmallFile.js'
+import { nameInCache } from '../hub/hubName.js'
 import { isMapping } from '../validate.js'
 
 /** What an expert was trained on, and where that comes from: training/provenance.json. */
@@ -10,6 +11,8 @@ export interface DataProvenance {
   format: 1
   /** Of branchmerge. */
   version: string
+  /** The name on the Hub, with its commit, of the model that was trained; null for one that does not lie in the cache of its tools. */
+  model: string | null
   /** Key of the prepared data. */
   data: string
   sources: { name: string; files: FileProvenance[] }[]
@@ -20,6 +23,8 @@ export interface FileProvenance {
   name: string
   bytes: number
   sha256: string
+  /** The same of the file. */
+  origin?: string
   /** What `teach` or `data select` wrote beside the file, as it wrote it. */
   teaching?: Record<string, unknown>
   selection?: Record<string, unknown>
@@ -52,7 +57,7 @@ const records: readonly { kind: Kind; nameOf: (file: string) => string; hashIn: 
  */
 export async function dataProvenance(
   { sources }: ResolvedData,
-  { data, version }: Pick<DataProvenance, 'data' | 'version'>,
+  { model, data, version }: { model: string } & Pick<DataProvenance, 'data' | 'version'>,
   { signal, onNote }: { signal: AbortSignal | undefined; onNote: (text: string) => void },
 ): Promise<DataProvenance> {
   const described: DataProvenance['sources'] = []
@@ -61,7 +66,7 @@ export async function dataProvenance(
     for (const file of await listSourceFiles(paths)) files.push(await provenanceOf(file, signal, onNote))
     described.push({ name, files })
   }
-  return { format: 1, version, data, sources: described }
+  return { format: 1, version, model: nameInCache(model) ?? null, data, sources: described }
 }
 
 async function provenanceOf(
@@ -78,7 +83,8 @@ async function provenanceOf(
     if (hashIn(record) === sha256) found[kind] = record
     else onNote(`${place} is of other bytes than ${path} has now: where the data comes from is not recorded`)
   }
-  return { name: basename(path), bytes, sha256, ...found }
+  const origin = nameInCache(path)
+  return { name: basename(path), bytes, sha256, ...(origin === undefined ? {} : { origin }), ...found }
 }
 
 async function readRecord(path: string): Promise<Record<string, unknown> | undefined> {

@@ -46,6 +46,8 @@ export interface ResolvedRun {
   /** Undefined: the model's. */
   exportDtype: 'BF16' | 'F16' | 'F32' | undefined
   maxShardBytes: number
+  /** Whether a model card is written. */
+  card: boolean
   launcher: ResolvedLauncher
   /** The run as it could be written to a file, paths absolute, preset and overrides worked in. */
   options: RunOptions
@@ -106,6 +108,7 @@ export function resolveRun(document: RecipeDocument, overrides: readonly Overrid
     training: hyperparameters({ ...preset?.training, ...run.training }, launcher.processes),
     exportDtype: dtypeOf(stored.dtype),
     maxShardBytes: optionalShardSize(stored.maxShardSize, 'export.maxShardSize') as number,
+    card: stored.card,
     launcher,
   }
   return { ...resolved, options: asOptions(run, resolved), notes: notesOf(resolved) }

@@ -15,6 +15,12 @@ export const exportKeys = {
     meaning: "dtype of the expert's weights",
   },
   maxShardSize: { type: 'size', least: 4096, default: '5GB', meaning: 'largest size of a file' },
+  card: {
+    type: 'boolean',
+    default: true,
+    meaning: 'write a model card, `README.md`',
+    more: 'See [hub.md](hub.md#model-cards). On the command line: `--no-card`',
+  },
 } as const satisfies Record<keyof ExportOptions, Option>
 
 export const slurmKeys = {

@@ -26,6 +26,8 @@ export interface ExportOptions {
   dtype?: 'BF16' | 'F16' | 'F32' | 'bfloat16' | 'float16' | 'float32' | undefined
   /** Largest size of a file. A number of bytes or a size as '5GB', '500MB' or '2GiB'. Default: 5GB. */
   maxShardSize?: number | string | undefined
+  /** Write a model card, README.md. Default: true. */
+  card?: boolean | undefined
 }
 
 /** Where it runs. */

@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { cardName } from '../card/cardMark.js'
+import { cardPlace } from '../card/modelCard.js'
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js'
 import { readConfig } from '../checkpoint/readConfig.js'
 import { fetchData } from '../data/fetchData.js'
@@ -21,6 +23,7 @@ import { prepareRunData, type RunData } from './runData.js'
 import { SupervisedTrainer } from './superviseTrainer.js'
 import type { PlanEvent, TrainingEvent } from './trainerEvents.js'
 import { type HostResources, hostResources, type TrainerRun, trainerRun } from './trainerRun.js'
+import { trainingCard } from './trainingCard.js'
 import { readMetrics } from './trainingMetrics.js'
 import { compareOrigin, type OriginChange, type OriginInputs, writeOrigin } from './trainingOrigin.js'
 import {
@@ -205,7 +208,11 @@ async function begin({ run, data, trainerRun: file, running }: SftPlan): Promise
 async function writeProvenance(directory: string, run: ResolvedRun, { prepared }: RunData, running: SftRunning) {
   const { signal, onProgress } = running
   const onNote = (text: string) => onProgress({ phase: 'log', line: `Note: ${text}` })
-  const provenance = await dataProvenance(run.data, { data: prepared.key, version }, { signal, onNote })
+  const provenance = await dataProvenance(
+    run.data,
+    { model: run.model, data: prepared.key, version },
+    { signal, onNote },
+  )
   await writeWhole(join(directory, provenanceFileName), `${JSON.stringify(provenance, null, 2)}\n`)
 }
 
@@ -233,8 +240,19 @@ async function train({ run, launch, running }: SftPlan, directory: string, { req
   }
 }
 
-async function summarise({ run }: SftPlan, reason: 'done' | 'requeue'): Promise<SftSummary> {
-  return await finishTraining(run.output, reason)
+async function summarise(plan: SftPlan, reason: 'done' | 'requeue'): Promise<SftSummary> {
+  const summary = await finishTraining(plan.run.output, reason)
+  if (reason === 'done' && plan.run.card) await writeCard(plan, summary)
+  return summary
+}
+
+async function writeCard({ run, data, running }: SftPlan, summary: SftSummary): Promise<void> {
+  const name = await cardPlace(run.output)
+  if (name !== cardName) {
+    const line = `Note: ${cardName} in ${run.output} was written by people and stays; the card is ${name}`
+    running.onProgress({ phase: 'log', line })
+  }
+  await writeWhole(join(run.output, name), await trainingCard(run, data, summary))
 }
 
 /** Draws the loss curve and adds up what was done. */
