@@ -52,6 +52,7 @@ describe('a training that succeeds', () => {
       'end',
     ])
     expect(fileNames(output)).toEqual([
+      'README.md',
       'config.json',
       'model.safetensors',
       'tokenizer.json',
@@ -98,6 +99,7 @@ describe('a training that succeeds', () => {
     // The model's vocab.json is of another tokenizer.
     expect(fileNames(output)).toEqual([
       'LICENSE',
+      'README.md',
       'config.json',
       'generation_config.json',
       'model.safetensors',
