@@ -4,6 +4,7 @@ import { type DecoderShape, decoderShape, readConfigJson } from '../../checkpoin
 import { readJsonObject } from '../../checkpoint/readConfig.js'
 import { BranchMergeError } from '../../errors.js'
 import { memoryOfProcess, threadsOfProcess } from '../../machineLimits.js'
+import { CheckpointContent } from '../checkpointContent.js'
 import type { Engine, EngineIdentity, Generation, GenerationRequest, Prompt, Sampling } from '../generation.js'
 import { openPromptRenderer, opensReasoning, type PromptRenderer } from '../promptRenderer.js'
 import { type Allotment, allot } from './allotment.js'
@@ -55,11 +56,12 @@ export async function openEmbeddedEngine(
   const { path } = settings
   // First, so that nobody waits for an export in vain.
   const { module, version } = await loadLlamaModule()
+  const content = await CheckpointContent.open(path, signal)
   const config = await readConfigJson(join(path, 'config.json'))
   const shape = decoderShape(config, join(path, 'config.json'))
   const renderer = await openPromptRenderer(path)
   const ends = await endTokens(path, config, renderer)
-  const gguf = await cachedGguf(path, {
+  const gguf = await cachedGguf(content, {
     cache: settings.cache,
     signal,
     onProgress: (stage, done, total) => onProgress?.({ stage, done, total }),

@@ -1,11 +1,10 @@
 import { rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Checkpoint, openCheckpoint } from '../../checkpoint/openCheckpoint.js'
-import { BranchMergeError } from '../../errors.js'
+import type { Checkpoint } from '../../checkpoint/openCheckpoint.js'
 import { exportGguf } from '../../export/gguf/exportGguf.js'
 import type { GgufDtype } from '../../export/gguf/ggufFile.js'
 import { newToken, partialSuffix, removeAbandoned } from '../../files/owners.js'
-import { contentHash, makeCache } from '../contentHash.js'
+import { type CheckpointContent, makeCache } from '../checkpointContent.js'
 
 export interface CachedGguf {
   path: string
@@ -28,17 +27,14 @@ const exporterVersion = 1
  * The checkpoint as a GGUF file, written once for its content and kept. Several processes may ask at once: each writes a file of its
  * own, and whichever is complete first or last is the same.
  *
- * @throws what contentHash and exportGguf throw; ERR_FILE_CHANGED where the checkpoint changes meanwhile
+ * @throws what CheckpointContent and exportGguf throw; ERR_FILE_CHANGED where the checkpoint has changed since `content` was opened
  */
-export async function cachedGguf(path: string, { cache, signal, onProgress }: GgufCacheOptions): Promise<CachedGguf> {
-  const checkpoint = await openCheckpoint(path, { signal })
-  const before = await statesOf(checkpoint)
-  const hash = await contentHash(path, {
-    signal,
-    cache,
-    onProgress: (done, total) => onProgress?.('hash', done, total),
-  })
-  const dtype = dtypeOf(checkpoint)
+export async function cachedGguf(
+  content: CheckpointContent,
+  { cache, signal, onProgress }: GgufCacheOptions,
+): Promise<CachedGguf> {
+  const hash = await content.hash({ signal, cache, onProgress: (done, total) => onProgress?.('hash', done, total) })
+  const dtype = dtypeOf(content.checkpoint)
   const directory = join(cache, 'gguf')
   const out = join(directory, `${hash}-${dtype}-${exporterVersion}.gguf`)
   const present = await stat(out).catch(() => undefined)
@@ -46,6 +42,7 @@ export async function cachedGguf(path: string, { cache, signal, onProgress }: Gg
     const now = new Date()
     // So that whoever clears the cache sees what is used.
     await utimes(out, now, present.mtime).catch(() => {})
+    await content.checkUnchanged()
     return { path: out, hash, dtype, bytes: present.size }
   }
   await makeCache(directory)
@@ -53,34 +50,19 @@ export async function cachedGguf(path: string, { cache, signal, onProgress }: Gg
   // Under this name nobody looks for it until the checkpoint is known to be what was hashed.
   const unchecked = `${out}.${newToken()}${partialSuffix}`
   try {
-    const { bytes } = await exportGguf(path, {
+    const { bytes } = await exportGguf(content.checkpoint.path, {
       out: unchecked,
       dtype,
       overwrite: true,
       signal,
       onProgress: ({ bytesDone, bytesTotal }) => onProgress?.('export', bytesDone, bytesTotal),
     })
-    if ((await statesOf(checkpoint)) !== before) {
-      throw new BranchMergeError(
-        'ERR_FILE_CHANGED',
-        `The files of ${path} changed while they were read. Run again when nothing writes to them.`,
-      )
-    }
+    await content.checkUnchanged()
     await rename(unchecked, out)
     return { path: out, hash, dtype, bytes }
   } finally {
     await rm(unchecked, { force: true })
   }
-}
-
-async function statesOf({ files }: Checkpoint): Promise<string> {
-  const states = await Promise.all(
-    files.map(async ({ path }) => {
-      const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
-      return `${ino} ${size} ${mtimeNs} ${ctimeNs}`
-    }),
-  )
-  return states.join('\n')
 }
 
 /** As most of the weights are; what GGUF has not is rounded to BF16, or refused by the exporter. */

@@ -2,7 +2,7 @@ import { BranchMergeError } from '../../errors.js'
 import { userCache } from '../../files/userCache.js'
 import { withDefaults } from '../../options/option.js'
 import { checkFunction, checkOptionNames, checkSignal } from '../../validate.js'
-import { contentHash } from '../contentHash.js'
+import { CheckpointContent } from '../checkpointContent.js'
 import { openEmbeddedEngine } from '../embedded/embeddedEngine.js'
 import type { Engine } from '../generation.js'
 import { openPromptRenderer } from '../promptRenderer.js'
@@ -68,7 +68,8 @@ async function openServed(
   signal: AbortSignal | undefined,
   onProgress: OpenEngineOptions['onProgress'],
 ): Promise<Engine> {
-  const hash = await contentHash(spec.path, {
+  const content = await CheckpointContent.open(spec.path, signal)
+  const hash = await content.hash({
     cache: userCache(),
     signal,
     onProgress: (done, total) => onProgress?.({ stage: 'hash', done, total }),
@@ -90,6 +91,11 @@ async function openServed(
       renderer,
     }
     const engine = await openServerEngine(settings, signal)
+    // The server has read the files after they were hashed.
+    await content.checkUnchanged().catch(async (error) => {
+      await engine.close()
+      throw error
+    })
     return new ServedEngine(engine, served, { hash, command: spec.serve })
   } catch (error) {
     await served.stop()

@@ -6,7 +6,9 @@ import { promisify } from 'node:util'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { readTokenizerFiles } from '../../../lib/checkpoint/tokenizerFiles.js'
 import { TextTokenizer } from '../../../lib/data/tokenizer.js'
+import { CheckpointContent } from '../../../lib/engines/checkpointContent.js'
 import { allot } from '../../../lib/engines/embedded/allotment.js'
+import { cachedGguf } from '../../../lib/engines/embedded/ggufCache.js'
 import type { Engine, GenerationRequest, Sampling } from '../../../lib/engines/generation.js'
 import { type EngineProgress, openEngine } from '../../../lib/engines/open/openEngine.js'
 import { startLlama } from '../../llama/llama.js'
@@ -234,6 +236,45 @@ describe('GGUF files', () => {
     const engine = await open({ cache: own })
     expect((await engine.generate(asked('a'))).text).toBe((await (await open()).generate(asked('a'))).text)
     expect(files(own).map((name) => name.endsWith('.gguf'))).toEqual([true])
+  })
+
+  const lastByte = (path: string) => {
+    const bytes = readFileSync(path)
+    bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1
+    writeFileSync(path, bytes)
+  }
+  const spaced = (path: string) => writeFileSync(path, `${readFileSync(path, 'utf8')} `)
+  const changes: Record<string, (path: string) => void> = {
+    'model.safetensors': lastByte,
+    'tokenizer.json': spaced,
+    'config.json': spaced,
+    'chat_template.jinja': (path) => writeFileSync(path, '{{ messages[0].content }}'),
+  }
+
+  test.for(
+    Object.keys(changes).flatMap((name) => (['hash', 'export'] as const).map((stage) => [name, stage] as const)),
+  )('are not kept of a checkpoint whose %s changes at the stage %s', async ([name, stage]) => {
+    const own = temporaryDirectory()
+    const copy = join(temporaryDirectory(), 'model')
+    cpSync(model, copy, { recursive: true })
+    let isChanged = false
+    const onProgress = (progress: EngineProgress) => {
+      if (progress.stage !== stage || isChanged) return
+      isChanged = true
+      changes[name]?.(join(copy, name))
+    }
+    await expect(openEngine({ path: copy, cache: own }, { onProgress })).rejects.toMatchObject({
+      code: 'ERR_FILE_CHANGED',
+    })
+    expect(isChanged).toBe(true)
+    expect(files(own)).toEqual([])
+    const hashOf = async (path: string) =>
+      (await CheckpointContent.open(path, undefined)).hash({ cache: temporaryDirectory() })
+    const content = await CheckpointContent.open(copy, undefined)
+    const { hash } = await cachedGguf(content, { cache: own, signal: undefined, onProgress: undefined })
+    expect(hash).toBe(await hashOf(copy))
+    expect(hash).not.toBe(await hashOf(model))
+    expect(files(own)).toEqual([expect.stringContaining(hash)])
   })
 
   test('of several who ask at once are one', async () => {

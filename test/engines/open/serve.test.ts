@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, test } from 'vitest'
-import { openEngine } from '../../../lib/engines/open/openEngine.js'
+import { type EngineProgress, openEngine } from '../../../lib/engines/open/openEngine.js'
 import { temporaryDirectory, temporaryDirectoryOfFile } from '../../support/temporary.js'
 import { tinyModel } from '../../support/tinyModel.js'
 
@@ -81,6 +81,22 @@ test('a command serves a model until the engine is closed, its workers as well',
   expect(engine.description).toMatchObject({ log })
   await engine.close()
   await untilEnded(worker)
+})
+
+test('one whose checkpoint changes before it answers is stopped: its key would be that of another', async () => {
+  const copy = join(temporaryDirectory(), 'model')
+  cpSync(model, copy, { recursive: true })
+  const log = join(temporaryDirectory(), 'log')
+  let isChanged = false
+  const onProgress = ({ stage }: EngineProgress) => {
+    if (stage !== 'start' || isChanged) return
+    isChanged = true
+    writeFileSync(join(copy, 'generation_config.json'), '{"eos_token_id": 3}')
+  }
+  await expect(openEngine({ path: copy, serve: command('good'), log }, { onProgress })).rejects.toMatchObject({
+    code: 'ERR_FILE_CHANGED',
+  })
+  await untilEnded((await processesOf(log)).worker)
 })
 
 test('one that does not want to end is made to', async () => {
