@@ -1,12 +1,21 @@
 import { constants } from 'node:os'
 
+/** What becomes of the work of a command that is interrupted. */
+const outcomes = {
+  removed: 'unfinished files were removed',
+  kept: 'unfinished files were kept',
+  sent: 'push again to go on: files that are whole at the Hub are not sent again',
+} as const
+
+type Outcome = keyof typeof outcomes
+
 /** The user (or the system) asked the command to stop. */
 export class Interrupted extends Error {
   constructor(
     readonly signal: 'SIGINT' | 'SIGTERM',
-    unfinished: 'removed' | 'kept',
+    outcome: Outcome,
   ) {
-    super(`Interrupted by ${signal}; unfinished files were ${unfinished}`)
+    super(`Interrupted by ${signal}; ${outcomes[outcome]}`)
   }
 
   /** As shells report a command that a signal ended: 130 for SIGINT. */
@@ -17,12 +26,9 @@ export class Interrupted extends Error {
 
 /**
  * Gives `work` an AbortSignal that the first SIGINT or SIGTERM aborts, so that it can clean up. The second one kills, as it
- * would without this. `unfinished` is what becomes of its files then.
+ * would without this. `outcome` is what becomes of its work then.
  */
-export async function withInterrupt<T>(
-  unfinished: 'removed' | 'kept',
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
+export async function withInterrupt<T>(outcome: Outcome, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
   const release = () => {
     process.off('SIGINT', stop)
@@ -30,7 +36,7 @@ export async function withInterrupt<T>(
   }
   const stop = (signal: 'SIGINT' | 'SIGTERM') => {
     release()
-    controller.abort(new Interrupted(signal, unfinished))
+    controller.abort(new Interrupted(signal, outcome))
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)

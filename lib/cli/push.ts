@@ -10,7 +10,7 @@ import { printJson, printText } from './print.js'
 export async function runPush(args: Record<string, unknown>): Promise<number> {
   const directory = checkPath(args.directory, 'directory')
   const progress = pushReporter(process.stderr)
-  const summary = await withInterrupt('kept', (signal) =>
+  const summary = await withInterrupt('sent', (signal) =>
     push(directory, args.repository as string, {
       private: args.private as boolean | undefined,
       revision: args.revision as string | undefined,

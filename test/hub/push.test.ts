@@ -205,6 +205,25 @@ describe('after a fault', () => {
     expect(commitsOf('again')).toBe(2)
   })
 
+  test('Ctrl-C says how to go on, and there is no commit', async () => {
+    const directory = directoryOf(14)
+    const held = new Promise<void>((resolve) => {
+      server.faults.holdUpload = (part) => {
+        if (part === 2) resolve()
+        return part === 2
+      }
+    })
+    const { code, stderr } = await runCommand(['push', directory, 'org/stopped'], {
+      onStart: (child) => void held.then(() => child.kill('SIGINT')),
+    })
+    expect([code, stderr]).toEqual([130, expect.stringContaining('Interrupted by SIGINT; push again to go on')])
+    expect(stderr).not.toContain('unfinished files')
+    expect([...filesOf('stopped').keys()]).toEqual(['.gitattributes'])
+    server.faults = {}
+    expect((await push(directory, 'org/stopped')).alreadyDone).toBe(false)
+    expect(filesOf('stopped').has('model.safetensors.index.json')).toBe(true)
+  })
+
   test('a commit whose answer was lost counts, and is not made twice', async () => {
     server.faults.loseCommit = true
     const { commit } = await push(directoryOf(10), 'org/lost')

@@ -34,6 +34,10 @@ export interface HubRepository {
 export interface HubFaults {
   /** Close the connection after so many bytes of the answer; undefined: none. */
   cut?(path: string, begin: number, end: number): number | undefined
+  /** Never answer the request for these bytes. */
+  hold?(path: string, begin: number): boolean
+  /** Never answer an upload of a part to the store. */
+  holdUpload?(part: number): boolean
   /** Serve other bytes than those that were hashed. */
   damage?: boolean
   /** Answer ranges with the whole file. */
@@ -320,7 +324,7 @@ export class HubServer {
   }
 
   private send({ request, response }: Asked, file: HubFile): undefined {
-    const { cut, damage, ignoreRanges } = this.faults
+    const { cut, damage, ignoreRanges, hold } = this.faults
     const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
     const isRange = from !== undefined && !ignoreRanges
     const begin = isRange ? Number(from) : 0
@@ -329,6 +333,7 @@ export class HubServer {
       response.writeHead(416, { 'content-range': `bytes */${file.bytes}` }).end()
       return
     }
+    if (request.method !== 'HEAD' && hold?.(file.path, begin)) return
     response.writeHead(isRange ? 206 : 200, {
       'content-length': end - begin,
       'content-type': 'application/octet-stream',
@@ -447,6 +452,7 @@ export class HubServer {
       if (stop !== undefined && received >= stop) request.destroy()
     })
     request.on('end', () => {
+      if (this.faults.holdUpload?.(Number(part))) return
       const upload = this.uploads.get(oid)
       const bytes = Buffer.concat(pieces)
       upload?.parts.set(Number(part), bytes)
