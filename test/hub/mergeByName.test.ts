@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { fuse, openCheckpoint as inspect, merge, plan, reproduce, verify } from '../../lib/index.js'
 import { HubServer, hubFile, hubFiles } from '../support/hubServer.js'
@@ -240,6 +241,41 @@ describe('the cache', () => {
     expect(server.bytesServed).toBeGreaterThan(bytes.length)
     expect(server.bytesServed).toBeLessThan(bytes.length + 2 ** 20)
   })
+
+  test.each(['SIGINT', 'SIGKILL'] as const)(
+    'goes on after %s in the middle of a download, with what came before',
+    async (signal) => {
+      const directory = temporaryDirectory()
+      const cache = temporaryDirectory()
+      const env = environment(cache)
+      const bytes = largeBytes()
+      const small = hubFiles(writeCheckpoint(join(directory, 'small'), { tensors: base })).filter(({ lfs }) => !lfs)
+      server.add('org/stopped', [...small, hubFile('model.safetensors', bytes)])
+      const blobs = join(cache, 'models--org--stopped', 'blobs')
+      const journal = () => {
+        const name = existsSync(blobs) && readdirSync(blobs).find((each) => each.endsWith('.pieces'))
+        return name ? readFileSync(join(blobs, name), 'utf8') : ''
+      }
+      server.faults.hold = (path, begin) => path === 'model.safetensors' && begin >= 32 * 2 ** 20
+      const args = ['export', 'gguf', 'org/stopped', '--out', join(directory, 'x.gguf')]
+      const stopped = await runCommand(args, {
+        env,
+        onStart: async (child) => {
+          while (child.exitCode === null && journal().split('\n').length < 3) await sleep(5)
+          child.kill(signal)
+        },
+      })
+      expect([stopped.code, stopped.signal]).toEqual(signal === 'SIGINT' ? [130, null] : [null, 'SIGKILL'])
+      expect(existsSync(join(cache, 'models--org--stopped', 'refs', 'main'))).toBe(true)
+      server.faults = {}
+      server.bytesServed = 0
+      expect((await fail(args, { env })).code).toBe('ERR_HEADER_JSON')
+      expect(server.bytesServed).toBeLessThan(33 * 2 ** 20)
+      const [blob] = readdirSync(blobs).filter((name) => /^[0-9a-f]{64}$/.test(name))
+      expect(readFileSync(join(blobs, blob as string)).equals(bytes)).toBe(true)
+      expect(readdirSync(blobs).filter((name) => name.includes('.'))).toEqual([])
+    },
+  )
 
   test('that can only be read is enough where all is there, and is told where not', async () => {
     const { directory } = publish('readonly')
