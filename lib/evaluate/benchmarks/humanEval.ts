@@ -41,7 +41,7 @@ async function readHumanEval({ path, options, signal }: BenchmarkSource): Promis
   if (withInputs > 0)
     notes.push('An answer is right if it passes the tests of HumanEval and those of EvalPlus; base is the former.')
   return {
-    version: 'humaneval/strict@1',
+    version: 'humaneval/strict@2',
     paths,
     questions,
     trials: 4,
@@ -51,6 +51,9 @@ async function readHumanEval({ path, options, signal }: BenchmarkSource): Promis
     notes,
   }
 }
+
+/** A function that no solution has. */
+const testsName = '_branchmerge_run_tests'
 
 interface Task {
   id: string
@@ -204,9 +207,11 @@ class Grader {
 
   private async runTest(code: string, seconds: number, runner: ProgramRunner, signal?: AbortSignal) {
     const { preamble, test, entry } = this.task
-    const program = { code: `${code}\n${test}\ncheck(${entry})\n`, prelude: preamble }
+    // Imported and called, as the reference does: what a script does only when it is run, such as reading stdin, is left out.
+    const whole = `${code}\n${test}\ndef ${testsName}():\n    check(${entry})\n`
+    const program = { code: whole, prelude: preamble, entry: testsName }
     const limits = { seconds, memoryBytes: 4 * 2 ** 30, outputBytes: 16 * 2 ** 20 }
-    return (await runner.run(program, [{ stdin: '' }], limits, { signal }))[0]
+    return (await runner.run(program, [{ args: [] }], limits, { signal }))[0]
   }
 
   /** Why it fails. */

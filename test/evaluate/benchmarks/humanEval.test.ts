@@ -37,7 +37,7 @@ test('questions and prompts, of a plain and a packed file', async () => {
     const benchmark = await openBenchmark({ name: 'humaneval', path })
     expect(benchmark).toMatchObject({
       kind: 'humaneval',
-      version: 'humaneval/strict@1',
+      version: 'humaneval/strict@2',
       needsPrograms: true,
       trials: 4,
     })
@@ -77,6 +77,13 @@ describe('tests of HumanEval', () => {
     [
       'from __future__',
       python('from __future__ import annotations\ndef scale(values: list[int]):\n    return [v * 2 for v in values]'),
+      'last python block',
+    ],
+    [
+      'a script that reads and ends itself where it is run as one',
+      python(
+        'import sys\ndef scale(values):\n    return [v * 2 for v in values]\nif __name__ == "__main__":\n    print(scale(input().split()))\n    sys.exit(0)',
+      ),
       'last python block',
     ],
     ['the body alone', python('    return [v * 2 for v in values]'), 'body after the prompt'],
