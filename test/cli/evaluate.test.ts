@@ -435,10 +435,11 @@ test('kill -9 loses at most what was on its way, and nothing that was stored is 
       `out: results\nmodels: {strong: ${models[0]}, weak: ${models[1]}}\nbenchmarks: {questions: questions.jsonl}\ntrials: 2\n`,
     )
     const args = ['evaluate', 'e.yaml', '--json']
-    const killed = await whenAsked(set, args, 3 + Math.floor(random.uniform() * 150), async (child) => {
+    const killed = await whenAsked(set, args, 3 + Math.floor(random.uniform() * 130), async (child) => {
       await sleep(random.uniform() * 10)
       child.kill('SIGKILL')
     })
+    await set.server.disconnected()
     const sent = () => set.server.asked.filter(({ body }) => body.max_tokens !== 8)
     const before = sent().length
     const stored = existsSync(join(set.cwd, 'results/answers.jsonl')) ? answersOf(set.cwd).length : 0

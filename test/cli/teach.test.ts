@@ -208,6 +208,7 @@ test('kill -9 at random moments: the same files in the end, and no stored answer
         await sleep(random.uniform() * 10)
         child.kill('SIGKILL')
       })
+      await set.server.disconnected()
       const seeds = set
         .asked()
         .slice(before)

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A request as the server got it. */
 export interface Received {
@@ -55,6 +56,15 @@ export class ScriptedServer {
   /** Requests for answers, without those that ask what the server is. */
   get asked(): Received[] {
     return this.received.filter(({ path }) => path.endsWith('completions'))
+  }
+
+  /** Resolves when all that clients sent before they ended has been received. */
+  async disconnected(): Promise<void> {
+    const connections = () =>
+      new Promise<number>((resolve, reject) =>
+        this.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+      )
+    while ((await connections()) > 0) await sleep(5)
   }
 
   async stop(): Promise<void> {
