@@ -1,6 +1,7 @@
 import { BranchMergeError } from '../errors.js'
 import { optionalMemory } from '../fusion/fuseOptions.js'
 import type { Progress } from '../fusion/progress.js'
+import type { DownloadProgress } from '../hub/download.js'
 import { threadsOfProcess } from '../machineLimits.js'
 import {
   checkBoolean,
@@ -15,7 +16,7 @@ import {
 
 /** What is compared, and where the tables go. */
 export interface AnalyseOptions {
-  /** The checkpoint that the experts were trained from: a directory or a .safetensors file. */
+  /** The checkpoint that the experts were trained from: a directory, a .safetensors file, or a name on the Hub. */
   base: string
   /** Checkpoints of experts by name, 16 at most. */
   experts?: Readonly<Record<string, string>> | undefined
@@ -36,6 +37,8 @@ export interface AnalyseOptions {
   threads?: number | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: Progress) => void) | undefined
+  /** Called now and then while checkpoints of the Hub are fetched, before any is read. */
+  onDownload?: ((progress: DownloadProgress) => void) | undefined
 }
 
 /** A checkpoint by the name that tables have for it. */
@@ -55,6 +58,7 @@ export interface ResolvedAnalysis {
   threads: number
   signal: AbortSignal | undefined
   onProgress: ((progress: Progress) => void) | undefined
+  onDownload: ((progress: DownloadProgress) => void) | undefined
 }
 
 /** Every pair is compared, and every worker counts for each expert. */
@@ -71,6 +75,7 @@ const optionNames = [
   'threads',
   'signal',
   'onProgress',
+  'onDownload',
 ] as const satisfies (keyof AnalyseOptions)[]
 
 /** @throws ERR_INVALID_ARGUMENT */
@@ -87,6 +92,7 @@ export function resolveAnalysis(options: AnalyseOptions): ResolvedAnalysis {
     threads: checkInteger(options.threads ?? Math.min(threadsOfProcess(), 1024), 'threads', 1, 1024),
     signal: checkSignal(options.signal),
     onProgress: checkFunction(options.onProgress, 'onProgress'),
+    onDownload: checkFunction(options.onDownload, 'onDownload'),
   }
   if (resolved.experts.length === 0 && resolved.gradients.length === 0) {
     throw new BranchMergeError(

@@ -3,6 +3,8 @@ import { type Checkpoint, type CheckpointTensor, openCheckpoint } from '../check
 import { readConfig } from '../checkpoint/readConfig.js'
 import { BranchMergeError, type ErrorCode } from '../errors.js'
 import { refuseInputs } from '../files/outputDirectory.js'
+import { fetchPlaces } from '../hub/hub.js'
+import { placeFromFile } from '../hub/hubName.js'
 import { memoryOfProcess } from '../machineLimits.js'
 import { settleHeads, verifyTiedHead } from '../merge/plan/tiedWeights.js'
 import type { NativeAnalysisPlan, NativeStoredRange } from '../native/native.js'
@@ -36,16 +38,25 @@ const counterBytes = 4 * 2 ** 16 * 8
 const blockBytes = 2 ** 16 * 8
 
 /**
- * Opens the checkpoints and matches their tensors. Reads headers only, and stored heads that must equal their embeddings.
+ * Opens the checkpoints, of which those on the Hub are fetched, and matches their tensors. Reads headers only, and stored heads that must equal their embeddings.
  *
  * @throws what openCheckpoint throws; ERR_TENSOR_MISSING, ERR_SHAPE_MISMATCH, ERR_DTYPE_UNSUPPORTED, ERR_TIED_WEIGHTS,
- *   ERR_OUTPUT_IS_INPUT
+ *   ERR_OUTPUT_IS_INPUT, ERR_HUB_*
  */
 export async function planAnalysis(request: ResolvedAnalysis): Promise<AnalysisPlan> {
-  const { signal, out } = request
+  const { signal, out, onDownload } = request
+  const roles = rolesOf(request)
+  const found = await fetchPlaces(
+    roles.map(({ path }) => ({ place: placeFromFile(path, '.', 'model'), wanted: 'model' })),
+    { signal, onProgress: onDownload },
+  )
   const models: AnalysedModel[] = []
-  for (const { role, name, path } of rolesOf(request))
-    models.push({ role, name, checkpoint: await openCheckpoint(path, { signal }) })
+  for (const [i, { role, name }] of roles.entries()) {
+    const { paths, origin } = found[i] as (typeof found)[number]
+    const checkpoint = await openCheckpoint(paths[0] as string, { signal })
+    // What is recorded is the name with its commit: a place in the cache says nothing to others.
+    models.push({ role, name, checkpoint: { ...checkpoint, path: origin?.name ?? checkpoint.path } })
+  }
   const checkpoints = models.map(({ checkpoint }) => checkpoint)
   if (out !== undefined) await refuseInputs(out, checkpoints)
 

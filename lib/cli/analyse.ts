@@ -1,6 +1,7 @@
 import { carryOutAnalysis, surveyAnalysis } from '../analyse.js'
 import { type AnalyseOptions, resolveAnalysis } from '../analysis/analyseOptions.js'
 import { analysisPlanRecord, analysisPlanText, analysisText } from '../report/analysis/analysisText.js'
+import { progressAfterDownload } from '../report/downloadProgress.js'
 import { progressReporter } from '../report/progress.js'
 import { withInterrupt } from './interrupt.js'
 import { namedPaths } from './modelArguments.js'
@@ -8,9 +9,10 @@ import { printJson, printText } from './print.js'
 
 /** `branchmerge analyse BASE --expert NAME=PATH …` */
 export async function runAnalyse(args: Record<string, unknown>): Promise<number> {
-  const progress = progressReporter(process.stderr)
+  const progress = progressAfterDownload(process.stderr, progressReporter)
   return await withInterrupt('removed', async (signal) => {
-    const plan = await surveyAnalysis(resolveAnalysis({ ...optionsOf(args), signal, onProgress: progress.update }))
+    const reporting = { signal, onProgress: progress.update, onDownload: progress.download }
+    const plan = await surveyAnalysis(resolveAnalysis({ ...optionsOf(args), ...reporting })).finally(progress.end)
     if (args.plan) {
       if (args.json) printJson(analysisPlanRecord(plan))
       else printText(analysisPlanText(plan))

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { fuse, openCheckpoint as inspect, merge, plan, reproduce, verify } from '../../lib/index.js'
+import { analyse, fuse, openCheckpoint as inspect, merge, plan, reproduce, verify } from '../../lib/index.js'
 import { HubServer, hubFile, hubFiles } from '../support/hubServer.js'
 import { preload, runCommand } from '../support/runCommand.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -129,6 +129,25 @@ describe('a merge of names', () => {
     await merge(recipe, { out: join(directory, 'by-directory') })
     expect(server.requests).toEqual([])
     expect(weightsIn(join(directory, 'by-directory')).equals(expected)).toBe(true)
+  })
+
+  test('is compared with its models by name, too', async () => {
+    const { left, right } = publish('analysed')
+    useCache()
+    const downloads: number[] = []
+    const { results } = await analyse({
+      base: 'org/analysed-left',
+      experts: { right: `org/analysed-right@${right.commit}` },
+      onDownload: ({ bytesDone }) => downloads.push(bytesDone),
+    })
+    const { results: expected } = await analyse({ base: left.path, experts: { right: right.path } })
+    const [expert] = expected.experts
+    expect(results).toEqual({
+      ...expected,
+      base: { ...expected.base, path: `hf://models/org/analysed-left@${left.commit}` },
+      experts: [{ ...expert, path: `hf://models/org/analysed-right@${right.commit}` }],
+    })
+    expect(downloads.length).toBeGreaterThan(0)
   })
 
   test('takes a folder of a repository', async () => {
