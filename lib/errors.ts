@@ -62,6 +62,7 @@ export type ErrorCode =
   | 'ERR_BENCHMARK'
   | 'ERR_EVALUATION'
   | 'ERR_TEACHING'
+  | 'ERR_PIPELINE'
   | 'ERR_ENGINE'
   | 'ERR_ENGINE_MISSING'
   | 'ERR_BUDGET'

@@ -67,6 +67,23 @@ export { type Verification, type VerifyOptions, verify } from './merge/verify.js
 export type { DeviceOption } from './native/deviceOption.js'
 export { type CudaDevice, type DeviceReport, type DeviceUse, devices } from './native/devices.js'
 export { openModel as openCheckpoint } from './openModel.js'
+export type { StepEstimate, StepProgress } from './pipeline/kinds/stepKind.js'
+export type { PipelineComparison, PipelineFusion, PipelineOptions, PipelineStep } from './pipeline/pipelineOptions.js'
+export type {
+  PipelinePlan,
+  PipelineProgress,
+  PipelineSummary,
+  PlannedStatus,
+  PlannedStep,
+  StepOutcome,
+  StepStatus,
+} from './pipeline/run/pipelineOutcome.js'
+export {
+  type PlanPipelineOptions,
+  planPipeline,
+  type RunPipelineOptions,
+  runPipeline,
+} from './pipeline/run/runPipeline.js'
 export { plan, type SftPlanRecord } from './plan.js'
 export { type PushOptions, type PushProgress, type PushSummary, push } from './push/push.js'
 export { readRecipe } from './recipe/readRecipe.js'

@@ -13,6 +13,7 @@ import { sampling, samplingKeys } from '../lib/engines/samplingKeys.js'
 import { checkpointKeys, fuseCheckpoints, fuseKeys, fusionKeys } from '../lib/fusion/fuseKeys.js'
 import { jsonSchema } from '../lib/options/jsonSchema.js'
 import type { GroupOption } from '../lib/options/option.js'
+import { pipelineGroup } from '../lib/pipeline/pipelineKeys.js'
 import { exportKeys, launcherKeys, run, slurmKeys } from '../lib/train/runKeys.js'
 import { trainingKeys } from '../lib/train/trainingKeys.js'
 import { interfacesText, methodTable, optionTable, schemaText, withTables } from './support/optionText.js'
@@ -73,7 +74,10 @@ test.each([
   await expect(`${head}\n${text}\n`).toMatchFileSnapshot(`../${file}`)
 })
 
-test.each([['run', run]] as const)('recipes/%s.schema.json is the schema of the options', async (name, group) => {
+test.each([
+  ['run', run],
+  ['pipeline', pipelineGroup],
+] as const)('recipes/%s.schema.json is the schema of the options', async (name, group) => {
   await expect(schemaText(name, group)).toMatchFileSnapshot(`../recipes/${name}.schema.json`)
 })
 

@@ -541,6 +541,30 @@ const teach: Command = {
   load: async () => (await import('./teach.js')).runTeach,
 }
 
+const run: Command = {
+  usage: 'run <file>',
+  describe: 'Run a pipeline: select, teach, train, merge, evaluate and compare by one file',
+  positionals: { file: { type: 'string', describe: 'The pipeline, a .yaml or .json file' } },
+  options: {
+    out: { type: 'string', describe: "Directory of the steps' outputs, in place of the file's", group: output },
+    set: { ...set, group: running },
+    only: { type: 'string', describe: 'Run this step alone; repeatable', group: 'Steps:' },
+    from: { type: 'string', describe: 'Run this step and what hangs on it; repeatable', group: 'Steps:' },
+    until: { type: 'string', describe: 'Run this step and what it hangs on; repeatable', group: 'Steps:' },
+    resume: { type: 'boolean', describe: 'Keep what is done, run the rest and what has changed', group: running },
+    plan: { type: 'boolean', describe: 'Show what is done, what would run and why; run nothing', group: running },
+    json,
+  },
+  examples: [
+    ['run pipeline.yaml'],
+    ['run pipeline.yaml --plan', 'What is done, what would run and why'],
+    ['run pipeline.yaml --resume', 'After a change, an error or kill -9'],
+    ['run pipeline.yaml --resume --until merged', 'No further than the step merged'],
+    ['run pipeline.yaml --resume --set steps.merged.merge.options.lambda=2'],
+  ],
+  load: async () => (await import('./run.js')).runRun,
+}
+
 const doctor: Command = {
   usage: 'doctor',
   describe: 'Show what this build and machine can do',
@@ -568,6 +592,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   evaluate,
   regrade,
   compare,
+  run,
   init,
   exportGguf,
   push,

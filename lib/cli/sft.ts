@@ -1,22 +1,13 @@
 import { sftPlanRecord } from '../plan.js'
 import { type Override, parseOverride } from '../recipe/overrides.js'
 import type { RecipeDocument } from '../recipe/recipe.js'
-import { dataProgressReporter } from '../report/dataProgress.js'
-import { trainingReporter } from '../report/trainingProgress.js'
+import { sftReporter } from '../report/sftProgress.js'
 import { changeNotes, trainingPlanText, trainingText } from '../report/trainingText.js'
 import { printable } from '../text/format.js'
 import { resolveRun } from '../train/resolveRun.js'
-import {
-  executeSft,
-  planSft,
-  recordFailure,
-  type SftPlan,
-  type SftProgress,
-  type SftRunning,
-} from '../train/runTraining.js'
+import { executeSft, planSft, recordFailure, type SftPlan, type SftRunning } from '../train/runTraining.js'
 import { runDocument } from '../train/sft.js'
 import { requeueExitCode } from '../train/superviseTrainer.js'
-import type { PlanEvent } from '../train/trainerEvents.js'
 import { checkPath } from '../validate.js'
 import { Interrupted } from './interrupt.js'
 import { printJson, printText } from './print.js'
@@ -31,7 +22,7 @@ export async function runSft(args: Record<string, unknown>): Promise<number> {
   }
   const document = await runDocument(checkPath(args.file, 'file'))
   return await withTrainingSignals(async (signals) => {
-    const progress = sftReporter()
+    const progress = sftReporter(process.stderr)
     const running: SftRunning = {
       resume: args.resume === true,
       place: args.srun === true ? 'allocation' : 'here',
@@ -101,32 +92,6 @@ function printPlan(plan: SftPlan, json: boolean): void {
     return
   }
   printJson(sftPlanRecord(plan))
-}
-
-/** Progress of data and training on stderr. */
-export function sftReporter() {
-  let total: number | undefined
-  const training = trainingReporter(process.stderr, () => total)
-  const data = dataProgressReporter(process.stderr)
-  return {
-    setTotal(steps: number | undefined) {
-      total = steps
-    },
-    update(progress: SftProgress) {
-      if (progress.phase === 'data') data.update(progress.data)
-      else if (progress.phase === 'log') training.print(printable(progress.line))
-      else if (progress.phase === 'job') training.print(`Job ${progress.job}: ${progress.state.toLowerCase()}`)
-      else {
-        if (progress.event.event === 'plan') total = (progress.event as PlanEvent).totalSteps ?? total
-        training.update(progress.event)
-      }
-    },
-    print: training.print,
-    end() {
-      training.end()
-      data.end()
-    },
-  }
 }
 
 export interface TrainingSignals {

@@ -1,16 +1,17 @@
+import { sftReporter } from '../report/sftProgress.js'
 import { commandText, trainingPlanText, trainingText } from '../report/trainingText.js'
 import { resolveRun } from '../train/resolveRun.js'
 import { runDocument } from '../train/sft.js'
 import { followJob, type PlannedJob, planJob, submitTraining } from '../train/slurmTraining.js'
 import { checkPath } from '../validate.js'
 import { printJson, printText } from './print.js'
-import { overridesOf, printNotes, sftReporter, withTrainingSignals } from './sft.js'
+import { overridesOf, printNotes, withTrainingSignals } from './sft.js'
 
 /** `branchmerge sft run.yaml --slurm` */
 export async function runSftSlurm(args: Record<string, unknown>): Promise<number> {
   const run = resolveRun(await runDocument(checkPath(args.file, 'file')), overridesOf(args))
   return await withTrainingSignals(async ({ interrupt, requeue, kill }) => {
-    const progress = sftReporter()
+    const progress = sftReporter(process.stderr)
     const signal = AbortSignal.any([interrupt, requeue])
     const running = { resume: args.resume === true, onProgress: progress.update }
     const planned = await planJob(run, { ...running, signal }).finally(progress.end)

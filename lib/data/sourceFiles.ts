@@ -25,14 +25,15 @@ export async function listSourceFiles(paths: readonly string[]): Promise<SourceF
 }
 
 async function expand(path: string): Promise<string[]> {
-  if (basename(path).includes('*')) return namesIn(dirname(path), pattern(basename(path)), path)
+  if (basename(path).includes('*')) return namesIn(dirname(path), namePattern(basename(path)), path)
   const found = await stat(path).catch((cause) => {
     throw readFailure(path, cause)
   })
   return found.isDirectory() ? namesIn(path, endings, path) : [path]
 }
 
-const pattern = (name: string): RegExp =>
+/** Names that fit one with `*`. */
+export const namePattern = (name: string): RegExp =>
   new RegExp(
     `^${name
       .split('*')
