@@ -20,7 +20,7 @@ export const compare: StepKind = {
   outputFile: undefined,
   settings: [],
   free: [],
-  keepsWork: false,
+  earlierWork: 'none',
   open(document, output) {
     const problems = new Problems(document.file ?? 'The comparison', document.locate)
     compiled ??= compileSchema(jsonSchema(stepKeys.compare))

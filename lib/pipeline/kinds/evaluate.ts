@@ -10,7 +10,7 @@ export const evaluate: StepKind = {
   outputFile: undefined,
   settings: [],
   free: [],
-  keepsWork: true,
+  earlierWork: 'sameFiles',
   open(document) {
     const { models, benchmarks } = resolveEvaluation(document)
     return {

@@ -20,7 +20,7 @@ export const fuse: StepKind = {
   outputFile: undefined,
   settings: ['threads', 'memory', 'device'],
   free: [],
-  keepsWork: false,
+  earlierWork: 'none',
   open(document, output, settings) {
     const problems = new Problems(document.file ?? 'The fusion', document.locate)
     compiled ??= compileSchema(jsonSchema(stepKeys.fuse))

@@ -9,7 +9,7 @@ export const merge: StepKind = {
   outputFile: undefined,
   settings: ['threads', 'memory', 'device'],
   free: [],
-  keepsWork: false,
+  earlierWork: 'none',
   open(document, output, settings) {
     const options: MergeOptions = { ...settings, out: output }
     const { recipe } = resolveMergeRequest(document, options)

@@ -10,7 +10,7 @@ export const select: StepKind = {
   outputFile: 'data.jsonl',
   settings: ['limit', 'threads'],
   free: [],
-  keepsWork: false,
+  earlierWork: 'none',
   open(document, output, { limit, threads }) {
     return {
       inputs: inputsOf(resolveSelection(document)),

@@ -9,7 +9,7 @@ export const sft: StepKind = {
   settings: [],
   // The number of threads and processes decides in which order numbers are added.
   free: ['memory', 'heartbeatTimeout', 'hosts', 'slurm'].map((name) => ['launcher', name]),
-  keepsWork: false,
+  earlierWork: 'none',
   open(document) {
     const { model, data } = resolveRun(document)
     const inputs: InputPlace[] = [

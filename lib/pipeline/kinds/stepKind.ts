@@ -64,10 +64,10 @@ export interface StepKind {
   /** Options that change nothing about what is written. */
   free: readonly (readonly string[])[]
   /**
-   * Whether the API tells by itself what of an earlier run still holds, also where its options were others: then nothing is removed
-   * before it runs again.
+   * Of what use the output of an earlier run with other options is, as the API of the kind sees it: of none, and it is removed; of
+   * use as long as no file that it read has another content; or always. What took answers is never removed, but set aside.
    */
-  keepsWork: boolean
+  earlierWork: 'none' | 'sameFiles' | 'always'
   /**
    * Checks the options. Reads no input.
    *

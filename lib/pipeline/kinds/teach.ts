@@ -10,7 +10,7 @@ export const teach: StepKind = {
   outputFile: 'data.jsonl',
   settings: [],
   free: [],
-  keepsWork: true,
+  earlierWork: 'always',
   open(document) {
     const { questions, teacher, tokenizer } = resolveTeaching(document)
     const inputs: InputPlace[] = [

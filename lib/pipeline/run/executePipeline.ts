@@ -1,17 +1,20 @@
-import { rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { BranchMergeError } from '../../errors.js'
 import { claimDirectory } from '../../files/claimDirectory.js'
 import { makeSharedDirectory, sync, write } from '../../files/durableFiles.js'
 import { firstOf, listIfPresent } from '../../files/outputDirectory.js'
 import { partialSuffix, removeAbandoned } from '../../files/owners.js'
 import { canonicalJson } from '../../text/canonicalJson.js'
+import { kinds } from '../kinds/kinds.js'
+import type { StepKind } from '../kinds/stepKind.js'
+import type { StepKindName } from '../pipelineKeys.js'
 import { chosenSteps, type StepChoice } from './chooseSteps.js'
 import { type ExaminedStep, examineStep } from './examineStep.js'
 import { hashInputs, listInputs } from './inputFiles.js'
 import type { PipelineProgress, PipelineSummary, StepOutcome } from './pipelineOutcome.js'
 import { changesOf, listOutputs } from './reasons.js'
 import type { ResolvedPipeline, ResolvedStep } from './resolvePipeline.js'
-import { readState, type StepRecord, type StepRecords, stateName, writeState } from './stateFile.js'
+import { readState, type StepKey, type StepRecord, type StepRecords, stateName, writeState } from './stateFile.js'
 
 export interface ExecuteOptions extends StepChoice {
   resume: boolean
@@ -149,13 +152,12 @@ class PipelineRun {
   private async work(step: ResolvedStep, { key, isBegun }: ExaminedStep, seconds: () => number): Promise<unknown> {
     const { name, directory, kind, open, output } = step
     const before = this.records[name]
-    const mayGoOn = before !== undefined && (isBegun || (kind.keepsWork && before.kind === key.kind))
     const run = isBegun ? (before?.run as number) : (before?.run ?? 0) + 1
     const record = { ...key, run }
     if (before === undefined) await refuseContent(directory)
-    else if (!mayGoOn || before.status === 'clearing') {
-      await this.write(name, { ...record, status: 'clearing' })
-      await write(directory, () => rm(directory, { recursive: true, force: true }))
+    else if (!isBegun && !isOfUse(before, key, kind)) {
+      await this.write(name, { ...before, status: 'clearing' })
+      await clear(directory, before)
       await sync(this.pipeline.out)
     }
     await this.write(name, { ...record, status: 'started' })
@@ -204,6 +206,22 @@ class StateError extends BranchMergeError {}
 function whyMissing(outcome: StepOutcome | undefined): string {
   if (outcome?.status === 'failed') return 'failed'
   return outcome?.status === 'left' ? 'is not done, and was not chosen' : 'is not done'
+}
+
+/** Whether the step can begin with what its last run, with other options or inputs, has left. */
+function isOfUse(before: StepRecord, now: StepKey, { earlierWork }: StepKind): boolean {
+  if (before.kind !== now.kind || before.status === 'clearing' || earlierWork === 'none') return false
+  if (earlierWork === 'always') return true
+  return Object.entries(before.inputs).every(([path, { sha256 }]) => (now.inputs[path]?.sha256 ?? sha256) === sha256)
+}
+
+/** Answers may have taken days or money: their directory is set aside, under the number of its run. */
+async function clear(directory: string, { kind, run }: StepRecord): Promise<void> {
+  if (kinds[kind as StepKindName]?.earlierWork === 'none') {
+    await write(directory, () => rm(directory, { recursive: true, force: true }))
+  } else if ((await listIfPresent(directory)) !== undefined) {
+    await write(directory, () => rename(directory, `${directory}.${run}`))
+  }
 }
 
 /** A directory that no step of this pipeline has made is somebody's. */

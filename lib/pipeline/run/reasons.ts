@@ -25,14 +25,16 @@ export function changesOf(before: StepKey, now: StepKey): string[] {
 }
 
 function optionChanges(before: unknown, now: unknown, path: Path): string[] {
-  if (canonicalJson(before) === canonicalJson(now)) return []
+  if (JSON.stringify(before) === JSON.stringify(now)) return []
   const [old, young] = [childrenOf(before), childrenOf(now)]
   const alike = Array.isArray(before) === Array.isArray(now)
   if (!old || !young || !alike || (Array.isArray(before) && old.size !== young.size)) {
     return [`${pathText(path)}: ${shown(before)} → ${shown(now)}`]
   }
   const keys = [...new Set([...old.keys(), ...young.keys()])]
-  return keys.flatMap((key) => optionChanges(old.get(key), young.get(key), [...path, key]))
+  const changes = keys.flatMap((key) => optionChanges(old.get(key), young.get(key), [...path, key]))
+  // Columns, for one, are written in the order of their names in the file.
+  return changes.length > 0 ? changes : [`${pathText(path) || 'options'}: the order of keys`]
 }
 
 const childrenOf = (value: unknown): Map<string | number, unknown> | undefined =>
