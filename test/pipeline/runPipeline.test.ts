@@ -2,6 +2,7 @@ import { existsSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { merge, type PipelineProgress, type PipelineSummary, planPipeline, runPipeline, sft } from '../../lib/index.js'
+import { askedOf, numbersOf, serverOf } from '../teach/taughtServer.js'
 import { additions, allSteps, embedded, newPipeline, newServer, pipelineText, served, writeRows } from './setting.js'
 
 /** Why each step ran, of those that did. */
@@ -308,4 +309,35 @@ test('a file that changes while its step runs is told, and nothing is taken for 
     },
   })
   expect(summary.steps[0]).toMatchObject({ status: 'failed', error: { code: 'ERR_FILE_CHANGED' } })
+})
+
+test('what a teacher answers is trained on, and more is asked for without asking twice', async () => {
+  const server = await serverOf()
+  const text = (limit: number) => `out: results
+steps:
+  taught:
+    teach:
+      questions: questions.jsonl
+      teacher: {urls: ['${server.url}'], model: served}
+      untilCorrect: 1
+      limit: ${limit}
+  expert:
+    sft:
+      model: base
+      data: {sources: ['\${taught}'], cutoffLength: 256, packing: none, cache: cache}
+      training: {maxSteps: 1}
+      launcher: {threads: 1}
+`
+  const { cwd, file, out } = await newPipeline(text(4))
+  writeRows(join(cwd, 'questions.jsonl'), additions(6))
+  expect((await runPipeline(file)).steps.map(({ error }) => error)).toEqual([null, null])
+  const asked = askedOf(server).length
+  const before = readFileSync(join(out, 'taught/data.jsonl'), 'utf8')
+  writeFileSync(file, text(6))
+  const more = await runPipeline(file, { resume: true })
+  expect(ranOf(more)).toEqual({ taught: ['limit: 4 → 6'], expert: ['step taught ran again'] })
+  // The same answers of the first four, and those of two more.
+  expect(readFileSync(join(out, 'taught/data.jsonl'), 'utf8').startsWith(before)).toBe(true)
+  const again = askedOf(server).slice(asked)
+  expect(new Set(again.map(numbersOf).map(([left]) => left))).toEqual(new Set([4, 5]))
 })
