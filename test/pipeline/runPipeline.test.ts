@@ -157,7 +157,7 @@ test('a changed line, file or output runs again exactly what hangs on it, and sa
     // An evaluation asks only for what is missing: three questions for each of two models.
     if (name === 'questions') {
       // What was answered may have cost days: it is set aside, and not removed.
-      expect(existsSync(join(out, 'scores.3/answers.jsonl'))).toBe(true)
+      expect(existsSync(join(out, 'scores.4/answers.jsonl'))).toBe(true)
     }
     if (name === 'more trials') expect(asked() - before).toBe(6)
   }
@@ -318,7 +318,7 @@ steps:
   taught:
     teach:
       questions: questions.jsonl
-      teacher: {urls: ['${server.url}'], model: served}
+      teacher: {urls: ['${server.url.replace('//', '//user:hunter2@')}'], model: served, headers: {x-key: hunter3}}
       untilCorrect: 1
       limit: ${limit}
   expert:
@@ -336,6 +336,7 @@ steps:
   writeFileSync(file, text(6))
   const more = await runPipeline(file, { resume: true })
   expect(ranOf(more)).toEqual({ taught: ['limit: 4 → 6'], expert: ['step taught ran again'] })
+  expect(readFileSync(join(out, 'pipeline.json'), 'utf8')).not.toContain('hunter')
   // The same answers of the first four, and those of two more.
   expect(readFileSync(join(out, 'taught/data.jsonl'), 'utf8').startsWith(before)).toBe(true)
   const again = askedOf(server).slice(asked)

@@ -3,6 +3,7 @@ import type { StepEstimate } from '../kinds/stepKind.js'
 import { chosenSteps, type StepChoice } from './chooseSteps.js'
 import { type ExaminedStep, examineStep } from './examineStep.js'
 import type { PipelinePlan, PlannedStep } from './pipelineOutcome.js'
+import { ranAgain } from './reasons.js'
 import type { ResolvedPipeline, ResolvedStep } from './resolvePipeline.js'
 import { readState, type StepRecord } from './stateFile.js'
 
@@ -61,7 +62,8 @@ async function plannedStep(step: ResolvedStep, { found, record, chosen, planned 
   }
   const again = needs.filter((each) => planned.get(each)?.status === 'run')
   const waits = record === undefined ? [] : again.map((each) => `step ${each} runs again`)
-  const reasons = [...found.reasons, ...waits]
+  // What ran again and does so once more is one reason.
+  const reasons = [...found.reasons.filter((reason) => !again.some((each) => reason === ranAgain(each))), ...waits]
   if (reasons.length === 0) return { ...common, status: 'kept', reasons }
   if (!isChosen) return { ...common, status: 'left', reasons }
   return { ...common, status: 'run', reasons, estimate: again.length > 0 ? null : await estimateOf(step) }

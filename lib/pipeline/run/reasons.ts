@@ -56,9 +56,11 @@ function inputChanges({ inputs: before }: StepKey, { inputs: now }: StepKey): st
   })
 }
 
+export const ranAgain = (step: string): string => `step ${step} ran again`
+
 function needChanges({ needs: before }: StepKey, { needs: now }: StepKey): string[] {
   return Object.entries(now).flatMap(([step, run]) =>
-    before[step] === undefined || before[step] === run ? [] : [`step ${step} ran again`],
+    before[step] === undefined || before[step] === run ? [] : [ranAgain(step)],
   )
 }
 

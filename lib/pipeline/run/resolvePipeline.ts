@@ -15,6 +15,7 @@ import type { OpenStep, StepKind, StepSettings } from '../kinds/stepKind.js'
 import { pipelineGroup, type StepKindName, settingKeys, stepKeys, stepNamePattern } from '../pipelineKeys.js'
 import type { PipelineOptions, PipelineStep } from '../pipelineOptions.js'
 import { type Reference, referencesIn, withReferences } from '../references.js'
+import { withoutSecrets } from './withoutSecrets.js'
 
 /** A step whose every option is right. */
 export interface ResolvedStep {
@@ -251,7 +252,7 @@ async function resolveStep(
     directory: join(out, name),
     output,
     needs,
-    options: { ...[['$schema'], ...kind.free].reduce(without, read), ...determining },
+    options: withoutSecrets({ ...[['$schema'], ...kind.free].reduce(without, read), ...determining }),
     open: kind.open(placedDocument, output, settings),
   }
 }
