@@ -105,7 +105,9 @@ class PipelineRun {
     try {
       found = await this.examine(step)
     } catch (error) {
-      return { ...common, status: isChosen ? 'failed' : 'left', reasons: [], error: this.failureOf(error) }
+      const failure = this.failureOf(error)
+      if (!isChosen) return { ...common, status: 'left', reasons: [failure.message] }
+      return { ...common, status: 'failed', reasons: [], error: failure }
     }
     const { reasons } = found
     if (reasons.length === 0) {
