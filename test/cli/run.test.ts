@@ -127,33 +127,33 @@ test('wrong files are refused with the line, before anything is run', async () =
     [
       'an output of its own',
       ['a:', `  ${training(', output: b')}`],
-      '4:54: Expected no output: the output of a step lies in',
+      '4:52: Expected no output: the output of a step lies in',
     ],
     ['the output of a recipe', ['a:', '  merge: {expression: x & y, output: {path: b}}'], 'Expected no output.path'],
     [
       'a wrong option',
       ['a:', '  sft:', '    model: base', '    data: {sources: [a.jsonl]}', '    training: {maxStep: 3}'],
-      '7:16: Unknown key "maxStep": did you mean maxSteps?',
+      '7:18: Unknown key "maxStep": did you mean maxSteps?',
     ],
     ['a wrong value', ['a:', '  merge: {models: {x: x, y: y}, expression: x & y, options: {lambda: -1}}'], '4:'],
     [
       'a wrong option of fuse',
       ['a:', '  fuse: {left: x, right: y, lamda: 1}'],
-      '4:29: Unknown key "lamda": did you mean lambda?',
+      '4:31: Unknown key "lamda": did you mean lambda?',
     ],
     [
       'a wrong option of compare',
       ['a:', '  compare: {evaluations: []}'],
-      'Expected a list of directories of evaluations for evaluations',
+      '4:28: Expected a list of directories of evaluations for steps.a.compare.evaluations',
     ],
-    ['an unknown kind', ['a:', '  sftt: {}'], '4:3: Unknown key "sftt": did you mean sft?'],
+    ['an unknown kind', ['a:', '  sftt: {}'], '4:5: Unknown key "sftt": did you mean sft?'],
     [
       'two kinds',
       ['a:', `  ${training('')}`, '  fuse: {left: x, right: y}'],
       'Expected one kind of step of select, teach, sft, merge, fuse, evaluate, compare but received sft, fuse',
     ],
     ['no kind', ['a: {threads: 3}'], 'but received none'],
-    ['a setting of others', ['a:', `  ${training('')}`, '  limit: 3'], '5:3: Expected no limit in a step sft'],
+    ['a setting of others', ['a:', `  ${training('')}`, '  limit: 3'], '5:5: Expected no limit in a step sft'],
     ['a name', ['a-b:', `  ${training('')}`], '3:3: Expected letters, digits and _ in the name of a step'],
     ['an expression', ['a:', '  merge: x & y'], 'Expected an object, or the path of a .yaml or .json file, for merge'],
     [
@@ -164,7 +164,7 @@ test('wrong files are refused with the line, before anything is run', async () =
     [
       'the directory of a step',
       ['a:', `  ${training('')}`, 'b:', '  fuse: {left: results/a, right: x}'],
-      `Expected \${STEP} for what a step writes but results/a`,
+      `6:5: Expected \${a} for what a step writes, but results/a`,
     ],
     ['a file that is not there', ['a:', '  sft: nothing.yaml'], 'nothing.yaml'],
   ]

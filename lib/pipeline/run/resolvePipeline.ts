@@ -108,9 +108,10 @@ export async function resolvePipeline(
   if (failures.length > 1) {
     throw new BranchMergeError('ERR_RECIPE', failures.map(({ message }) => message).join('\n'))
   }
-  checkPlaces(resolved, out, problems)
+  const whole = { out, directory, steps: resolved }
+  checkPlaces(whole, problems)
   problems.throwIfAny()
-  return { out, directory, steps: resolved }
+  return whole
 }
 
 /** Options that an API refuses have no line; the step is named at least. */
@@ -266,14 +267,16 @@ function without(value: object, path: readonly string[]): object {
 }
 
 /** What a step writes must be named by the step, or its reader would not wait for it. */
-function checkPlaces(steps: readonly ResolvedStep[], out: string, problems: Problems): void {
+function checkPlaces({ out, directory, steps }: ResolvedPipeline, problems: Problems): void {
+  const isWithin = (path: string, above: string) => path === above || path.startsWith(above + sep)
   for (const { name, needs, kindName, open } of steps) {
     for (const { path } of open.inputs) {
-      if (isHubName(path)) continue
-      const whole = resolve(path)
-      if (whole !== out && !whole.startsWith(out + sep)) continue
-      if (needs.some((each) => whole === join(out, each) || whole.startsWith(join(out, each) + sep))) continue
-      const message = `Expected \${STEP} for what a step writes but ${path} is in the pipeline's directory`
+      // What is not there yet, as results/math, is taken for a name on the Hub.
+      const text = isHubName(path) ? join(directory, path.replace(/^hf:\/\/(models|datasets)\//, '')) : path
+      const owner = steps.find((each) => isWithin(resolve(text), join(out, each.name)))
+      const isOut = resolve(text) === out
+      if ((!owner && !isOut) || (owner && needs.includes(owner.name))) continue
+      const message = `Expected \${${owner?.name ?? 'STEP'}} for what a step writes, but ${text} is in the pipeline's directory`
       problems.add(['steps', name, kindName], message, { key: true })
     }
   }
