@@ -1,4 +1,4 @@
-import { pathFromFile } from '../../pathFromFile.js'
+import { placeFromFile } from '../../hub/hubName.js'
 import type { ContaminationOptions } from '../../select/contamination/contamination.js'
 import { type ResolvedSelection, resolveSelection } from '../../select/run/resolveSelection.js'
 import { selectData } from '../../select/run/selectData.js'
@@ -34,7 +34,7 @@ function inputsOf({ sources, steps, tokenizer, directory }: ResolvedSelection): 
     kind === 'contamination' ? (options as ContaminationOptions).benchmarks : [],
   )
   return [
-    ...[...rows, ...benchmarks.map(({ path }) => pathFromFile(path, directory))].map(
+    ...[...rows, ...benchmarks.map(({ path }) => placeFromFile(path, directory, 'dataset'))].map(
       (path): InputPlace => ({ path, kind: 'files' }),
     ),
     ...(tokenizer === undefined ? [] : [{ path: tokenizer, kind: 'model' as const }]),
