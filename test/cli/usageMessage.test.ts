@@ -14,7 +14,7 @@ async function complaint(args: string[]): Promise<string> {
 
 const names =
   'fuse, merge, finish, batch, verify, reproduce, analyse, report, inspect, convert, sft, data, teach, evaluate, regrade, ' +
-  'compare, init, export, push, doctor'
+  'compare, run, init, export, push, doctor'
 
 test.each<[args: string[], message: string]>([
   [[], `Name a command: ${names}`],
