@@ -217,15 +217,15 @@ describe('a merge on devices', () => {
       expect(hashFiles(join(directory, name))).toEqual(hashFiles(join(directory, 'cpu')))
     }
     if (lines.length === 0 || warnings.length === 0) return false
-    const warning =
-      'CUDA device 0 failed to finish its work: uncorrectable ECC error encountered (cudaErrorECCUncorrectable). ' +
-      'The merge went on without it.'
-    expect(lines).toEqual([`Warning: ${warning}`])
+    // Which of its calls tells of a kernel's failure depends on when that failed.
+    const error = String.raw`uncorrectable ECC error encountered \(cudaErrorECCUncorrectable\)`
+    const warning = String.raw`CUDA device 0 failed to [a-z ]+: ${error}\. The merge went on without it\.$`
+    expect(lines).toEqual([expect.stringMatching(`^Warning: ${warning}`)])
     expect(text.stdout).toMatch(/^Computed on the CPU: Emulated device 0: /m)
     expect(JSON.parse(json.stdout)).toMatchObject({
       device: 'cpu',
       deviceReason: expect.stringMatching(/^Emulated device 0: /),
-      warnings: [warning],
+      warnings: [expect.stringMatching(`^${warning}`)],
     })
     return true
   }
