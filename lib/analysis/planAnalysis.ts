@@ -38,7 +38,8 @@ const counterBytes = 4 * 2 ** 16 * 8
 const blockBytes = 2 ** 16 * 8
 
 /**
- * Opens the checkpoints, of which those on the Hub are fetched, and matches their tensors. Reads headers only, and stored heads that must equal their embeddings.
+ * Opens the checkpoints, of which those on the Hub are fetched, and matches their tensors. Reads headers only, and stored heads that
+ * must equal their embeddings.
  *
  * @throws what openCheckpoint throws; ERR_TENSOR_MISSING, ERR_SHAPE_MISMATCH, ERR_DTYPE_UNSUPPORTED, ERR_TIED_WEIGHTS,
  *   ERR_OUTPUT_IS_INPUT, ERR_HUB_*

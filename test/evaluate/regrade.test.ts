@@ -8,9 +8,7 @@ import { EvaluationStore } from '../../lib/evaluate/store/evaluationStore.js'
 import { compare, regrade } from '../../lib/index.js'
 import { crashEverywhere } from '../support/crashSteps.js'
 import { temporaryDirectory } from '../support/temporary.js'
-import { scriptedEngine } from './scriptedEngine.js'
-
-const profiles = ['strict', 'paper'] as const
+import { sampling, scriptedEngine } from './scriptedEngine.js'
 
 /** Two benchmarks of whose answers half have no box, which the code of the paper's authors does not need. */
 async function evaluated(): Promise<string> {
@@ -38,18 +36,6 @@ async function evaluated(): Promise<string> {
   )
   await store.close()
   return out
-}
-
-const sampling = {
-  temperature: 0.6,
-  topP: 0.95,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  maxTokens: 100,
-  stop: [],
 }
 
 const scoresOf = async (directory: string) => {
@@ -93,7 +79,7 @@ test('a kill at any step leaves the old results or the new ones, and grading aga
 test('grades of one profile take the place of those of another, back and forth', async () => {
   const out = await evaluated()
   const size = () => readFileSync(join(out, 'grades.jsonl'), 'utf8').split('\n').length - 1
-  for (const profile of [...profiles].reverse()) {
+  for (const profile of ['paper', 'strict'] as const) {
     const told: RegradeProgress[] = []
     const summary = await regrade(out, { profile, onProgress: (progress) => told.push(progress) })
     expect(summary).toMatchObject({ graded: 24, changed: 12 })

@@ -15,19 +15,7 @@ import {
 import { EvaluationStore } from '../../lib/evaluate/store/evaluationStore.js'
 import type { AnswerRecord } from '../../lib/evaluate/store/records.js'
 import { temporaryDirectory } from '../support/temporary.js'
-import { add, scriptedEngine, sums } from './scriptedEngine.js'
-
-const sampling = {
-  temperature: 0.6,
-  topP: 0.95,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  maxTokens: 100,
-  stop: [],
-}
+import { add, sampling, scriptedEngine, sums } from './scriptedEngine.js'
 
 const examine = (change: Partial<Examination> = {}): Examination => ({
   benchmark: sums(10),

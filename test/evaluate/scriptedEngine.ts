@@ -1,10 +1,22 @@
-import type { Engine, Generation, GenerationRequest } from '../../lib/engines/generation.js'
+import type { Engine, Generation, GenerationRequest, Sampling } from '../../lib/engines/generation.js'
 import { BranchMergeError } from '../../lib/errors.js'
 import type { Benchmark } from '../../lib/evaluate/benchmarks/benchmark.js'
 import type { Question } from '../../lib/questions/question.js'
 
 /** What an engine of the tests answers: a text, or an error. */
 export type Answer = (request: GenerationRequest, call: number) => string | Error | Promise<string | Error>
+
+export const sampling: Sampling = {
+  temperature: 0.6,
+  topP: 0.95,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  maxTokens: 100,
+  stop: [],
+}
 
 export interface ScriptedEngine extends Engine {
   calls: GenerationRequest[]

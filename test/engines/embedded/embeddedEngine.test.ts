@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
-import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { openCheckpoint } from '../../../lib/checkpoint/openCheckpoint.js'
 import { readTokenizerFiles } from '../../../lib/checkpoint/tokenizerFiles.js'
 import { TextTokenizer } from '../../../lib/data/tokenizer.js'
 import { CheckpointContent } from '../../../lib/engines/checkpointContent.js'
@@ -275,6 +276,27 @@ describe('GGUF files', () => {
     expect(hash).toBe(await hashOf(copy))
     expect(hash).not.toBe(await hashOf(model))
     expect(files(own)).toEqual([expect.stringContaining(hash)])
+  })
+
+  test('are not kept of a checkpoint whose index of shards changes, which says where each tensor lies', async () => {
+    const own = temporaryDirectory()
+    const copy = join(temporaryDirectory(), 'model')
+    cpSync(model, copy, { recursive: true })
+    const index = join(copy, 'model.safetensors.index.json')
+    const { tensors } = await openCheckpoint(copy)
+    renameSync(join(copy, 'model.safetensors'), join(copy, 'model-00001-of-00001.safetensors'))
+    const weightMap = Object.fromEntries(tensors.map(({ name }) => [name, 'model-00001-of-00001.safetensors']))
+    writeFileSync(index, JSON.stringify({ weight_map: weightMap }))
+    let isChanged = false
+    const onProgress = ({ stage }: EngineProgress) => {
+      if (stage !== 'hash' || isChanged) return
+      isChanged = true
+      spaced(index)
+    }
+    await expect(openEngine({ path: copy, cache: own }, { onProgress })).rejects.toMatchObject({
+      code: 'ERR_FILE_CHANGED',
+    })
+    expect([isChanged, files(own)]).toEqual([true, []])
   })
 
   test('of several who ask at once are one', async () => {
