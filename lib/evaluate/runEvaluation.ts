@@ -134,7 +134,7 @@ class EvaluationRun {
     const asked = examinations.map(({ benchmark, trials, limit }) => trials * askedQuestions(benchmark, limit).length)
     this.progress.total = contestants.length * asked.reduce((sum, count) => sum + count, 0)
     this.prompts = new Map(examinations.map(({ benchmark }) => [benchmark, digestOf(benchmark, seed)]))
-    this.record = newRecord(running, seed, examinations)
+    this.record = newRecord(running, plan)
   }
 
   async run(): Promise<Answered> {
@@ -143,7 +143,7 @@ class EvaluationRun {
     for (const { model, prompt, completion } of store.answered.values()) {
       this.budget.add(model, prompt ?? 0, completion ?? 0)
     }
-    await store.write(this.record)
+    await this.write()
     const local = contestants.filter((each) => each.local)
     const remote = contestants.filter((each) => !each.local)
     const outcomes = await Promise.allSettled([
@@ -155,12 +155,25 @@ class EvaluationRun {
     const { spent } = this.budget
     const tokens = { prompt: spent.prompt, completion: spent.completion }
     const cost = contestants.some(({ price }) => price) ? spent.cost : null
-    await store.write({ ...this.record, ended, tokens, cost })
+    await this.write({ ended, tokens, cost })
     const failed = outcomes.find((each) => each.status === 'rejected')
     if (failed) throw failed.reason
     const { done, total, stored, failed: failures } = this.progress
     const rest = { failed: failures, stopped: stop.aborted, failures: this.failures }
     return { wanted: total, stored, answered: done - stored, ...rest }
+  }
+
+  /** Models open at the same time: the record has them in its order, not in the one in which they were ready. */
+  private async write(ending: Partial<EvaluationRecord> = {}): Promise<void> {
+    const { order, benchmarks, models, askings } = this.record
+    const names = Object.keys(benchmarks)
+    const place = ([, { model, benchmark }]: [string, Asking]) =>
+      order.indexOf(model) * names.length + names.indexOf(benchmark)
+    const ordered = {
+      models: Object.fromEntries(order.flatMap((name) => (models[name] ? [[name, models[name]]] : []))),
+      askings: Object.fromEntries(Object.entries(askings).sort((a, b) => place(a) - place(b))),
+    }
+    await this.running.store.write({ ...this.record, ...ordered, ...ending })
   }
 
   private async oneAfterAnother(contestants: readonly Contestant[]): Promise<void> {
@@ -178,7 +191,7 @@ class EvaluationRun {
       const { identity, description } = engine
       this.record.models[name] = { place, identity, description } satisfies ModelRecord
       const askings = this.plan.examinations.map((examination) => this.asking(name, engine, examination))
-      await this.running.store.write(this.record)
+      await this.write()
       const missing = new Set<string>()
       const ungraded = new Map<string, AskedExamination>()
       for (const each of askings) this.sortOut(each, missing, ungraded)
@@ -325,8 +338,7 @@ const digestOf = ({ questions }: Benchmark, seed: number): string =>
 /** What is evaluated now; models and benchmarks of before stay, so that an evaluation can be extended. */
 function newRecord(
   { store: { before }, programs }: EvaluationRunning,
-  seed: number,
-  examinations: readonly Examination[],
+  { contestants, examinations, seed }: EvaluationPlan,
 ): EvaluationRecord {
   const benchmarks: Record<string, BenchmarkRecord> = { ...before?.benchmarks }
   for (const { benchmark, spec, trials, limit } of examinations) {
@@ -362,6 +374,7 @@ function newRecord(
     started: before?.started ?? new Date().toISOString(),
     ended: null,
     seed,
+    order: [...new Set([...(before?.order ?? []), ...contestants.map(({ name }) => name)])],
     models: { ...before?.models },
     benchmarks,
     askings: { ...before?.askings },

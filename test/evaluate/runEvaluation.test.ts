@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Engine } from '../../lib/engines/generation.js'
 import { BranchMergeError } from '../../lib/errors.js'
+import { compare } from '../../lib/evaluate/compare.js'
 import { readOutcomes, readTranscripts, type Transcript } from '../../lib/evaluate/readOutcomes.js'
 import {
   type Contestant,
@@ -102,6 +103,33 @@ test('what is stored is not asked again; more trials, models and questions are',
   const { outcomes } = await readOutcomes([directory])
   expect(outcomes.filter(({ model }) => model === 'a')).toHaveLength(20)
   expect(outcomes.filter(({ model }) => model === 'b').every(({ status }) => status === 'wrong')).toBe(true)
+})
+
+test('models come in the order in which they were named, whichever answers first, also after a kill', async () => {
+  const directory = join(temporaryDirectory(), 'results')
+  const engine = (model: string) => scriptedEngine(add, { model })
+  const orderOf = () => {
+    const { models, askings, order } = JSON.parse(readFileSync(join(directory, 'evaluation.json'), 'utf8'))
+    const asked = Object.values<{ model: string }>(askings).map(({ model }) => model)
+    return [order, Object.keys(models), asked]
+  }
+  // The first model never opens, as in a process that is killed before.
+  const kill = new AbortController()
+  const never = contestant('first', engine('first'), {
+    open: (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  })
+  const last = contestant('last', engine('last'))
+  const onProgress = (progress: EvaluationProgress) => {
+    if (progress.phase === 'answers' && progress.done === 20) kill.abort()
+  }
+  await evaluateInto(directory, { contestants: [never, last] }, { stop: kill.signal, onProgress })
+  expect(orderOf()).toEqual([['first', 'last'], ['last'], ['last']])
+  await evaluateInto(directory, { contestants: [contestant('first', engine('first')), last] })
+  expect(orderOf()).toEqual([0, 1, 2].map(() => ['first', 'last']))
+  // What is named later comes later, and what is not named again stays where it is.
+  await evaluateInto(directory, { contestants: [contestant('0', engine('0')), contestant('first', engine('first'))] })
+  expect([orderOf()[0], orderOf()[2]]).toEqual([0, 1].map(() => ['first', 'last', '0']))
+  expect((await compare(directory)).models).toEqual(['first', 'last', '0'])
 })
 
 test('with a lower limit only the questions count that are asked then, and with a higher one the others count again', async () => {

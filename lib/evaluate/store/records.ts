@@ -49,6 +49,8 @@ export interface EvaluationRecord {
   started: string
   ended: string | null
   seed: number
+  /** All models in the order in which they were first named, also those that did not answer yet. Tables follow it. */
+  order: readonly string[]
   models: Record<string, ModelRecord>
   benchmarks: Record<string, BenchmarkRecord>
   /** What counts now, by the id of the asking: answers of others were asked otherwise. */
