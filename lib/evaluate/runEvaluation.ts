@@ -163,15 +163,14 @@ class EvaluationRun {
     return { wanted: total, stored, answered: done - stored, ...rest }
   }
 
-  /** Models open at the same time: the record has them in its order, not in the one in which they were ready. */
+  /** Models open at the same time. The record has them in the order of their names, whichever was ready first. */
   private async write(ending: Partial<EvaluationRecord> = {}): Promise<void> {
     const { order, benchmarks, models, askings } = this.record
     const names = Object.keys(benchmarks)
-    const place = ([, { model, benchmark }]: [string, Asking]) =>
-      order.indexOf(model) * names.length + names.indexOf(benchmark)
+    const place = ({ model, benchmark }: Asking) => order.indexOf(model) * names.length + names.indexOf(benchmark)
     const ordered = {
-      models: Object.fromEntries(order.flatMap((name) => (models[name] ? [[name, models[name]]] : []))),
-      askings: Object.fromEntries(Object.entries(askings).sort((a, b) => place(a) - place(b))),
+      models: Object.fromEntries(Object.entries(models).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b))),
+      askings: Object.fromEntries(Object.entries(askings).sort(([, a], [, b]) => place(a) - place(b))),
     }
     await this.running.store.write({ ...this.record, ...ordered, ...ending })
   }
@@ -374,7 +373,10 @@ function newRecord(
     started: before?.started ?? new Date().toISOString(),
     ended: null,
     seed,
-    order: [...new Set([...(before?.order ?? []), ...contestants.map(({ name }) => name)])],
+    // Older records lack it. Their models were named first.
+    order: [
+      ...new Set([...(before?.order ?? Object.keys(before?.models ?? {})), ...contestants.map(({ name }) => name)]),
+    ],
     models: { ...before?.models },
     benchmarks,
     askings: { ...before?.askings },

@@ -105,7 +105,7 @@ test('what is stored is not asked again; more trials, models and questions are',
   expect(outcomes.filter(({ model }) => model === 'b').every(({ status }) => status === 'wrong')).toBe(true)
 })
 
-test('models come in the order in which they were named, whichever answers first, also after a kill', async () => {
+test('models come in the order in which they were named, whichever answers first, also after a stop', async () => {
   const directory = join(temporaryDirectory(), 'results')
   const engine = (model: string) => scriptedEngine(add, { model })
   const orderOf = () => {
@@ -113,16 +113,16 @@ test('models come in the order in which they were named, whichever answers first
     const asked = Object.values<{ model: string }>(askings).map(({ model }) => model)
     return [order, Object.keys(models), asked]
   }
-  // The first model never opens, as in a process that is killed before.
-  const kill = new AbortController()
+  // The evaluation is stopped before the first model opens.
+  const stop = new AbortController()
   const never = contestant('first', engine('first'), {
     open: (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
   })
   const last = contestant('last', engine('last'))
   const onProgress = (progress: EvaluationProgress) => {
-    if (progress.phase === 'answers' && progress.done === 20) kill.abort()
+    if (progress.phase === 'answers' && progress.done === 20) stop.abort()
   }
-  await evaluateInto(directory, { contestants: [never, last] }, { stop: kill.signal, onProgress })
+  await evaluateInto(directory, { contestants: [never, last] }, { stop: stop.signal, onProgress })
   expect(orderOf()).toEqual([['first', 'last'], ['last'], ['last']])
   await evaluateInto(directory, { contestants: [contestant('first', engine('first')), last] })
   expect(orderOf()).toEqual([0, 1, 2].map(() => ['first', 'last']))
@@ -130,6 +130,20 @@ test('models come in the order in which they were named, whichever answers first
   await evaluateInto(directory, { contestants: [contestant('0', engine('0')), contestant('first', engine('first'))] })
   expect([orderOf()[0], orderOf()[2]]).toEqual([0, 1].map(() => ['first', 'last', '0']))
   expect((await compare(directory)).models).toEqual(['first', 'last', '0'])
+})
+
+test('a record without the order of its models keeps all of them, before those that are new', async () => {
+  const directory = join(temporaryDirectory(), 'results')
+  const path = join(directory, 'evaluation.json')
+  const recordOf = () => JSON.parse(readFileSync(path, 'utf8'))
+  const named = (name: string) => contestant(name, scriptedEngine(add, { model: name }))
+  await evaluateInto(directory, { contestants: [named('b'), named('a')] })
+  const { order, ...older } = recordOf()
+  expect(order).toEqual(['b', 'a'])
+  writeFileSync(path, JSON.stringify(older))
+  await evaluateInto(directory, { contestants: [named('c'), named('a')] })
+  const { order: names, models } = recordOf()
+  expect([names, Object.keys(models)]).toEqual([0, 1].map(() => ['b', 'a', 'c']))
 })
 
 test('with a lower limit only the questions count that are asked then, and with a higher one the others count again', async () => {
